@@ -34,10 +34,7 @@ pub enum Subject {
     Device { key: DeviceKey, device_type: TypeId },
     /// Unauthenticated bytes. `claimed` is the device they *name* (by PSK identity or Connection ID), which
     /// may be shown to a person but never held against the device.
-    Source {
-        source: Source,
-        claimed: Option<DeviceKey>,
-    },
+    Source { source: Source, claimed: Option<DeviceKey> },
 }
 
 /// What happened.

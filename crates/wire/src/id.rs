@@ -28,10 +28,7 @@ pub struct DeviceKey {
 impl DeviceKey {
     #[must_use]
     pub const fn new(tenant: u32, device: u64) -> Self {
-        Self {
-            tenant: TenantId(tenant),
-            device: DeviceId(device),
-        }
+        Self { tenant: TenantId(tenant), device: DeviceId(device) }
     }
 }
 
