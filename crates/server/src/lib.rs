@@ -1,1 +1,26 @@
+//! The server `bartizan`: sockets, storage, HTTP API and command line around the crates that decide.
+//!
+//! ```text
+//!  devices ─UDP─▶ gateway ─▶ app ─▶ upstream ─▶ the operator's platform
+//!                             │ ▲
+//!                       store ◀┘ └── api ◀─HTTPS─ console, command line
+//! ```
+//!
+//! [`app::App`] holds every use case and is what the [`gateway`], the [`api`] and tests start from;
+//! [`config`] says what it is made with and [`serve`] runs it all. `api` calls `app`, `app` calls `store`;
+//! the API never touches the store.
 
+pub mod api;
+pub mod app;
+pub mod ca;
+pub mod cli;
+pub mod clock;
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod gateway;
+pub mod limits;
+pub mod ops;
+pub mod serve;
+pub mod store;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Findings, holds and postures in plain words.

@@ -1,0 +1,1 @@
+//! Operators' spreadsheets of keys.

@@ -1,0 +1,1 @@
+//! Certificates made by `bartizan init`: a private CA and the server's own certificate.

@@ -1,0 +1,1 @@
+//! The command line: every verb is a request to the HTTP API.

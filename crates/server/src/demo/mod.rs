@@ -1,0 +1,1 @@
+//! `bartizan demo`: the server, a simulated city, and a script of attacks.

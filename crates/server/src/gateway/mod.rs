@@ -1,0 +1,1 @@
+//! CoAP over DTLS on UDP: the first caller of the message path.

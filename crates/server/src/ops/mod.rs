@@ -1,0 +1,1 @@
+//! What operators need around the server: health, metrics, logs, signals, backup.

@@ -1,0 +1,1 @@
+//! `bartizan serve`: from a configuration to a running server and back.
