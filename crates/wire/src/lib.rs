@@ -11,6 +11,7 @@
 #![no_std]
 
 pub mod coap;
+mod error;
 pub mod event;
 pub mod finding;
 pub mod id;
@@ -19,6 +20,7 @@ pub mod posture;
 pub mod record;
 pub mod time;
 
+pub use error::{Error, Malformed, Misuse, Unsupported};
 pub use event::{Event, EventKind, Subject};
 pub use finding::{Engine, Expected, Feature, Finding, Severity, Technique, Unit};
 pub use id::{CommandId, DeviceId, DeviceKey, Source, TenantId, TypeId};

@@ -1,1 +1,0 @@
-//! CoAP messages (RFC 7252) as borrowed views and bounded writers.
