@@ -26,3 +26,32 @@ pub const TIMELINE_PER_DEVICE_MAX: u32 = 1_000;
 pub const FINDINGS_PER_TENANT_MAX: u32 = 100_000;
 /// Holds in force on one device.
 pub const HOLDS_PER_DEVICE_MAX: usize = 16;
+
+// --- upstream
+
+/// Longest upstream address with its options, in bytes.
+pub const UPSTREAM_CONFIG_BYTES_MAX: usize = 1024;
+/// Messages of one tenant under way to its upstream.
+pub const UPSTREAM_IN_FLIGHT_MAX: usize = 16_384;
+/// Size at which a log is set aside, in MiB, unless told otherwise.
+pub const LOG_ROTATE_MIB_DEFAULT: u64 = 256;
+/// Greatest such size: 1 TiB.
+pub const LOG_ROTATE_MIB_MAX: u64 = 1 << 20;
+/// Bytes written to a log before the disk is asked to keep them; one message may go beyond.
+pub const LOG_BATCH_BYTES: usize = 1 << 20;
+/// Longest MQTT topic in bytes. Brokers take 65,535; people and their tools do not.
+pub const MQTT_TOPIC_BYTES_MAX: usize = 1024;
+/// Longest packet a broker may send to a client that only publishes, in bytes.
+pub const MQTT_INCOMING_BYTES_MAX: usize = 16 * 1024;
+/// Longest message published, in bytes.
+pub const MQTT_OUTGOING_BYTES_MAX: usize = 1 << 20;
+/// Bytes handed to a broker's socket at once; one message may go beyond.
+pub const MQTT_BATCH_BYTES: usize = 64 * 1024;
+/// Addresses of one proxy pool.
+pub const PROXY_POOL_ADDRESSES_MAX: u64 = 1 << 16;
+/// Greatest network in a pool, as bits of its hosts.
+pub const PROXY_POOL_HOST_BITS_MAX: u8 = 16;
+/// Sockets open towards one origin, unless told otherwise.
+pub const PROXY_SOCKETS_DEFAULT: usize = 8192;
+/// Greatest such number.
+pub const PROXY_SOCKETS_MAX: usize = 1 << 20;
