@@ -1,0 +1,62 @@
+//! Errors by fault, and why associations end.
+
+use core::fmt;
+
+use crate::AlertDescription;
+
+/// What went wrong, by whose fault it was. The text names the thing, in words for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The bytes are not what the protocol says they are.
+    Malformed(&'static str),
+    /// The peer broke the protocol's rules with well-formed bytes.
+    Misbehaved(&'static str),
+    /// No version, suite or extension in common.
+    Unsupported(&'static str),
+    /// The caller asked for something that cannot be.
+    Misuse(&'static str),
+    /// A limit was reached; it may work later.
+    Unavailable(&'static str),
+}
+
+impl Error {
+    /// The alert that tells the peer (RFC 5246 section 7.2.2).
+    #[must_use]
+    pub const fn alert(self) -> AlertDescription {
+        match self {
+            Self::Malformed(_) => AlertDescription::DECODE_ERROR,
+            Self::Misbehaved(_) => AlertDescription::ILLEGAL_PARAMETER,
+            Self::Unsupported(_) => AlertDescription::HANDSHAKE_FAILURE,
+            Self::Misuse(_) | Self::Unavailable(_) => AlertDescription::INTERNAL_ERROR,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => write!(f, "malformed: {what}"),
+            Self::Misbehaved(what) => write!(f, "peer misbehaved: {what}"),
+            Self::Unsupported(what) => write!(f, "nothing in common: {what}"),
+            Self::Misuse(what) => write!(f, "misuse: {what}"),
+            Self::Unavailable(what) => write!(f, "unavailable: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Why a [`Connection`](crate::Connection) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// We closed it.
+    Local,
+    /// The peer said close_notify.
+    Peer,
+    /// The peer sent a fatal alert: authenticated, or in the handshake and followed by silence.
+    Alert(AlertDescription),
+    /// The handshake broke down.
+    Failed(Error),
+    /// The peer never answered, or never with the right key.
+    TimedOut,
+}

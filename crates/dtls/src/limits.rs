@@ -1,0 +1,47 @@
+//! The bounds of this crate, in one place. Tests stand on both sides of each.
+
+/// Longest Connection ID that we accept or issue; RFC 9146 allows 255.
+pub use bartizan_wire::limits::CONNECTION_ID_BYTES_MAX;
+
+/// Longest plaintext of one record in bytes (RFC 5246 section 6.2.1).
+pub const PLAINTEXT_BYTES_MAX: usize = 16_384;
+/// Records of one datagram that are looked at; the rest is dropped.
+pub const RECORDS_PER_DATAGRAM_MAX: usize = 16;
+/// Longest handshake message in bytes, reassembled.
+pub const HANDSHAKE_MESSAGE_BYTES_MAX: usize = 2048;
+/// Handshake messages that may arrive ahead of the one that is due.
+pub const HANDSHAKE_MESSAGES_AHEAD_MAX: u16 = 4;
+/// Bytes of handshake messages, complete or not, that wait for their turn.
+pub const REASSEMBLY_BYTES_MAX: usize = 4096;
+/// Bytes of all messages of one handshake, which the Finished messages sign.
+pub const TRANSCRIPT_BYTES_MAX: usize = 8192;
+/// Longest PSK identity in bytes (RFC 4279 section 5.3 asks for 128).
+pub const IDENTITY_BYTES_MAX: usize = 256;
+/// Longest record in bytes that may wait until the handshake has its keys: a Finished with a Connection ID.
+pub const EARLY_RECORD_BYTES_MAX: usize = 128;
+/// Finished messages that do not verify before a server gives the handshake up. Not one: anybody who can write
+/// the peer's address on a datagram can send the first.
+pub const FINISHED_FAILURES_MAX: u8 = 2;
+/// First retransmission timeout (RFC 6347 section 4.2.4.1).
+pub const RETRANSMIT_MS_INITIAL: u64 = 1_000;
+/// Longest retransmission timeout (RFC 6347 section 4.2.4.1).
+pub const RETRANSMIT_MS_MAX: u64 = 60_000;
+/// How long a server keeps a handshake, in retransmission timeouts of the start.
+pub const HANDSHAKE_TIMEOUTS_MAX: u64 = 60;
+/// How often a client sends a flight before it gives up.
+pub const CLIENT_TRANSMISSIONS_MAX: u32 = 7;
+/// How long a server's handshake is safe from being displaced by a newer one when the table is full.
+pub const HANDSHAKE_MS_PROTECTED: u64 = 2_000;
+/// How long a cookie's secret is used to make cookies; it is accepted for as long again.
+pub const COOKIE_SECRET_MS: u64 = 60_000;
+/// Longest cookie in bytes that a client takes up (RFC 6347 section 4.2.1).
+pub const COOKIE_BYTES_MAX: usize = 255;
+/// Events that wait to be polled; a datagram that finds the queue full is dropped.
+pub const EVENTS_MAX: usize = 4096;
+/// Smallest and largest MTU (UDP payload bytes) that can be configured.
+pub const MTU_MIN: usize = 128;
+pub const MTU_MAX: usize = 16_384;
+/// Last sequence number of an epoch (48 bit).
+pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+/// Most sessions of one endpoint.
+pub const SESSIONS_MAX: u32 = 1 << 24;
