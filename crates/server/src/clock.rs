@@ -12,11 +12,7 @@ pub struct Clock(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Real,
-    Scaled {
-        start: UnixMillis,
-        origin: Instant,
-        scale: u32,
-    },
+    Scaled { start: UnixMillis, origin: Instant, scale: u32 },
 }
 
 impl Clock {
@@ -28,22 +24,14 @@ impl Clock {
     /// A clock that shows `start` now and then runs `scale` times as fast as real time.
     #[must_use]
     pub fn scaled(start: UnixMillis, scale: u32) -> Self {
-        Self(Kind::Scaled {
-            start,
-            origin: Instant::now(),
-            scale: scale.max(1),
-        })
+        Self(Kind::Scaled { start, origin: Instant::now(), scale: scale.max(1) })
     }
 
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         match &self.0 {
             Kind::Real => UnixMillis(millis_since_epoch()),
-            Kind::Scaled {
-                start,
-                origin,
-                scale,
-            } => {
+            Kind::Scaled { start, origin, scale } => {
                 let elapsed_us = u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX);
                 start.plus(elapsed_us.saturating_mul(u64::from(*scale)) / 1000)
             }
@@ -62,9 +50,7 @@ impl Clock {
 
 /// A clock before 1970 reads as 1970: events then sort first instead of failing.
 fn millis_since_epoch() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -129,12 +129,7 @@ impl App {
         todo!()
     }
 
-    pub async fn add_type(
-        &self,
-        _actor: &Actor,
-        _tenant: TenantId,
-        _name: &str,
-    ) -> Result<TypeView, Error> {
+    pub async fn add_type(&self, _actor: &Actor, _tenant: TenantId, _name: &str) -> Result<TypeView, Error> {
         todo!()
     }
 
@@ -168,12 +163,7 @@ impl App {
     }
 
     /// All devices of a CSV file or none; durable when it returns. Answers how many.
-    pub async fn import_devices<R>(
-        &self,
-        _actor: &Actor,
-        _tenant: TenantId,
-        _csv: R,
-    ) -> Result<u64, Error>
+    pub async fn import_devices<R>(&self, _actor: &Actor, _tenant: TenantId, _csv: R) -> Result<u64, Error>
     where
         R: std::io::Read + Send + 'static,
     {
@@ -197,22 +187,12 @@ impl App {
     }
 
     /// Ends the person's and the detection holds and puts the grade on probation. Durable when it returns.
-    pub async fn release(
-        &self,
-        _actor: &Actor,
-        _device: DeviceKey,
-        _reason: &str,
-    ) -> Result<DeviceView, Error> {
+    pub async fn release(&self, _actor: &Actor, _device: DeviceKey, _reason: &str) -> Result<DeviceView, Error> {
         todo!()
     }
 
     /// Takes the device out of service for good.
-    pub async fn retire(
-        &self,
-        _actor: &Actor,
-        _device: DeviceKey,
-        _reason: &str,
-    ) -> Result<DeviceView, Error> {
+    pub async fn retire(&self, _actor: &Actor, _device: DeviceKey, _reason: &str) -> Result<DeviceView, Error> {
         todo!()
     }
 
@@ -222,19 +202,11 @@ impl App {
         todo!()
     }
 
-    pub async fn findings(
-        &self,
-        _tenant: TenantId,
-        _paging: &Paging,
-    ) -> Result<Page<FindingView>, Error> {
+    pub async fn findings(&self, _tenant: TenantId, _paging: &Paging) -> Result<Page<FindingView>, Error> {
         todo!()
     }
 
-    pub async fn timeline(
-        &self,
-        _device: DeviceKey,
-        _paging: &Paging,
-    ) -> Result<Page<TimelineEntry>, Error> {
+    pub async fn timeline(&self, _device: DeviceKey, _paging: &Paging) -> Result<Page<TimelineEntry>, Error> {
         todo!()
     }
 
@@ -248,11 +220,7 @@ impl App {
 
     // --- commands
 
-    pub async fn commands(
-        &self,
-        _device: DeviceKey,
-        _paging: &Paging,
-    ) -> Result<Page<CommandView>, Error> {
+    pub async fn commands(&self, _device: DeviceKey, _paging: &Paging) -> Result<Page<CommandView>, Error> {
         todo!()
     }
 

@@ -220,10 +220,8 @@ pub struct SourceView {
 #[must_use]
 pub fn rfc3339(at: UnixMillis) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map_or_else(
-        |_| "9999-12-31T23:59:59.999Z".to_owned(),
-        |time| format!("{time:.3}"),
-    )
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| "9999-12-31T23:59:59.999Z".to_owned(), |time| format!("{time:.3}"))
 }
 
 #[cfg(test)]
