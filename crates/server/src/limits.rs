@@ -55,3 +55,21 @@ pub const PROXY_POOL_HOST_BITS_MAX: u8 = 16;
 pub const PROXY_SOCKETS_DEFAULT: usize = 8192;
 /// Greatest such number.
 pub const PROXY_SOCKETS_MAX: usize = 1 << 20;
+/// Requests of one device under way to the origin.
+pub const PROXY_REQUESTS_PER_DEVICE_MAX: usize = 16;
+/// Responses of one device that the origin has not acknowledged; the oldest is given up.
+pub const PROXY_RESPONSES_PER_DEVICE_MAX: usize = 16;
+/// Observations of one device at the origin; the oldest is given up.
+pub const PROXY_OBSERVATIONS_PER_DEVICE_MAX: usize = 16;
+/// Requests of the origin that one device may still answer.
+pub const PROXY_ASKED_PER_DEVICE_MAX: usize = 64;
+/// Messages of the origin remembered per device against repetition.
+pub const PROXY_RECENT_PER_DEVICE_MAX: usize = 32;
+/// Registrations whose owner is known.
+pub const PROXY_REGISTRATIONS_MAX: usize = 1 << 20;
+/// Datagrams of one device's origin handled before others have their turn.
+pub const PROXY_DATAGRAMS_PER_TURN: usize = 32;
+/// A socket that was used less than this many milliseconds ago is not idle.
+pub const PROXY_IDLE_MS_MIN: u64 = 50;
+/// Shortest PSK towards an origin, in bytes.
+pub const PROXY_PSK_BYTES_MIN: usize = 16;

@@ -83,10 +83,7 @@ impl FromStr for UpstreamConfig {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.len() > limits::UPSTREAM_CONFIG_BYTES_MAX {
-            return Err(format!(
-                "an upstream is at most {} characters long",
-                limits::UPSTREAM_CONFIG_BYTES_MAX
-            ));
+            return Err(format!("an upstream is at most {} characters long", limits::UPSTREAM_CONFIG_BYTES_MAX));
         }
         let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
         match scheme {
@@ -106,10 +103,7 @@ fn parse_log(rest: &str) -> Result<LogConfig, String> {
         return Err("log: needs the path of a file, as in log:/var/lib/bartizan/city.ndjson".into());
     }
     let mib = options.number("rotate_mib", 1..=limits::LOG_ROTATE_MIB_MAX)?;
-    Ok(LogConfig {
-        path: PathBuf::from(path),
-        rotate_bytes: mib.unwrap_or(limits::LOG_ROTATE_MIB_DEFAULT) << 20,
-    })
+    Ok(LogConfig { path: PathBuf::from(path), rotate_bytes: mib.unwrap_or(limits::LOG_ROTATE_MIB_DEFAULT) << 20 })
 }
 
 fn parse_mqtt(rest: &str, tls: bool) -> Result<MqttConfig, String> {
@@ -159,21 +153,12 @@ fn parse_proxy(rest: &str, secure: bool) -> Result<ProxyConfig, String> {
     let pool = pool(&mut options, target.ip())?;
     let sockets = options.number("sockets", 1..=limits::PROXY_SOCKETS_MAX as u64)?;
     let sockets_max = sockets.map_or(limits::PROXY_SOCKETS_DEFAULT, |n| n as usize);
-    Ok(ProxyConfig {
-        target,
-        secure: secure_config(&mut options, secure)?,
-        pool,
-        sockets_max,
-    })
+    Ok(ProxyConfig { target, secure: secure_config(&mut options, secure)?, pool, sockets_max })
 }
 
 /// The pool of source addresses; on loopback it may be left out, since 127.0.0.0/8 is all ours.
 fn pool(options: &mut Options, target: IpAddr) -> Result<Pool, String> {
-    let default = if target.is_loopback() && target.is_ipv4() {
-        Some("127.0.1.0/24".to_owned())
-    } else {
-        None
-    };
+    let default = if target.is_loopback() && target.is_ipv4() { Some("127.0.1.0/24".to_owned()) } else { None };
     let addresses = options.take("pool").or(default).ok_or(
         "pool=ADDRESSES is needed: the addresses of this machine that stand for devices, as in pool=192.0.2.8/29",
     )?;
@@ -191,10 +176,7 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
 
 fn secure_config(options: &mut Options, secure: bool) -> Result<Option<SecureConfig>, String> {
     match (secure, options.take("identity"), options.take("psk_file")) {
-        (true, Some(identity), Some(file)) => Ok(Some(SecureConfig {
-            identity,
-            psk_file: PathBuf::from(file),
-        })),
+        (true, Some(identity), Some(file)) => Ok(Some(SecureConfig { identity, psk_file: PathBuf::from(file) })),
         (true, _, _) => Err("coaps:// needs identity=NAME (or identity={device}) and psk_file=FILE".into()),
         (false, None, None) => Ok(None),
         (false, _, _) => Err("identity and psk_file are only used by coaps://".into()),
@@ -289,11 +271,7 @@ struct Bracketed<'a>(&'a str);
 
 impl fmt::Display for Bracketed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') {
-            write!(f, "[{}]", self.0)
-        } else {
-            f.write_str(self.0)
-        }
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
     }
 }
 

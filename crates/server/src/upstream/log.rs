@@ -71,9 +71,7 @@ impl Log {
     fn enqueue(&self, entry: Entry) -> Result<(), UpstreamError> {
         let queue = self.queue.lock().expect("invariant: no panic while the queue is held");
         let queue = queue.as_ref().ok_or_else(|| unavailable("the log is closed"))?;
-        queue
-            .try_send(entry)
-            .map_err(|_| unavailable("too many messages wait for the disk"))
+        queue.try_send(entry).map_err(|_| unavailable("too many messages wait for the disk"))
     }
 
     /// Lets the writer finish what it has and end.
@@ -89,9 +87,7 @@ impl Log {
 fn write_all(mut file: LogFile, mut entries: mpsc::Receiver<Entry>, stop: oneshot::Sender<()>) {
     while let Some(first) = entries.blocking_recv() {
         let (bytes, answers) = gather(first, &mut entries);
-        let outcome = file
-            .append(&bytes)
-            .map_err(|error| unavailable(&format!("{}: {error}", file.name())));
+        let outcome = file.append(&bytes).map_err(|error| unavailable(&format!("{}: {error}", file.name())));
         for answer in answers {
             // A sender that no longer waits was told 5.03; its line is written once more when it repeats.
             let _ = answer.send(outcome.clone());

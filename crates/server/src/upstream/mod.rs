@@ -155,12 +155,7 @@ impl Upstream {
 
 /// What a device hears when a message was accepted that has no answer of its own: 2.04 Changed.
 fn accepted() -> Reply {
-    Reply {
-        code: CHANGED,
-        content_format: None,
-        payload: Bytes::new(),
-        coap: None,
-    }
+    Reply { code: CHANGED, content_format: None, payload: Bytes::new(), coap: None }
 }
 
 /// 2.04 (RFC 7252 section 12.1.2).

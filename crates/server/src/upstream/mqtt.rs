@@ -71,9 +71,7 @@ impl Mqtt {
     fn enqueue(&self, publish: Publish) -> Result<(), UpstreamError> {
         let queue = self.queue.lock().expect("invariant: no panic while the queue is held");
         let queue = queue.as_ref().ok_or_else(|| unavailable("the broker's client is closed"))?;
-        queue
-            .try_send(publish)
-            .map_err(|_| unavailable("too many messages wait for the broker"))
+        queue.try_send(publish).map_err(|_| unavailable("too many messages wait for the broker"))
     }
 
     /// Waits for the acknowledgements under way, then disconnects.

@@ -11,9 +11,8 @@ impl Options {
         let (address, tail) = text.split_once('?').unwrap_or((text, ""));
         let mut options: Vec<(String, String)> = Vec::new();
         for pair in tail.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| format!("option {pair:?} has no value: write {pair}=…"))?;
+            let (name, value) =
+                pair.split_once('=').ok_or_else(|| format!("option {pair:?} has no value: write {pair}=…"))?;
             if !known.contains(&name) {
                 return Err(unknown(name, known));
             }
@@ -36,11 +35,7 @@ impl Options {
         };
         match text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(format!(
-                "{name}={text} is not a number from {} to {}",
-                range.start(),
-                range.end()
-            )),
+            _ => Err(format!("{name}={text} is not a number from {} to {}", range.start(), range.end())),
         }
     }
 }

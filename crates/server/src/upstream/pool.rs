@@ -129,9 +129,7 @@ fn nth(ip: IpAddr, n: u64) -> IpAddr {
 fn offset(first: IpAddr, ip: IpAddr) -> Option<u64> {
     match (first, ip) {
         (IpAddr::V4(a), IpAddr::V4(b)) => b.to_bits().checked_sub(a.to_bits()).map(u64::from),
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            b.to_bits().checked_sub(a.to_bits()).and_then(|n| u64::try_from(n).ok())
-        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => b.to_bits().checked_sub(a.to_bits()).and_then(|n| u64::try_from(n).ok()),
         _ => None,
     }
 }

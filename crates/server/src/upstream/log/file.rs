@@ -20,13 +20,7 @@ impl LogFile {
     /// Opens or makes the file, takes its lock, and cuts off a torn last line.
     pub(super) fn open(path: &Path, rotate_bytes: u64) -> io::Result<Self> {
         let file = open_locked(path)?;
-        let mut log = Self {
-            path: path.to_owned(),
-            file,
-            committed: 0,
-            rotate_bytes,
-            torn: false,
-        };
+        let mut log = Self { path: path.to_owned(), file, committed: 0, rotate_bytes, torn: false };
         log.committed = end_of_last_line(&mut log.file)?;
         log.undo()?;
         Ok(log)

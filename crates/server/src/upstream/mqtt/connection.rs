@@ -52,13 +52,7 @@ impl Broker {
             (Some(ca), true) => Some(tls(ca, &config.host)?),
             _ => None,
         };
-        Ok(Self {
-            client_id: client_id(tenant)?,
-            config,
-            tls,
-            password,
-            version: Version::V5,
-        })
+        Ok(Self { client_id: client_id(tenant)?, config, tls, password, version: Version::V5 })
     }
 
     /// Connects and logs in. A broker that does not know MQTT 5 is asked again with 3.1.1, now and later.

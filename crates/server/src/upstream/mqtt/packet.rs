@@ -15,20 +15,24 @@ pub(super) enum Version {
 /// What a broker sends to a client without subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
-    ConnAck { reason: u8, receive_maximum: Option<u16>, packet_bytes_max: Option<u32> },
+    ConnAck {
+        reason: u8,
+        receive_maximum: Option<u16>,
+        packet_bytes_max: Option<u32>,
+    },
     /// `reason` is 0 for MQTT 3.1.1.
-    PubAck { id: u16, reason: u8 },
+    PubAck {
+        id: u16,
+        reason: u8,
+    },
     PingResp,
-    Disconnect { reason: u8 },
+    Disconnect {
+        reason: u8,
+    },
 }
 
 /// CONNECT with a clean start (section 3.1).
-pub(super) fn connect(
-    version: Version,
-    client_id: &str,
-    keep_alive_s: u16,
-    login: Option<(&str, &[u8])>,
-) -> BytesMut {
+pub(super) fn connect(version: Version, client_id: &str, keep_alive_s: u16, login: Option<(&str, &[u8])>) -> BytesMut {
     let mut body = BytesMut::new();
     put_binary(&mut body, b"MQTT");
     body.put_u8(version as u8);
@@ -132,10 +136,7 @@ fn parse(first: u8, mut body: &[u8], version: Version) -> Option<Incoming> {
             };
             Some(Incoming::ConnAck { reason, receive_maximum, packet_bytes_max })
         }
-        0x40 => Some(Incoming::PubAck {
-            id: body.try_get_u16().ok()?,
-            reason: body.try_get_u8().unwrap_or(0),
-        }),
+        0x40 => Some(Incoming::PubAck { id: body.try_get_u16().ok()?, reason: body.try_get_u8().unwrap_or(0) }),
         0xd0 => Some(Incoming::PingResp),
         0xe0 => Some(Incoming::Disconnect { reason: body.try_get_u8().unwrap_or(0) }),
         _ => None,
@@ -233,11 +234,7 @@ mod tests {
         let acks = decode_all(b"\x40\x02\x00\x07\x40\x03\x00\x08\x87\xd0\x00", Version::V5).unwrap();
         assert_eq!(
             acks,
-            [
-                Incoming::PubAck { id: 7, reason: 0 },
-                Incoming::PubAck { id: 8, reason: 0x87 },
-                Incoming::PingResp
-            ]
+            [Incoming::PubAck { id: 7, reason: 0 }, Incoming::PubAck { id: 8, reason: 0x87 }, Incoming::PingResp]
         );
         assert_eq!(decode_all(b"\x40\x02\x00", Version::V5).unwrap(), []);
     }

@@ -72,12 +72,16 @@ impl Part {
 }
 
 fn check(template: &str, parts: &[Part]) -> Result<(), String> {
-    let literals = || parts.iter().filter_map(|part| match part {
-        Part::Literal(literal) => Some(literal),
-        _ => None,
-    });
+    let literals = || {
+        parts.iter().filter_map(|part| match part {
+            Part::Literal(literal) => Some(literal),
+            _ => None,
+        })
+    };
     if literals().any(|literal| literal.contains(['+', '#']) || literal.contains(char::is_control)) {
-        return Err(format!("topic {template:?} holds +, # or a control character, which no message can be published to"));
+        return Err(format!(
+            "topic {template:?} holds +, # or a control character, which no message can be published to"
+        ));
     }
     if template.starts_with('$') {
         return Err("topics that begin with $ belong to the broker".into());
