@@ -1,1 +1,0 @@
-//! The configuration: one TOML file, every key optional.

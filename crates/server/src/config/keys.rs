@@ -1,0 +1,218 @@
+//! Every key, declared once: the typed [`Config`], the documentation, `config show` and the comments of the
+//! file that `init` writes all come from the table in this file.
+
+use std::net::SocketAddr;
+
+use bartizan_wire::Access;
+
+use super::load::Reader;
+use super::setting::{FilePath, LogFormat, LogLevel, MetricsReader, Raw, Setting, Within};
+
+/// One key as people see it.
+pub struct Key {
+    pub section: &'static str,
+    /// `section.key`, as errors and `config show` call it.
+    pub name: &'static str,
+    pub doc: &'static str,
+    /// The default as it would stand in the file.
+    pub default: &'static str,
+    pub reload: Reload,
+    pub shape: fn() -> String,
+}
+
+impl Key {
+    /// The name within its section.
+    #[must_use]
+    pub fn leaf(&self) -> &'static str {
+        &self.name[self.section.len() + 1..]
+    }
+
+    /// The environment variable that overrides this key.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!(
+            "BARTIZAN_{}__{}",
+            self.section.to_uppercase(),
+            self.leaf().to_uppercase()
+        )
+    }
+}
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// On SIGHUP.
+    Live,
+    /// When the server is started again.
+    Restart,
+}
+
+/// One section as people see it.
+pub struct Section {
+    pub name: &'static str,
+    pub doc: &'static str,
+}
+
+macro_rules! sections {
+    ($($(#[doc = $sdoc:literal])* $section:ident: $Section:ident {
+        $($(#[doc = $doc:literal])* $key:ident: $ty:ty = $default:literal, $reload:ident;)+
+    })+) => {
+        $(
+            $(#[doc = $sdoc])*
+            #[derive(Clone, Debug)]
+            pub struct $Section { $($(#[doc = $doc])* pub $key: $ty,)+ }
+        )+
+
+        /// All that can be configured, checked.
+        #[derive(Clone, Debug)]
+        pub struct Config { $($(#[doc = $sdoc])* pub $section: $Section,)+ }
+
+        pub const SECTIONS: &[Section] = &[$(Section {
+            name: stringify!($section),
+            doc: concat!($($sdoc, "\n",)*),
+        },)+];
+
+        pub const KEYS: &[Key] = &[$($(Key {
+            section: stringify!($section),
+            name: concat!(stringify!($section), ".", stringify!($key)),
+            doc: concat!($($doc, "\n",)*),
+            default: $default,
+            reload: Reload::$reload,
+            shape: <$ty as Setting>::shape,
+        },)+)+];
+
+        impl Config {
+            /// Takes every key from `reader`, which notes what is wrong and answers with the default.
+            pub(super) fn read(reader: &mut Reader) -> Self {
+                Self { $($section: $Section { $(
+                    $key: reader.take(concat!(stringify!($section), ".", stringify!($key))),
+                )+ },)+ }
+            }
+        }
+    };
+}
+
+sections! {
+    /// The HTTP API and the console, always over TLS.
+    api: Api {
+        /// Address and port to listen on. Anything but a loopback address lets other machines in.
+        listen: SocketAddr = "\"127.0.0.1:8443\"", Restart;
+        /// Certificate chain (PEM) that the server shows.
+        certificate: FilePath = "\"server.pem\"", Restart;
+        /// Private key (PEM) of the certificate. Nobody but the server's user may read it.
+        private_key: FilePath = "\"server.key\"", Restart;
+        /// Seconds until an unfinished request is answered with 503.
+        request_timeout_s: Within<1, 600> = "30", Restart;
+        /// Largest request body in KiB, imports excepted.
+        body_kib_max: Within<16, 16384> = "256", Restart;
+        /// Largest import of devices in MiB. A million lines of a spreadsheet are about 100 MiB.
+        import_mib_max: Within<1, 4096> = "512", Restart;
+        /// Most connections at a time; further ones wait in the system's queue.
+        connections_max: Within<8, 65536> = "512", Restart;
+        /// Most requests that are worked on at a time; further ones are answered with 503.
+        requests_max: Within<4, 65536> = "256", Restart;
+        /// Most open event streams (one per open console).
+        event_streams_max: Within<1, 4096> = "64", Restart;
+        /// Failed authentications of one address in a minute before it is answered with 429.
+        auth_failures_per_minute: Within<1, 1000> = "10", Live;
+        /// Hours until a console session ends.
+        session_hours: Within<1, 720> = "12", Live;
+        /// Who may read /metrics.
+        metrics: MetricsReader = "\"loopback\"", Live;
+    }
+    /// The gateway that devices talk to: CoAP over DTLS on UDP.
+    gateway: Gateway {
+        /// Address and port to listen on. Anything but a loopback address lets devices on other machines in.
+        listen: SocketAddr = "\"127.0.0.1:5684\"", Restart;
+        /// Most associations kept. The longest silent one makes room for a new one.
+        sessions_max: Within<16, 10000000> = "1000000", Restart;
+        /// Most unfinished handshakes at a time.
+        handshakes_max: Within<16, 1000000> = "4096", Restart;
+    }
+    /// What a grade does to a device, and how it gets back.
+    policy: PolicyKeys {
+        /// Access of a device whose behaviour is suspicious.
+        suspicious: Access = "\"full\"", Restart;
+        /// Access of a device whose behaviour is abnormal.
+        abnormal: Access = "\"quarantined\"", Restart;
+        /// Minutes that an isolated device must behave normally before it is let in again.
+        dwell_minutes: Within<1, 10080> = "60", Restart;
+        /// Minutes after readmission in which a relapse isolates at once.
+        probation_minutes: Within<1, 43200> = "1440", Restart;
+    }
+    /// How much of a fleet machines may isolate, so that a bad judgement cannot cut off a city.
+    brake: BrakeKeys {
+        /// Share of a tenant's devices that may be isolated in an hour, for one cause, in percent.
+        share_percent: Within<1, 100> = "5", Restart;
+        /// Devices that may always be isolated in an hour, however small the fleet is.
+        floor: Within<1, 100000> = "10", Restart;
+    }
+    /// Commands to devices.
+    commands: CommandKeys {
+        /// Most commands that wait for one device.
+        queued_max: Within<1, 1024> = "16", Restart;
+        /// Hours after which an undelivered command expires, unless its sender says otherwise.
+        expire_hours: Within<1, 8760> = "24", Restart;
+    }
+    /// What the server tells about itself on standard error.
+    log: Log {
+        /// Least severe level that is logged.
+        level: LogLevel = "\"info\"", Live;
+        /// How a line looks. "auto" is for people on a terminal and JSON elsewhere.
+        format: LogFormat = "\"auto\"", Restart;
+    }
+    /// The process.
+    server: Server {
+        /// Seconds that requests and messages under way get when the server stops.
+        drain_s: Within<0, 600> = "20", Live;
+    }
+}
+
+/// The key called `name`.
+#[must_use]
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The default of a key, read from how it stands in the table.
+pub(super) fn default_of(key: &Key) -> Raw {
+    let line = format!("value = {}", key.default);
+    let table: toml::Table = line.parse().expect("invariant: every default is TOML");
+    match &table["value"] {
+        toml::Value::String(text) => Raw::Text(text.clone()),
+        toml::Value::Integer(number) => Raw::Integer(*number),
+        toml::Value::Boolean(value) => Raw::Boolean(*value),
+        _ => unreachable!("invariant: every default is a string, an integer or a boolean"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_at_most_sixty_keys_and_each_is_unique() {
+        assert!(KEYS.len() <= 60, "{} keys", KEYS.len());
+        let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KEYS.len());
+    }
+
+    #[test]
+    fn every_key_has_a_sentence_and_a_unit_last() {
+        for key in KEYS {
+            assert!(key.doc.trim().ends_with('.'), "{}", key.name);
+            assert!(!(key.shape)().is_empty(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_variable_is_named_after_its_key() {
+        let key = key("api.listen").unwrap();
+        assert_eq!(
+            (key.leaf(), key.variable().as_str()),
+            ("listen", "BARTIZAN_API__LISTEN")
+        );
+    }
+}
