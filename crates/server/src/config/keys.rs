@@ -135,10 +135,12 @@ sections! {
         suspicious: Access = "\"full\"", Restart;
         /// Access of a device whose behaviour is abnormal.
         abnormal: Access = "\"quarantined\"", Restart;
-        /// Minutes that an isolated device must behave normally before it is let in again.
+        /// Minutes that an isolated device must behave normally before its probation begins.
         dwell_minutes: Within<1, 10080> = "60", Restart;
-        /// Minutes after readmission in which a relapse isolates at once.
-        probation_minutes: Within<1, 43200> = "1440", Restart;
+        /// Minutes of probation, at limited access, before it is free again.
+        probation_minutes: Within<1, 43200> = "60", Restart;
+        /// Messages a minute that pass from a device whose access is limited.
+        limited_messages_per_minute: Within<1, 6000> = "6", Restart;
     }
     /// How much of a fleet machines may isolate, so that a bad judgement cannot cut off a city.
     brake: BrakeKeys {
@@ -146,13 +148,6 @@ sections! {
         share_percent: Within<1, 100> = "5", Restart;
         /// Devices that may always be isolated in an hour, however small the fleet is.
         floor: Within<1, 100000> = "10", Restart;
-    }
-    /// Commands to devices.
-    commands: CommandKeys {
-        /// Most commands that wait for one device.
-        queued_max: Within<1, 1024> = "16", Restart;
-        /// Hours after which an undelivered command expires, unless its sender says otherwise.
-        expire_hours: Within<1, 8760> = "24", Restart;
     }
     /// What the server tells about itself on standard error.
     log: Log {
