@@ -73,3 +73,25 @@ pub const PROXY_DATAGRAMS_PER_TURN: usize = 32;
 pub const PROXY_IDLE_MS_MIN: u64 = 50;
 /// Shortest PSK towards an origin, in bytes.
 pub const PROXY_PSK_BYTES_MIN: usize = 16;
+// --- gateway
+
+/// Longest encoding of one association in the session journal, in bytes.
+pub const JOURNAL_STATE_BYTES_MAX: usize = 1024;
+/// Entries that become durable together are at most this many bytes, and one entry more.
+pub const JOURNAL_GROUP_BYTES_MAX: usize = 512 * 1024;
+/// Longest sealed block of the session journal that is read.
+pub const JOURNAL_BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// A session journal shorter than this is never rewritten.
+pub const JOURNAL_FILE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Requests of one device that are remembered so that a duplicate is recognised (RFC 7252 section 4.5).
+pub const COAP_SEEN_PER_DEVICE_MAX: usize = 16;
+/// Confirmable messages to one device that wait for their acknowledgement.
+pub const COAP_SENT_PER_DEVICE_MAX: usize = 8;
+/// Observations of one device at its upstream.
+pub const COAP_OBSERVATIONS_PER_DEVICE_MAX: usize = 8;
+/// Longest body that arrives or leaves in blocks, in bytes, where the gateway is their end.
+pub const COAP_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bodies in blocks of all devices together, in bytes.
+pub const COAP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Seconds after which a device that was told 5.03 or 4.29 should try again.
+pub const COAP_RETRY_SECONDS: u32 = 30;
