@@ -73,6 +73,7 @@ pub const PROXY_DATAGRAMS_PER_TURN: usize = 32;
 pub const PROXY_IDLE_MS_MIN: u64 = 50;
 /// Shortest PSK towards an origin, in bytes.
 pub const PROXY_PSK_BYTES_MIN: usize = 16;
+
 // --- gateway
 
 /// Longest encoding of one association in the session journal, in bytes.
