@@ -1,0 +1,204 @@
+// The shapes of the HTTP API under /api/v1. Enum strings are the stable names of `bartizan_wire`.
+
+/** RFC 3339, UTC. */
+export type Instant = string;
+export type Id = string | number;
+
+export const GRADES = ['normal', 'suspicious', 'abnormal'] as const;
+export const ACCESSES = ['full', 'limited', 'quarantined', 'blocked'] as const;
+export const LIFECYCLES = ['pending', 'active', 'retired'] as const;
+export const ATTESTATIONS = ['none', 'affirming', 'warning', 'contraindicated'] as const;
+export const UPDATES = ['none', 'offered', 'installing', 'failed'] as const;
+export const CAUSES = ['person', 'detection', 'attestation', 'policy'] as const;
+export const EXITS = ['person', 'dwell', 'evidence'] as const;
+export const ENGINES = ['profile', 'source', 'protocol'] as const;
+export const BASES = ['device', 'device_type', 'rule'] as const;
+export const UNITS = ['ms', 'bytes', 'per_hour', 'per_minute', 'count'] as const;
+export const SEVERITIES = ['informational', 'low', 'medium', 'high', 'critical'] as const;
+export const COMMAND_STATES = ['held', 'queued', 'sent', 'acknowledged', 'expired', 'refused'] as const;
+export const TIMELINE_KINDS = [
+  'finding', 'grade', 'hold', 'release', 'access', 'session', 'command', 'key', 'lifecycle',
+] as const;
+export const FEATURES = [
+  'report_interval', 'message_rate', 'payload_bytes', 'message_kind', 'peer', 'replayed_records',
+  'forged_records', 'failed_handshakes', 'malformed_datagrams', 'endpoint_name', 'handshake_rate',
+  'refused_requests',
+] as const;
+
+export type Grade = (typeof GRADES)[number];
+export type Access = (typeof ACCESSES)[number];
+export type Lifecycle = (typeof LIFECYCLES)[number];
+export type Attestation = (typeof ATTESTATIONS)[number];
+export type Update = (typeof UPDATES)[number];
+export type Cause = (typeof CAUSES)[number];
+export type Exit = (typeof EXITS)[number];
+export type Basis = (typeof BASES)[number];
+export type Unit = (typeof UNITS)[number];
+export type Severity = (typeof SEVERITIES)[number];
+export type CommandState = (typeof COMMAND_STATES)[number];
+export type TimelineKind = (typeof TIMELINE_KINDS)[number];
+export type Feature = (typeof FEATURES)[number];
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+/** The band in which a feature was expected; an open end is null. */
+export interface Expected {
+  low: number | null;
+  high: number | null;
+  basis: Basis;
+}
+
+export interface Finding {
+  id: Id;
+  at: Instant;
+  device: string | null;
+  source: string | null;
+  /** The device that unauthenticated bytes named. Shown, never held against it. */
+  claimed: string | null;
+  engine: string;
+  feature: Feature;
+  observed: number;
+  expected: Expected;
+  unit: Unit;
+  score: number;
+  severity: Severity;
+  technique: string | null;
+  text: string;
+}
+
+export interface Brake {
+  /** Machines may isolate no more in this window; a person should look. */
+  engaged: boolean;
+  /** Devices that machines isolated in the window. */
+  used: number;
+  budget: number;
+  /** Devices limited instead of isolated since it engaged. */
+  spared: number;
+  since: Instant | null;
+}
+
+export interface Summary {
+  at: Instant;
+  devices: number;
+  active: number;
+  normal: number;
+  suspicious: number;
+  abnormal: number;
+  /** Quarantined and blocked. */
+  isolated: number;
+  limited: number;
+  sessions: number;
+  messages_per_s: number;
+  messages_total: number;
+  findings_total: number;
+  refused_total: number;
+  sources_limited: number;
+  brake: Brake;
+}
+
+export interface Hold {
+  id: Id;
+  cause: Cause;
+  engine: string | null;
+  since: Instant;
+  exit: Exit;
+  access: Access;
+  reason: string;
+  by: string | null;
+}
+
+export interface Session {
+  since: Instant;
+  /** Where its records come from: behind its NAT. */
+  address: string;
+  connection_id: boolean;
+  suite: string;
+}
+
+export interface Device {
+  id: Id;
+  name: string;
+  type: string;
+  identity: string;
+  /** The LwM2M endpoint name that it may register. */
+  endpoint: string;
+  lifecycle: Lifecycle;
+  attestation: Attestation;
+  grade: Grade;
+  update: Update;
+  access: Access;
+  explanation: string;
+  /** Left out in lists. */
+  holds?: Hold[];
+  created: Instant;
+  last_seen: Instant | null;
+  session: Session | null;
+  messages: number;
+  version: number;
+}
+
+export interface TimelineEntry {
+  id: Id;
+  at: Instant;
+  kind: TimelineKind;
+  text: string;
+  finding: Finding | null;
+  actor: string | null;
+}
+
+export interface ProfileFeature {
+  feature: Feature;
+  unit: Unit;
+  expected: Expected | null;
+  learnt: boolean;
+  recent: { at: Instant; value: number }[];
+}
+
+export interface Profile {
+  features: ProfileFeature[];
+}
+
+export interface Command {
+  id: Id;
+  issuer: string;
+  method: string;
+  path: string;
+  state: CommandState;
+  created: Instant;
+  expires: Instant;
+  detail: string | null;
+  /** The device's name; only in events. */
+  device?: string;
+}
+
+export interface NewCommand {
+  method: string;
+  path: string;
+  payload?: string;
+  content_format?: number;
+  expires_in_s?: number;
+}
+
+export interface LimitedSource {
+  source: string;
+  since: Instant;
+  until: Instant;
+  /** Why, as an English sentence. */
+  text: string;
+  /** Datagrams dropped unread because of it. */
+  dropped: number;
+}
+
+export interface Tenant {
+  name: string;
+  upstream: string;
+  devices: number;
+}
+
+export interface DeviceType {
+  name: string;
+  devices: number;
+}
