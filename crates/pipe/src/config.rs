@@ -18,6 +18,7 @@ pub struct ProfileConfig {
     /// Device types kept at once.
     pub types_max: usize,
     /// Before a type is learnt: messages in one minute that are nothing unusual. Longer windows follow from it.
+    /// At the default, one message a second is suspicious at most, and so has the chance to be learnt.
     pub messages_per_minute_max: f32,
     /// How rare a window of innocent traffic must be, by its type's own tail, to lie outside the band.
     pub tail_probability: f32,
@@ -30,7 +31,7 @@ impl Default for ProfileConfig {
         Self {
             devices_max: limits::DEVICES_MAX,
             types_max: limits::TYPES_MAX,
-            messages_per_minute_max: 20.0,
+            messages_per_minute_max: 25.0,
             tail_probability: 1e-5,
             device_share_max: 0.125,
         }

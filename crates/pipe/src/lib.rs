@@ -35,18 +35,25 @@
 //!
 //! Start at [`Judge`], [`Verdict`] and the seam, [`Engine`]. A new engine is measured with [`harness`].
 
+mod codec;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod grade;
+pub mod harness;
 pub mod judge;
 pub mod limits;
+pub mod profile;
+pub mod protocol;
 pub mod source;
+mod table;
 pub mod view;
 
 pub use config::{GradeConfig, JudgeConfig, ProfileConfig, SourceConfig};
 pub use engine::Engine;
 pub use error::Error;
-pub use judge::{Judge, Verdict};
+pub use judge::{Judge, Shed, Verdict};
+pub use profile::ProfileEngine;
+pub use protocol::ProtocolEngine;
 pub use source::{SourceLimiter, SourceVerdict};
 pub use view::{FeatureView, Observation, ProfileView};

@@ -5,7 +5,7 @@ pub const DEVICES_MAX: usize = 1 << 20;
 /// Bytes kept of one device's profile, its recent observations included.
 pub const DEVICE_BYTES_MAX: usize = 256;
 /// Recent observations kept of one device.
-pub const RECENT_MAX: usize = 12;
+pub const RECENT_MAX: usize = 16;
 /// Device types with a baseline, by default.
 pub const TYPES_MAX: usize = 1024;
 /// Message kinds and peers known of one type.
