@@ -1,9 +1,7 @@
 //! The message codec against the examples of RFC 7252 appendix A, against its own writer, and against
 //! bytes that nobody meant.
 
-use bartizan_wire::coap::{
-    Block, Builder, Code, Header, MessageView, OptionNumber, Type, content_format, empty,
-};
+use bartizan_wire::coap::{Block, Builder, Code, Header, MessageView, OptionNumber, Type, content_format, empty};
 use bartizan_wire::limits::{COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, DATAGRAM_BYTES_MAX};
 use bartizan_wire::{Error, Malformed, Misuse, Unsupported};
 use proptest::collection::vec;
@@ -21,26 +19,14 @@ fn figure_16_is_read_and_written_byte_for_byte() {
     assert!(view.path_is(&["temperature"]));
 
     let view = MessageView::parse(response).unwrap();
-    assert_eq!(
-        (view.kind(), view.code()),
-        (Type::Acknowledgement, Code::CONTENT)
-    );
+    assert_eq!((view.kind(), view.code()), (Type::Acknowledgement, Code::CONTENT));
     assert_eq!(view.payload(), b"22.3 C");
 
     let mut buffer = [0; 32];
-    let written = Builder::new(&mut buffer, Type::Confirmable, Code::GET, 0x7d34, b"")
-        .uri_path("temperature")
-        .finish();
+    let written = Builder::new(&mut buffer, Type::Confirmable, Code::GET, 0x7d34, b"").uri_path("temperature").finish();
     assert_eq!(written, Ok(&request[..]));
-    let written = Builder::new(
-        &mut buffer,
-        Type::Acknowledgement,
-        Code::CONTENT,
-        0x7d34,
-        b"",
-    )
-    .payload(b"22.3 C")
-    .finish();
+    let written =
+        Builder::new(&mut buffer, Type::Acknowledgement, Code::CONTENT, 0x7d34, b"").payload(b"22.3 C").finish();
     assert_eq!(written, Ok(&response[..]));
 }
 
@@ -51,16 +37,10 @@ fn figure_17_is_read_and_written_byte_for_byte() {
     let view = MessageView::parse(request).unwrap();
     assert_eq!(view.token(), b"\x20");
     let mut buffer = [0; 32];
-    let written = Builder::new(&mut buffer, Type::Confirmable, Code::GET, 0x7d35, b"\x20")
-        .target("/temperature")
-        .finish();
+    let written =
+        Builder::new(&mut buffer, Type::Confirmable, Code::GET, 0x7d35, b"\x20").target("/temperature").finish();
     assert_eq!(written, Ok(&request[..]));
-    assert_eq!(
-        MessageView::parse(b"\x61\x45\x7d\x35\x20\xff22.3 C")
-            .unwrap()
-            .payload(),
-        b"22.3 C"
-    );
+    assert_eq!(MessageView::parse(b"\x61\x45\x7d\x35\x20\xff22.3 C").unwrap().payload(), b"22.3 C");
 }
 
 /// RFC 7252 section 6.4: `coap://198.51.100.1:61616//%2F//?%2F%2F&?%26`.
@@ -68,10 +48,7 @@ fn figure_17_is_read_and_written_byte_for_byte() {
 fn the_odd_target_of_section_6_4_survives_both_ways() {
     let text = "//%2F//?//&?%26";
     let mut buffer = [0; 64];
-    let bytes = Builder::new(&mut buffer, Type::Confirmable, Code::GET, 1, b"")
-        .target(text)
-        .finish()
-        .unwrap();
+    let bytes = Builder::new(&mut buffer, Type::Confirmable, Code::GET, 1, b"").target(text).finish().unwrap();
     let view = MessageView::parse(bytes).unwrap();
     let path: Vec<_> = view.uri_path().collect();
     let query: Vec<_> = view.uri_query().collect();
@@ -107,43 +84,16 @@ fn each_way_to_break_the_format_has_its_name() {
     let cases: [(&[u8], Error); 12] = [
         (b"", Error::Malformed(Malformed::Truncated)),
         (b"\x40\x01\x00", Error::Malformed(Malformed::Truncated)),
-        (
-            b"\x80\x01\x00\x00",
-            Error::Unsupported(Unsupported::Version),
-        ),
-        (
-            b"\x49\x01\x00\x00123456789",
-            Error::Malformed(Malformed::TokenLength),
-        ),
+        (b"\x80\x01\x00\x00", Error::Unsupported(Unsupported::Version)),
+        (b"\x49\x01\x00\x00123456789", Error::Malformed(Malformed::TokenLength)),
         (b"\x42\x01\x00\x001", Error::Malformed(Malformed::Truncated)),
-        (
-            b"\x41\x00\x00\x001",
-            Error::Malformed(Malformed::EmptyNotEmpty),
-        ),
-        (
-            b"\x40\x00\x00\x00\xff1",
-            Error::Malformed(Malformed::EmptyNotEmpty),
-        ),
-        (
-            b"\x40\x20\x00\x00",
-            Error::Unsupported(Unsupported::CodeClass),
-        ),
-        (
-            b"\x40\x01\x00\x00\xff",
-            Error::Malformed(Malformed::EmptyPayload),
-        ),
-        (
-            b"\x40\x01\x00\x00\xf0",
-            Error::Malformed(Malformed::OptionNibble),
-        ),
-        (
-            b"\x40\x01\x00\x00\x0f",
-            Error::Malformed(Malformed::OptionNibble),
-        ),
-        (
-            b"\x40\x01\x00\x00\xe0\xff\xff",
-            Error::Malformed(Malformed::OptionNumber),
-        ),
+        (b"\x41\x00\x00\x001", Error::Malformed(Malformed::EmptyNotEmpty)),
+        (b"\x40\x00\x00\x00\xff1", Error::Malformed(Malformed::EmptyNotEmpty)),
+        (b"\x40\x20\x00\x00", Error::Unsupported(Unsupported::CodeClass)),
+        (b"\x40\x01\x00\x00\xff", Error::Malformed(Malformed::EmptyPayload)),
+        (b"\x40\x01\x00\x00\xf0", Error::Malformed(Malformed::OptionNibble)),
+        (b"\x40\x01\x00\x00\x0f", Error::Malformed(Malformed::OptionNibble)),
+        (b"\x40\x01\x00\x00\xe0\xff\xff", Error::Malformed(Malformed::OptionNumber)),
     ];
     for (bytes, error) in cases {
         assert_eq!(MessageView::parse(bytes).err(), Some(error), "{bytes:02x?}");
@@ -189,26 +139,13 @@ fn limits_stand_on_both_sides() {
 #[test]
 fn critical_options_are_refused_unless_known_well_formed_and_single() {
     let known = [OptionNumber::URI_PATH, OptionNumber::URI_HOST];
-    let unrecognized = |bytes: &[u8]| {
-        MessageView::parse(bytes)
-            .unwrap()
-            .unrecognized_critical(&known)
-    };
+    let unrecognized = |bytes: &[u8]| MessageView::parse(bytes).unwrap().unrecognized_critical(&known);
     // Uri-Host "h", Uri-Path "a", "b": fine.
     assert_eq!(unrecognized(b"\x40\x01\x00\x00\x31h\x81a\x01b"), None);
     // Uri-Host twice, Uri-Host empty, an unknown critical option, an unknown elective one.
-    assert_eq!(
-        unrecognized(b"\x40\x01\x00\x00\x31h\x01h"),
-        Some(OptionNumber::URI_HOST)
-    );
-    assert_eq!(
-        unrecognized(b"\x40\x01\x00\x00\x30"),
-        Some(OptionNumber::URI_HOST)
-    );
-    assert_eq!(
-        unrecognized(b"\x40\x01\x00\x00\x90"),
-        Some(OptionNumber::OSCORE)
-    );
+    assert_eq!(unrecognized(b"\x40\x01\x00\x00\x31h\x01h"), Some(OptionNumber::URI_HOST));
+    assert_eq!(unrecognized(b"\x40\x01\x00\x00\x30"), Some(OptionNumber::URI_HOST));
+    assert_eq!(unrecognized(b"\x40\x01\x00\x00\x90"), Some(OptionNumber::OSCORE));
     assert_eq!(unrecognized(b"\x40\x01\x00\x00\xa0"), None);
 }
 
@@ -220,65 +157,31 @@ fn mistakes_of_the_caller_are_told() {
         build(builder).finish().err()
     };
     assert_eq!(fault(|b| b), None);
-    assert_eq!(
-        fault(|b| b.payload(b"x").uri_path("a")),
-        Some(Error::Misuse(Misuse::OptionAfterPayload))
-    );
-    assert_eq!(
-        fault(|b| b.payload(b"x").payload(b"y")),
-        Some(Error::Misuse(Misuse::SecondPayload))
-    );
-    assert_eq!(
-        fault(|b| b.payload(&[0; 12])),
-        Some(Error::Misuse(Misuse::NoRoom))
-    );
+    assert_eq!(fault(|b| b.payload(b"x").uri_path("a")), Some(Error::Misuse(Misuse::OptionAfterPayload)));
+    assert_eq!(fault(|b| b.payload(b"x").payload(b"y")), Some(Error::Misuse(Misuse::SecondPayload)));
+    assert_eq!(fault(|b| b.payload(&[0; 12])), Some(Error::Misuse(Misuse::NoRoom)));
     assert_eq!(fault(|b| b.payload(&[0; 11])), None);
     assert_eq!(fault(|b| b.uri_path("12345678901")), None);
+    assert_eq!(fault(|b| b.uri_path("123456789012")), Some(Error::Misuse(Misuse::NoRoom)));
+    assert_eq!(fault(|b| b.target("/%2")), Some(Error::Misuse(Misuse::Target)));
+    assert_eq!(fault(|b| b.option(OptionNumber::OBSERVE, &[0; 4])), Some(Error::Misuse(Misuse::OptionLength)));
     assert_eq!(
-        fault(|b| b.uri_path("123456789012")),
-        Some(Error::Misuse(Misuse::NoRoom))
-    );
-    assert_eq!(
-        fault(|b| b.target("/%2")),
-        Some(Error::Misuse(Misuse::Target))
-    );
-    assert_eq!(
-        fault(|b| b.option(OptionNumber::OBSERVE, &[0; 4])),
-        Some(Error::Misuse(Misuse::OptionLength))
-    );
-    assert_eq!(
-        Builder::new(&mut [0; 32], Type::Confirmable, Code::GET, 1, &[0; 9])
-            .finish()
-            .err(),
+        Builder::new(&mut [0; 32], Type::Confirmable, Code::GET, 1, &[0; 9]).finish().err(),
         Some(Error::Misuse(Misuse::TokenLength))
     );
     assert_eq!(
-        Builder::new(&mut [], Type::Confirmable, Code::GET, 1, &[])
-            .finish()
-            .err(),
+        Builder::new(&mut [], Type::Confirmable, Code::GET, 1, &[]).finish().err(),
         Some(Error::Misuse(Misuse::NoRoom))
     );
 }
 
 fn any_type() -> impl Strategy<Value = Type> {
-    prop_oneof![
-        Just(Type::Confirmable),
-        Just(Type::NonConfirmable),
-        Just(Type::Acknowledgement),
-        Just(Type::Reset),
-    ]
+    prop_oneof![Just(Type::Confirmable), Just(Type::NonConfirmable), Just(Type::Acknowledgement), Just(Type::Reset),]
 }
 
 /// Options of numbers whose definitions do not narrow the length, around every change of form.
 fn any_options() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
-    let number = prop_oneof![
-        11_u16..12,
-        100_u16..130,
-        240_u16..250,
-        260_u16..290,
-        300_u16..700,
-        65_000_u16..=65_535
-    ];
+    let number = prop_oneof![11_u16..12, 100_u16..130, 240_u16..250, 260_u16..290, 300_u16..700, 65_000_u16..=65_535];
     let value = prop_oneof![vec(any::<u8>(), 0..30), vec(any::<u8>(), 250..256)];
     vec((number, value), 0..20)
 }

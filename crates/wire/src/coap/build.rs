@@ -27,26 +27,13 @@ pub struct Builder<'a> {
 impl<'a> Builder<'a> {
     #[must_use]
     pub fn new(out: &'a mut [u8], kind: Type, code: Code, message_id: u16, token: &[u8]) -> Self {
-        let mut builder = Self {
-            out,
-            length: 0,
-            options_at: 0,
-            options: 0,
-            payload: false,
-            code,
-            fault: None,
-        };
+        let mut builder = Self { out, length: 0, options_at: 0, options: 0, payload: false, code, fault: None };
         if token.len() > COAP_TOKEN_BYTES_MAX {
             builder.fault = Some(Misuse::TokenLength);
         } else if code.is_empty() && !token.is_empty() {
             builder.fault = Some(Misuse::EmptyNotEmpty);
         }
-        let header = Header {
-            kind,
-            code,
-            message_id,
-            token_length: token.len(),
-        };
+        let header = Header { kind, code, message_id, token_length: token.len() };
         builder.append(&header.to_bytes());
         builder.append(token);
         builder.options_at = builder.length;
@@ -123,11 +110,7 @@ impl<'a> Builder<'a> {
     /// Asks for notifications, or for no more of them.
     #[must_use]
     pub fn observe_register(self, register: bool) -> Self {
-        self.observe(if register {
-            OBSERVE_REGISTER
-        } else {
-            OBSERVE_DEREGISTER
-        })
+        self.observe(if register { OBSERVE_REGISTER } else { OBSERVE_DEREGISTER })
     }
 
     #[must_use]
@@ -176,9 +159,7 @@ impl<'a> Builder<'a> {
             return Err(Error::Misuse(misuse));
         }
         let written: &'a [u8] = self.out;
-        written
-            .get(..self.length)
-            .ok_or(Error::Misuse(Misuse::NoRoom))
+        written.get(..self.length).ok_or(Error::Misuse(Misuse::NoRoom))
     }
 
     fn check_option(&self, number: OptionNumber, value: &[u8]) -> Result<(), Misuse> {
@@ -222,15 +203,10 @@ impl<'a> Builder<'a> {
             return;
         };
         let head = OptionHead::new(number.0.saturating_sub(gap.before), value.len() as u16);
-        let next_head = gap
-            .next
-            .map(|(next, length)| OptionHead::new(next.saturating_sub(number.0), length));
+        let next_head = gap.next.map(|(next, length)| OptionHead::new(next.saturating_sub(number.0), length));
         let next_head = next_head.as_ref().map_or(&[][..], OptionHead::as_slice);
-        let tail_to = gap
-            .at
-            .saturating_add(head.as_slice().len())
-            .saturating_add(value.len())
-            .saturating_add(next_head.len());
+        let tail_to =
+            gap.at.saturating_add(head.as_slice().len()).saturating_add(value.len()).saturating_add(next_head.len());
         let tail_from = gap.at.saturating_add(gap.next_head_bytes);
         if !self.move_tail(tail_from, tail_to) {
             self.fault.get_or_insert(Misuse::NoRoom);
@@ -244,18 +220,9 @@ impl<'a> Builder<'a> {
     fn find_gap(&self, number: OptionNumber) -> Option<Gap> {
         let written = self.out.get(self.options_at..self.length)?;
         let mut options = Options::new(written);
-        let mut gap = Gap {
-            at: self.options_at,
-            before: 0,
-            next: None,
-            next_head_bytes: 0,
-        };
+        let mut gap = Gap { at: self.options_at, before: 0, next: None, next_head_bytes: 0 };
         let mut unread = written.len();
-        while let Some(OptionView {
-            number: next,
-            value,
-        }) = options.next()
-        {
+        while let Some(OptionView { number: next, value }) = options.next() {
             let left = options.rest().len();
             if next > number {
                 gap.next = Some((next.0, value.len() as u16));

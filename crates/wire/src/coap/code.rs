@@ -113,10 +113,7 @@ impl Code {
     /// The method of this name, in any case.
     #[must_use]
     pub fn from_method_name(name: &str) -> Option<Self> {
-        (1..=7).map(Self).find(|code| {
-            code.method_name()
-                .is_some_and(|known| known.eq_ignore_ascii_case(name))
-        })
+        (1..=7).map(Self).find(|code| code.method_name().is_some_and(|known| known.eq_ignore_ascii_case(name)))
     }
 }
 

@@ -72,24 +72,14 @@ impl Header {
         let [high, low] = self.message_id.to_be_bytes();
         // A token length above 8 is refused by whoever makes a header.
         let token_length = self.token_length.min(COAP_TOKEN_BYTES_MAX) as u8;
-        [
-            0x40 | (self.kind.bits() << 4) | token_length,
-            self.code.0,
-            high,
-            low,
-        ]
+        [0x40 | (self.kind.bits() << 4) | token_length, self.code.0, high, low]
     }
 }
 
 /// An Empty message: an acknowledgement, a Reset, or (confirmable) a ping.
 #[must_use]
 pub fn empty(kind: Type, message_id: u16) -> [u8; Header::BYTES] {
-    let header = Header {
-        kind,
-        code: Code::EMPTY,
-        message_id,
-        token_length: 0,
-    };
+    let header = Header { kind, code: Code::EMPTY, message_id, token_length: 0 };
     header.to_bytes()
 }
 
@@ -103,11 +93,7 @@ pub fn patch_header(message: &mut [u8], kind: Type, message_id: u16) -> Result<(
     if header.code.is_empty() {
         return Err(Error::Misuse(Misuse::EmptyNotEmpty));
     }
-    let moved = Header {
-        kind,
-        message_id,
-        ..header
-    };
+    let moved = Header { kind, message_id, ..header };
     match message.first_chunk_mut() {
         Some(place) => *place = moved.to_bytes(),
         None => return Err(Error::Malformed(Malformed::Truncated)),
@@ -131,10 +117,7 @@ mod tests {
         patch_header(&mut message, Type::NonConfirmable, 0xbeef).unwrap();
         assert_eq!(message, [0x52, 0x01, 0xbe, 0xef, 0xaa, 0xbb, 0xff, b'x']);
         let mut ping = empty(Type::Confirmable, 9);
-        assert_eq!(
-            patch_header(&mut ping, Type::Confirmable, 1),
-            Err(Error::Misuse(Misuse::EmptyNotEmpty))
-        );
+        assert_eq!(patch_header(&mut ping, Type::Confirmable, 1), Err(Error::Misuse(Misuse::EmptyNotEmpty)));
         assert!(patch_header(&mut [0x40, 1], Type::Confirmable, 1).is_err());
     }
 
@@ -142,10 +125,7 @@ mod tests {
     fn only_version_one_is_read() {
         for version in [0_u8, 2, 3] {
             let bytes = [version << 6, 0, 0, 0];
-            assert_eq!(
-                Header::parse(&bytes),
-                Err(Error::Unsupported(Unsupported::Version))
-            );
+            assert_eq!(Header::parse(&bytes), Err(Error::Unsupported(Unsupported::Version)));
         }
     }
 }

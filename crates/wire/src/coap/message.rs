@@ -6,9 +6,7 @@ use super::header::{Header, Type};
 use super::option::{OptionNumber, Options, Step, Values, decode_uint, step};
 use super::target::Target;
 use crate::error::{Error, Malformed, Unsupported};
-use crate::limits::{
-    COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, COAP_TOKEN_BYTES_MAX, DATAGRAM_BYTES_MAX,
-};
+use crate::limits::{COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, COAP_TOKEN_BYTES_MAX, DATAGRAM_BYTES_MAX};
 
 /// A well-formed message over the bytes it came in.
 #[derive(Clone, Copy, Debug)]
@@ -37,21 +35,11 @@ impl<'a> MessageView<'a> {
         if header.token_length > COAP_TOKEN_BYTES_MAX {
             return Err(Error::Malformed(Malformed::TokenLength));
         }
-        let (token, rest) = body
-            .split_at_checked(header.token_length)
-            .ok_or(Error::Malformed(Malformed::Truncated))?;
+        let (token, rest) = body.split_at_checked(header.token_length).ok_or(Error::Malformed(Malformed::Truncated))?;
         let payload = check_options(rest)?;
         let marker = usize::from(!payload.is_empty());
-        let options_length = rest
-            .len()
-            .saturating_sub(payload.len())
-            .saturating_sub(marker);
-        Ok(Self {
-            header,
-            token,
-            options: rest.get(..options_length).unwrap_or(&[]),
-            payload,
-        })
+        let options_length = rest.len().saturating_sub(payload.len()).saturating_sub(marker);
+        Ok(Self { header, token, options: rest.get(..options_length).unwrap_or(&[]), payload })
     }
 
     #[must_use]
@@ -88,10 +76,7 @@ impl<'a> MessageView<'a> {
     /// The values of every option `number`, in order.
     #[must_use]
     pub const fn values(&self, number: OptionNumber) -> Values<'a> {
-        Values {
-            options: self.options(),
-            number,
-        }
+        Values { options: self.options(), number }
     }
 
     /// The first option `number`.
@@ -121,14 +106,22 @@ impl<'a> MessageView<'a> {
     /// Whether the path has exactly these segments.
     #[must_use]
     pub fn path_is(&self, segments: &[&str]) -> bool {
-        self.uri_path()
-            .eq(segments.iter().map(|segment| segment.as_bytes()))
+        self.uri_path().eq(segments.iter().map(|segment| segment.as_bytes()))
     }
 
     /// Path and query as a person writes them: `/meter/volume?unit=l`.
     #[must_use]
     pub const fn target(&self) -> Target<'a> {
         Target::new(self.uri_path(), self.uri_query())
+    }
+
+    /// Where a created resource is: Location-Path and Location-Query, if either is there.
+    #[must_use]
+    pub fn location(&self) -> Option<Target<'a>> {
+        let path = self.values(OptionNumber::LOCATION_PATH);
+        let query = self.values(OptionNumber::LOCATION_QUERY);
+        let said = path.clone().next().is_some() || query.clone().next().is_some();
+        said.then(|| Target::new(path, query))
     }
 
     #[must_use]
@@ -150,8 +143,7 @@ impl<'a> MessageView<'a> {
     /// Register or deregister in a request, the sequence number in a notification (RFC 7641 section 2).
     #[must_use]
     pub fn observe(&self) -> Option<u32> {
-        self.uint(OptionNumber::OBSERVE)
-            .filter(|value| *value <= 0x00ff_ffff)
+        self.uint(OptionNumber::OBSERVE).filter(|value| *value <= 0x00ff_ffff)
     }
 
     #[must_use]
@@ -218,14 +210,8 @@ fn check_options(mut rest: &[u8]) -> Result<&[u8], Error> {
         match step(rest).map_err(Error::Malformed)? {
             Step::End => return Ok(&[]),
             Step::Payload(payload) => return Ok(payload),
-            Step::Option {
-                delta,
-                value,
-                rest: behind,
-            } => {
-                number = number
-                    .checked_add(delta)
-                    .ok_or(Error::Malformed(Malformed::OptionNumber))?;
+            Step::Option { delta, value, rest: behind } => {
+                number = number.checked_add(delta).ok_or(Error::Malformed(Malformed::OptionNumber))?;
                 count = count.saturating_add(1);
                 check_limits(count, value)?;
                 rest = behind;

@@ -68,9 +68,7 @@ impl OptionNumber {
             Self::IF_NONE_MATCH => Definition::one(0, 0),
             Self::OBSERVE => Definition::one(0, 3),
             Self::URI_PORT | Self::CONTENT_FORMAT | Self::ACCEPT => Definition::one(0, 2),
-            Self::LOCATION_PATH | Self::URI_PATH | Self::URI_QUERY | Self::LOCATION_QUERY => {
-                Definition::many(0, 255)
-            }
+            Self::LOCATION_PATH | Self::URI_PATH | Self::URI_QUERY | Self::LOCATION_QUERY => Definition::many(0, 255),
             Self::OSCORE => Definition::one(0, 255),
             Self::MAX_AGE | Self::SIZE1 | Self::SIZE2 => Definition::one(0, 4),
             Self::HOP_LIMIT => Definition::one(1, 1),
@@ -95,19 +93,11 @@ pub(super) struct Definition {
 
 impl Definition {
     const fn one(bytes_min: usize, bytes_max: usize) -> Self {
-        Self {
-            repeatable: false,
-            bytes_min,
-            bytes_max,
-        }
+        Self { repeatable: false, bytes_min, bytes_max }
     }
 
     const fn many(bytes_min: usize, bytes_max: usize) -> Self {
-        Self {
-            repeatable: true,
-            bytes_min,
-            bytes_max,
-        }
+        Self { repeatable: true, bytes_min, bytes_max }
     }
 
     pub(super) const fn allows(self, length: usize) -> bool {
@@ -132,10 +122,7 @@ pub struct Options<'a> {
 
 impl<'a> Options<'a> {
     pub(super) const fn new(checked: &'a [u8]) -> Self {
-        Self {
-            rest: checked,
-            number: 0,
-        }
+        Self { rest: checked, number: 0 }
     }
 
     /// The bytes not read yet.
@@ -155,10 +142,7 @@ impl<'a> Iterator for Options<'a> {
         let number = self.number.checked_add(delta)?;
         self.number = number;
         self.rest = rest;
-        Some(OptionView {
-            number: OptionNumber(number),
-            value,
-        })
+        Some(OptionView { number: OptionNumber(number), value })
     }
 }
 
@@ -209,9 +193,7 @@ pub(super) fn step(bytes: &[u8]) -> Result<Step<'_>, Malformed> {
     let (delta, rest) = extended(first >> 4, rest)?;
     let (length, rest) = extended(first & 0b1111, rest)?;
     let delta = u16::try_from(delta).map_err(|_| Malformed::OptionNumber)?;
-    let (value, rest) = rest
-        .split_at_checked(length as usize)
-        .ok_or(Malformed::Truncated)?;
+    let (value, rest) = rest.split_at_checked(length as usize).ok_or(Malformed::Truncated)?;
     Ok(Step::Option { delta, value, rest })
 }
 
@@ -227,10 +209,7 @@ fn extended(nibble: u8, rest: &[u8]) -> Result<(u32, &[u8]), Malformed> {
         }
         14 => {
             let (&bytes, rest) = rest.split_first_chunk().ok_or(Malformed::Truncated)?;
-            Ok((
-                u32::from(u16::from_be_bytes(bytes)).saturating_add(269),
-                rest,
-            ))
+            Ok((u32::from(u16::from_be_bytes(bytes)).saturating_add(269), rest))
         }
         _ => Err(Malformed::OptionNibble),
     }
@@ -242,11 +221,7 @@ pub fn decode_uint(value: &[u8]) -> Option<u32> {
     if value.len() > 4 {
         return None;
     }
-    Some(
-        value
-            .iter()
-            .fold(0, |number, byte| (number << 8) | u32::from(*byte)),
-    )
+    Some(value.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte)))
 }
 
 /// The shortest form of a `uint` option value: bytes, and how many leading ones to leave out.
@@ -262,10 +237,7 @@ pub(super) struct OptionHead {
 
 impl OptionHead {
     pub(super) fn new(delta: u16, value_length: u16) -> Self {
-        let mut head = Self {
-            bytes: [0; 5],
-            length: 1,
-        };
+        let mut head = Self { bytes: [0; 5], length: 1 };
         let delta_nibble = head.extend(delta);
         let length_nibble = head.extend(value_length);
         let [first, ..] = &mut head.bytes;
@@ -307,9 +279,7 @@ mod tests {
 
     #[test]
     fn properties_follow_the_number() {
-        assert!(
-            OptionNumber::URI_PATH.is_critical() && OptionNumber::URI_PATH.is_unsafe_to_forward()
-        );
+        assert!(OptionNumber::URI_PATH.is_critical() && OptionNumber::URI_PATH.is_unsafe_to_forward());
         assert!(!OptionNumber::ETAG.is_critical());
         assert!(OptionNumber::SIZE1.is_no_cache_key());
         assert!(OptionNumber::MAX_AGE.is_unsafe_to_forward());

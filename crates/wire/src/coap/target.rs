@@ -40,9 +40,7 @@ impl fmt::Display for Target<'_> {
 /// `:`, `@` and those in `also`.
 fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8], also: &[u8]) -> fmt::Result {
     for byte in bytes {
-        let plain = byte.is_ascii_alphanumeric()
-            || b"-._~!$'()*+,;=:@".contains(byte)
-            || also.contains(byte);
+        let plain = byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;=:@".contains(byte) || also.contains(byte);
         if plain {
             f.write_char(char::from(*byte))?;
         } else {
@@ -67,9 +65,7 @@ pub(super) fn unescape<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let mut length = 0_usize;
     while let Some((&first, behind)) = rest.split_first() {
         let (byte, behind) = match (first, behind) {
-            (b'%', [high, low, behind @ ..]) => {
-                ((hex_value(*high)? << 4) | hex_value(*low)?, behind)
-            }
+            (b'%', [high, low, behind @ ..]) => ((hex_value(*high)? << 4) | hex_value(*low)?, behind),
             (b'%', _) => return None,
             (byte, behind) => (byte, behind),
         };
