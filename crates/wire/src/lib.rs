@@ -10,6 +10,7 @@
 //! [`coap`] and the DTLS [`record`] header.
 #![no_std]
 
+mod cbor;
 pub mod coap;
 mod error;
 pub mod event;

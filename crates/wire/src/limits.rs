@@ -10,3 +10,7 @@ pub const COAP_OPTION_BYTES_MAX: usize = 1034;
 pub const COAP_TOKEN_BYTES_MAX: usize = 8;
 /// Longest Connection ID in bytes that we accept or issue; RFC 9146 allows 255.
 pub const CONNECTION_ID_BYTES_MAX: usize = 20;
+/// Longest event in CBOR, in bytes.
+pub const EVENT_BYTES_MAX: usize = 64;
+/// Longest finding in CBOR, in bytes.
+pub const FINDING_BYTES_MAX: usize = 96;

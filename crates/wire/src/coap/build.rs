@@ -62,16 +62,13 @@ impl<'a> Builder<'a> {
     /// Path and query of a request, percent-encoded as in a URI: `/meter/volume?unit=l&since=3`.
     #[must_use]
     pub fn target(mut self, target: &str) -> Self {
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        let path = path.strip_prefix('/').unwrap_or(path);
+        let (path, query) = cut_at(target.as_bytes(), b'?');
+        let path = path.strip_prefix(b"/").unwrap_or(path);
         if !path.is_empty() {
-            self = self.parts(OptionNumber::URI_PATH, path, '/');
+            self = self.parts(OptionNumber::URI_PATH, path, b'/');
         }
         match query {
-            Some(query) => self.parts(OptionNumber::URI_QUERY, query, '&'),
+            Some(query) => self.parts(OptionNumber::URI_QUERY, query, b'&'),
             None => self,
         }
     }
@@ -183,15 +180,18 @@ impl<'a> Builder<'a> {
     }
 
     /// Unescapes the parts of a path or query and adds each as an option.
-    fn parts(mut self, number: OptionNumber, text: &str, separator: char) -> Self {
+    fn parts(mut self, number: OptionNumber, text: &[u8], separator: u8) -> Self {
         let mut part = [0; 255];
-        for escaped in text.split(separator) {
+        let mut rest = Some(text);
+        while let Some(text) = rest {
+            let (escaped, behind) = cut_at(text, separator);
             match unescape(escaped, &mut part) {
                 Some(value) => self = self.option(number, value),
                 None => {
                     self.fault.get_or_insert(Misuse::Target);
                 }
             }
+            rest = behind;
         }
         self
     }
@@ -276,6 +276,14 @@ impl<'a> Builder<'a> {
         }
         self.length = end;
     }
+}
+
+/// What is before the first `separator`, and what is behind it. (The searchers of `str` can panic.)
+fn cut_at(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    let Some(at) = text.iter().position(|byte| *byte == separator) else {
+        return (text, None);
+    };
+    (text.get(..at).unwrap_or(&[]), text.get(at.saturating_add(1)..))
 }
 
 /// A place among the written options.

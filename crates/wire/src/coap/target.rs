@@ -60,8 +60,8 @@ const fn hex_digit(nibble: u8) -> char {
 }
 
 /// Undoes percent-encoding into `out`; `None` if an escape is broken or the result does not fit.
-pub(super) fn unescape<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
-    let mut rest = text.as_bytes();
+pub(super) fn unescape<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+    let mut rest = text;
     let mut length = 0_usize;
     while let Some((&first, behind)) = rest.split_first() {
         let (byte, behind) = match (first, behind) {
