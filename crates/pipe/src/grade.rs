@@ -377,3 +377,53 @@ fn group(feature: Feature) -> usize {
 fn index(feature: Feature) -> usize {
     Feature::ALL.iter().position(|other| *other == feature).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the calmest to the gravest.
+    const SIGNALS: [Signal; 4] = [Signal::Calm, Signal::Undecided, Signal::Elevated, Signal::Grave];
+
+    #[test]
+    fn the_table_is_the_one_documented() {
+        use State::{Abnormal as A, Normal as N, Probation as P, Suspicious as S};
+        let table = State::ALL.map(|state| SIGNALS.map(|signal| state.next(signal)));
+        assert_eq!(table, [[N, N, S, A], [N, S, S, A], [P, A, A, A], [N, P, A, A]]);
+    }
+
+    #[test]
+    fn graver_evidence_never_makes_a_better_grade() {
+        for state in State::ALL {
+            let grades = SIGNALS.map(|signal| state.next(signal).grade());
+            assert!(grades.is_sorted(), "{state:?}: {grades:?}");
+        }
+    }
+
+    #[test]
+    fn features_of_one_group_count_once() {
+        let at = UnixMillis(1_000);
+        let finding = |feature, score| Finding {
+            at,
+            subject: Subject::Device { key: DeviceKey::new(1, 1), device_type: TypeId(1) },
+            engine: Engine::Profile,
+            feature,
+            observed: 2.0,
+            expected: Expected { low: 0.0, high: 1.0, basis: Basis::Rule },
+            unit: Unit::Count,
+            score,
+            severity: Severity::Low,
+            technique: None,
+        };
+        let config = GradeConfig::default();
+        let mut case = Case::new(finding(Feature::MessageRate, 0.4));
+        for feature in [Feature::MessageRate, Feature::ReportInterval, Feature::RefusedRequests] {
+            case.renew(&finding(feature, 0.4), &config);
+        }
+        assert!((case.weight(at, &config) - 0.4).abs() < 1e-6);
+        case.renew(&finding(Feature::Peer, 0.5), &config);
+        assert!((case.weight(at, &config) - 0.7).abs() < 1e-6, "independent ones reinforce each other");
+        let later = at.plus(config.half_life_ms);
+        assert!((case.weight(later, &config) - 0.4).abs() < 1e-6, "and all fade: 1 - 0.8 * 0.75");
+    }
+}

@@ -14,8 +14,12 @@ use crate::limits::{DEVICE_BYTES_MAX, DISORDER_MS_MAX, RECENT_MAX};
 const SETTLED: u16 = 8;
 /// Intervals or windows after which its own band counts beside its type's.
 const ESTABLISHED: u16 = 32;
-/// A rhythm: central 90 % of the intervals within this many octaves.
+/// A rhythm: central 90 % of the intervals within this many octaves; a device whose type keeps none must be
+/// stricter to be believed.
 const RHYTHM_OCTAVES: f32 = 1.5;
+const RHYTHM_ALONE_OCTAVES: f32 = 0.75;
+/// Around a band of intervals: followed quantiles waver by so much.
+const MARGIN: f32 = 1.02;
 /// Most messages that silence, or orders, excuse.
 const OWED_MAX: f32 = 64.0;
 /// What is owed lapses by a factor of e in this time.
@@ -269,13 +273,14 @@ impl DeviceProfile {
     /// The device's own usual intervals in milliseconds, once they are known.
     pub(super) fn interval_band(&self) -> Option<(f32, f32)> {
         let known = self.intervals >= ESTABLISHED;
-        known.then(|| (self.interval_low.value(), self.interval_high.value()))
+        known.then(|| (self.interval_low.value() / MARGIN, self.interval_high.value() * MARGIN))
     }
 
     /// Whether its intervals are so even that a change of them means something.
-    pub(super) fn has_rhythm(&self) -> bool {
+    pub(super) fn has_rhythm(&self, kind: &TypeProfile) -> bool {
         let spread = self.interval_high.octaves() - self.interval_low.octaves();
-        self.intervals >= ESTABLISHED && spread < RHYTHM_OCTAVES
+        let limit = if kind.has_rhythm() { RHYTHM_OCTAVES } else { RHYTHM_ALONE_OCTAVES };
+        self.intervals >= ESTABLISHED && spread < limit
     }
 
     pub(super) fn learn_size(&mut self, bytes: u16) {

@@ -15,6 +15,8 @@ const ODD_FACTOR: f32 = 4.0;
 const ODD_BYTES: f32 = 64.0;
 /// One message weighs at most as much as this many.
 const ODDNESS_MAX: f32 = 3.0;
+/// Gaps between messages that make a pace.
+const PACE: usize = 4;
 /// A device's own ceiling reaches at most this many times as far as its type's: nobody is walked up for ever.
 const OWN_REACH: f32 = 2.0;
 
@@ -26,7 +28,7 @@ pub(super) fn ceiling(gauge: &Gauge, device: &DeviceProfile, kind: &TypeProfile,
         return shared;
     };
     let reach = shared.high * OWN_REACH;
-    if device.has_rhythm() {
+    if device.has_rhythm(kind) {
         let high = (usual * 1.1 + SLACK).min(reach);
         return Ceiling { high, basis: Basis::Device, learnt: true };
     }
@@ -106,7 +108,7 @@ pub(crate) fn severity(score: f32) -> Severity {
 fn expected_interval(device: &DeviceProfile, kind: &TypeProfile) -> Option<Expected> {
     let band = |low: f32, high: f32, basis| Expected { low: f64::from(low), high: f64::from(high), basis };
     match device.interval_band() {
-        Some((low, high)) if device.has_rhythm() => Some(band(low, high, Basis::Device)),
+        Some((low, high)) if device.has_rhythm(kind) => Some(band(low, high, Basis::Device)),
         Some(_) => None,
         None if kind.has_rhythm() => {
             let of_type = kind.interval_band();
@@ -128,10 +130,12 @@ fn recent_interval(device: &DeviceProfile) -> f32 {
     gaps[..count].get(count / 2).copied().unwrap_or(f32::MAX)
 }
 
-/// A flood that is younger than the gauge's time scale is faster than its level tells.
+/// A flood that is younger than the gauge's time scale is faster than its level tells: the pace of the last
+/// few messages.
 fn recent_rate(gauge: &Gauge, device: &DeviceProfile) -> f64 {
-    let (count, span) = device.recent().fold((0_u32, 0.0_f32), |(count, span), (gap, _)| (count + 1, span + gap));
-    if count < 8 || span > gauge.tau_ms as f32 {
+    let pace = device.recent().take(PACE).fold((0_u32, 0.0_f32), |(count, span), (gap, _)| (count + 1, span + gap));
+    let (count, span) = pace;
+    if (count as usize) < PACE || span > gauge.tau_ms as f32 {
         return 0.0;
     }
     f64::from(count) * gauge.tau_ms as f64 / f64::from(span.max(1.0)) * f64::from(gauge.per_unit)

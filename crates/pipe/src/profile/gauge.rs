@@ -83,6 +83,11 @@ impl Gauge {
         self.rule * scale
     }
 
+    /// The message gauge of the next shorter time scale.
+    pub(super) fn shorter(&self) -> Option<&'static Self> {
+        if self.counts_messages() { GAUGES.get(self.slot.checked_sub(1)?) } else { None }
+    }
+
     /// The window of this gauge that `at_ms` falls into; only its low bits, enough to see a change.
     pub(super) fn window(&self, at_ms: u64) -> u16 {
         (at_ms / self.tau_ms) as u16

@@ -161,7 +161,7 @@ impl TypeProfile {
         let weight = self.doubt() / (self.doubt() + samples as f32);
         self.learnt[gauge.slot] = Learnt {
             samples,
-            high: seen * (gauge.rule(config) / seen).powf(weight),
+            high: seen * (self.rule(gauge, config) / seen).powf(weight),
             stretch: (seen / peaks.quantile(0.95).exp2()).max(STRETCH_MIN),
         };
     }
@@ -170,17 +170,34 @@ impl TypeProfile {
         if self.has_rhythm() { DOUBT_RHYTHM } else { DOUBT_IRREGULAR }
     }
 
+    /// What holds until a gauge is learnt. A pace that is known to be a habit on a short time scale may be
+    /// kept up on the next longer one.
+    fn rule(&self, gauge: &Gauge, config: &ProfileConfig) -> f32 {
+        let shipped = gauge.rule(config);
+        let Some(shorter) = gauge.shorter() else {
+            return shipped;
+        };
+        let pace = self.ceiling(shorter, config).high / shorter.tau_ms as f32;
+        shipped.max(pace * gauge.tau_ms as f32)
+    }
+
     pub(super) fn ceiling(&self, gauge: &Gauge, config: &ProfileConfig) -> Ceiling {
-        let rule = gauge.rule(config);
         let Learnt { samples, high, .. } = self.learnt[gauge.slot];
-        // The rare gauges have rules that hold for all; there, learning only makes room.
-        let rules = samples == 0 || (!gauge.counts_messages() && high <= rule);
         let learnt = samples as f32 >= self.doubt();
-        match (rules, learnt) {
-            (true, _) => Ceiling { high: rule, basis: Basis::Rule, learnt },
-            (false, true) => Ceiling { high, basis: Basis::DeviceType, learnt },
-            (false, false) => Ceiling { high, basis: Basis::Rule, learnt },
+        let by_rule = |high| Ceiling { high, basis: Basis::Rule, learnt };
+        if samples == 0 {
+            return by_rule(self.rule(gauge, config));
         }
+        // The rare gauges have rules that hold for all; there, learning only makes room.
+        if !gauge.counts_messages() && high <= gauge.rule(config) {
+            return by_rule(gauge.rule(config));
+        }
+        Ceiling { high, basis: if learnt { Basis::DeviceType } else { Basis::Rule }, learnt }
+    }
+
+    /// Whether so many windows were seen that suspicious devices have nothing more to teach.
+    pub(super) fn is_firm(&self, gauge: &Gauge) -> bool {
+        self.learnt[gauge.slot].samples as f32 >= 8.0 * self.doubt()
     }
 
     pub(super) fn stretch(&self, gauge: &Gauge) -> f32 {
@@ -233,7 +250,7 @@ impl Band {
 
 /// Is something worked out from `then` samples out of date now that there are `now`?
 fn is_stale(then: u32, now: u32) -> bool {
-    now < then || now >= then + (then / 16).max(8) || (then == 0 && now > 0)
+    now < then || now >= then + (then / 16).max(1)
 }
 
 /// The level that innocent windows exceed with probability `target`, beyond what was seen: the log-log slope

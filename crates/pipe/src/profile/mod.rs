@@ -183,7 +183,7 @@ impl Scene<'_> {
     fn rate(&mut self, payload_bytes: Option<u16>) {
         let gap = self.device.report_at(self.at, payload_bytes.unwrap_or(0));
         let counted = self.device.count_report(gap);
-        let teach = payload_bytes.is_some() && self.learning();
+        let answered = payload_bytes.is_some();
         let mut worst: Option<(&Gauge, f32, gauge::Ceiling)> = None;
         let mut unusual = false;
         for gauge in gauge::messages() {
@@ -191,6 +191,7 @@ impl Scene<'_> {
             self.device.cap(gauge, ceiling.high);
             let ratio = self.device.level(gauge.slot) / ceiling.high;
             unusual |= ratio > 1.0;
+            let teach = answered && self.teaches(gauge);
             self.device.roll(gauge, self.at, ceiling.high, teach, self.kind, self.config);
             // What is over is over: only a gap that is itself too short makes the sum evidence.
             let current = gap.is_some_and(|gap| (gap as f32) < gauge.tau_ms as f32 / ceiling.high);
@@ -201,7 +202,7 @@ impl Scene<'_> {
         if let Some((gauge, ratio, ceiling)) = worst {
             (self.out)(explain::too_often(self.at, self.subject, gauge, ratio, ceiling, self.device, self.kind));
         }
-        if let (Some(gap), true) = (gap, teach && counted && !unusual) {
+        if let (Some(gap), true) = (gap, answered && self.learning() && counted && !unusual) {
             let admitted = self.device.give(self.kind, self.config);
             self.device.learn_interval(gap);
             if admitted {
@@ -261,7 +262,7 @@ impl Scene<'_> {
         let ceiling = explain::ceiling(gauge, self.device, self.kind, self.config);
         self.device.raise(slot, amount);
         self.device.cap(gauge, ceiling.high);
-        let teach = self.learning();
+        let teach = self.teaches(gauge);
         self.device.roll(gauge, self.at, ceiling.high, teach, self.kind, self.config);
         let ratio = self.device.level(slot) / ceiling.high;
         if ratio >= gauge::REPORT_RATIO {
@@ -270,13 +271,17 @@ impl Scene<'_> {
         }
     }
 
-    /// Only a normal device teaches; but as long as nothing is known of its type, being busier than the
+    /// Only a normal device teaches; but as long as little is known of its type, being busier than the
     /// shipped rule makes it suspicious at most, and it must be able to become known.
-    fn learning(&self) -> bool {
+    fn teaches(&self, gauge: &Gauge) -> bool {
         match self.device.graded() {
             Grade::Normal => true,
-            Grade::Suspicious => !self.kind.ceiling(&gauge::GAUGES[0], self.config).learnt,
+            Grade::Suspicious => !self.kind.is_firm(gauge),
             Grade::Abnormal => false,
         }
+    }
+
+    fn learning(&self) -> bool {
+        self.teaches(&gauge::GAUGES[0])
     }
 }

@@ -17,7 +17,7 @@ impl Log {
 
     pub(super) fn from_octaves(octaves: f32) -> Self {
         // The cast saturates, and makes zero of what is not a number.
-        Self((octaves * STEPS) as u16)
+        Self((octaves * STEPS).round() as u16)
     }
 
     pub(super) fn octaves(self) -> f32 {
