@@ -1,6 +1,6 @@
 //! One device's socket towards the origin and the task that owns it.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use bartizan_wire::DeviceKey;
 use bytes::Bytes;
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -117,6 +119,9 @@ impl Link {
     }
 }
 
+/// An ICMP error ("port unreachable") makes a socket ready without anything to read.
+const INCOMING: Interest = Interest::READABLE.add(Interest::ERROR);
+
 /// The task's own state.
 struct Worker {
     options: Options,
@@ -138,7 +143,10 @@ impl Worker {
                     Some(order) => self.follow(order),
                     None => open = false,
                 },
-                ready = self.socket.readable() => if ready.is_ok() { self.receive() },
+                ready = self.socket.ready(INCOMING) => match ready {
+                    Ok(ready) if ready.is_error() => self.receive(Interest::ERROR),
+                    _ => self.receive(Interest::READABLE),
+                },
                 () = tokio::time::sleep_until(timeout.into()) => self.handle_timeout(),
             }
         }
@@ -161,11 +169,12 @@ impl Worker {
         }
     }
 
-    /// Reads what the socket has.
-    fn receive(&mut self) {
+    /// Reads what the socket has. Readiness is cleared one kind at a time, which is how tokio counts it.
+    fn receive(&mut self, kind: Interest) {
         let mut buffer = [0; bartizan_wire::limits::DATAGRAM_BYTES_MAX];
         for _ in 0..limits::PROXY_DATAGRAMS_PER_TURN {
-            match self.socket.try_recv(&mut buffer) {
+            let socket = SockRef::from(&self.socket);
+            match self.socket.try_io(kind, || (&*socket).read(&mut buffer)) {
                 Ok(length) => self.handle(&mut buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => return self.fail("the origin cannot be reached: is it running?"),
