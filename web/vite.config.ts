@@ -11,8 +11,7 @@ function mockApi(): Plugin {
     configureServer(server) {
       if (process.env.BARTIZAN_URL) return;
       const world = new World({ seed: 7 });
-      const timer = setInterval(() => world.tick(), 1000);
-      server.httpServer?.once('close', () => clearInterval(timer));
+      setInterval(() => world.tick(), 1000).unref();
       server.middlewares.use((request, response, next) => {
         if (request.url?.startsWith('/api/')) void handle(world, request, response);
         else next();
@@ -25,7 +24,7 @@ const real = process.env.BARTIZAN_URL;
 
 export default defineConfig({
   plugins: [svelte(), mockApi()],
-  server: real ? { proxy: { '/api': { target: real, secure: false } } } : {},
+  server: real ? { proxy: { '/api': { target: real, secure: false, changeOrigin: true, headers: { origin: real } } } } : {},
   build: {
     target: 'es2022',
     // The server's Content-Security-Policy is `default-src 'self'`: nothing may become a data: URL.
@@ -43,6 +42,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          // One browser at a time: the tests wait for things to happen, not for each other.
           fileParallelism: false,
         },
       },

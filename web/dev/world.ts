@@ -97,6 +97,7 @@ export class World {
   }
 
   #report(member: Member) {
+    if (member.device.lifecycle !== 'active') return;
     member.device = { ...member.device, last_seen: this.#time(), messages: member.device.messages + 1 };
   }
 
@@ -278,7 +279,7 @@ export class World {
       feature: 'report_interval', observed: 72_000, expected: { low: 3_300_000, high: 3_900_000, basis: 'device' }, unit: 'ms',
       score: 0.97, severity: 'medium', technique: 'T0856',
     });
-    this.#condemn(member, 'reported every 72 s; its own habit is every 55 to 65 min');
+    this.#condemn(member, 'reported again after 72 s; its own habit is every 55 to 65 min');
   }
 
   #newKind(member: Member) {

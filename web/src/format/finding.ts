@@ -6,11 +6,11 @@ import { keyOf, translate, type Language } from '../i18n/translate.ts';
 import { between, ends, quantity, quantityOf, range } from './units.ts';
 
 /** Features where the news is that it happened at all: a band says nothing. */
-const NOVEL: Feature[] = ['message_kind', 'peer', 'endpoint_name'];
+export const NOVEL: Feature[] = ['message_kind', 'peer', 'endpoint_name'];
 
 type Judged = Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit'>;
 
-/** "reported every 72 s; its own habit is every 55 to 65 min" */
+/** "reported again after 72 s; its own habit is every 55 to 65 min" */
 export function sentence(language: Language, finding: Judged): string {
   return translate(language, 'finding.sentence', {
     seen: seen(language, finding),
@@ -18,7 +18,7 @@ export function sentence(language: Language, finding: Judged): string {
   });
 }
 
-/** "meter-42 reported every 72 s; its own habit is every 55 to 65 min." */
+/** "meter-42 reported again after 72 s; its own habit is every 55 to 65 min." */
 export function fullSentence(language: Language, finding: Finding): string {
   return translate(language, 'finding.full', { subject: subject(language, finding), sentence: sentence(language, finding) });
 }
@@ -28,9 +28,12 @@ export function subject(language: Language, finding: Pick<Finding, 'device' | 's
 }
 
 /** What was seen, as a verb phrase. */
-export function seen(language: Language, { feature, observed, unit }: Judged): string {
+export function seen(language: Language, { feature, observed, expected, unit }: Judged): string {
   if (!FEATURES.includes(feature)) {
     return translate(language, 'seen.unknown', { feature, observed: quantity(language, observed, unit) });
+  }
+  if (feature === 'report_interval' && observed > (ends(expected).high ?? Infinity)) {
+    return translate(language, 'seen.report_interval.silent', { observed: quantity(language, observed, unit) });
   }
   return translate(language, `seen.${feature}`, { observed: observedIn(language, feature, observed, unit) });
 }
