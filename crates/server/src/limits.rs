@@ -96,3 +96,26 @@ pub const COAP_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const COAP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Seconds after which a device that was told 5.03 or 4.29 should try again.
 pub const COAP_RETRY_SECONDS: u32 = 30;
+
+// --- api, cli and ops
+
+/// Console sessions open at once; the one that ends first makes room.
+pub const SESSIONS_OF_CONSOLE_MAX: usize = 256;
+/// Addresses whose wrong credentials are counted; further ones are counted together.
+pub const AUTH_CLIENTS_MAX: usize = 4096;
+/// Longest Idempotency-Key in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// Longest reply that is kept for an Idempotency-Key, in bytes.
+pub const KEPT_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Chunks of an import between the socket and its reader.
+pub const IMPORT_CHUNKS_MAX: usize = 8;
+/// Time a client gets for its TLS handshake, in milliseconds.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Time a client gets to send the head of a request, in milliseconds.
+pub const REQUEST_HEAD_MS_MAX: u64 = 15_000;
+/// Time a write to a client may make no progress before it is dropped, in milliseconds.
+pub const CLIENT_STALL_MS_MAX: u64 = 30_000;
+/// Longest reply that the command line reads, in bytes.
+pub const CLI_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest configuration or key file that is read, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,1 +1,108 @@
 //! The HTTP API under `/api/v1` and the embedded console.
+//!
+//! [`router`] is all of it as one service: the [`server`] puts it behind TLS, the command line calls it
+//! in-process when no server runs. [`openapi`] is its description, which `openapi/bartizan.json` holds.
+
+pub mod auth;
+mod backups;
+mod bounds;
+mod commands;
+mod conditions;
+mod console;
+mod devices;
+mod events;
+mod extract;
+mod headers;
+mod history;
+mod idempotency;
+mod imports;
+mod openapi;
+mod operations;
+pub mod problem;
+pub mod server;
+mod sessions;
+mod state;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Router, routing::get};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use backups::BackupView;
+pub use openapi::document as openapi;
+pub use problem::Problem;
+pub use state::{Api, ApiOptions, Live};
+
+use problem::Kind;
+
+/// The whole service: API, health and metrics, console.
+#[must_use]
+pub fn router(api: Arc<Api>) -> Router {
+    let (operator, _) = operator_routes().split_for_parts();
+    let (streaming, _) = streaming_routes().split_for_parts();
+    let (public, _) = public_routes().split_for_parts();
+    let hurry = || from_fn_with_state(Arc::clone(&api), bounds::hurry);
+    let identified = || from_fn_with_state(Arc::clone(&api), auth::require_operator);
+    let once = from_fn_with_state(Arc::clone(&api), idempotency::once);
+    let api_v1 = operator
+        .layer(once)
+        .layer(identified())
+        .merge(public)
+        .layer(hurry())
+        .merge(streaming.layer(identified()))
+        .route("/openapi.json", get(openapi::serve))
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
+        .nest("/api/v1", api_v1)
+        .merge(operations::routes().layer(hurry()))
+        .fallback(console::serve)
+        .layer(DefaultBodyLimit::max(api.options.body_bytes_max))
+        .layer(from_fn_with_state(Arc::clone(&api), bounds::admit))
+        .layer(from_fn(headers::secure))
+        .with_state(api)
+}
+
+/// For operators; each is done within a bounded time.
+fn operator_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::default()
+        .routes(routes!(sessions::current, sessions::close))
+        .routes(routes!(tenants::list, tenants::add))
+        .routes(routes!(tenants::show, tenants::change))
+        .routes(routes!(tenants::summary))
+        .routes(routes!(tenants::types, tenants::add_type))
+        .routes(routes!(devices::list, devices::add))
+        .routes(routes!(devices::show))
+        .routes(routes!(devices::isolate))
+        .routes(routes!(devices::release))
+        .routes(routes!(devices::retire))
+        .routes(routes!(devices::rotate_key))
+        .routes(routes!(commands::list, commands::send))
+        .routes(routes!(commands::decide))
+        .routes(routes!(history::timeline))
+        .routes(routes!(history::profile))
+        .routes(routes!(history::findings))
+        .routes(routes!(history::sources))
+}
+
+/// For operators; these take as long as their data.
+fn streaming_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::default()
+        .routes(routes!(imports::import))
+        .routes(routes!(events::stream))
+        .routes(routes!(backups::create))
+}
+
+/// For everybody.
+fn public_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::default().routes(routes!(sessions::open))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} does not exist on {}", uri.path());
+    Problem::new(Kind::METHOD, detail)
+}
