@@ -16,6 +16,7 @@ pub mod ca;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod data_dir;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod gateway;

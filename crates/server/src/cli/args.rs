@@ -1,0 +1,286 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Security gateway and fleet operations for IoT devices
+///
+/// Devices speak CoAP over DTLS with the gateway; Bartizan watches how they behave, isolates those that turn
+/// bad, says why, and lets them back in. `bartizan init` makes a data directory, `bartizan serve` starts the
+/// server; the other verbs work with or without a running server.
+#[derive(Debug, Parser)]
+#[command(name = "bartizan", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was found (bad lines, bad keys)")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Folder that `init` made: configuration, keys, databases
+    #[arg(long, global = true, env = "BARTIZAN_DATA_DIR", default_value = "bartizan-data", value_name = "DIR", help_heading = "Where and how")]
+    pub data_dir: PathBuf,
+    /// Configuration file [default: config.toml in the data directory]
+    #[arg(long, global = true, env = "BARTIZAN_CONFIG", value_name = "FILE", help_heading = "Where and how")]
+    pub config: Option<PathBuf>,
+    /// Tenant to work on [default: the only one there is]
+    #[arg(long, global = true, env = "BARTIZAN_TENANT", value_name = "NAME", help_heading = "Where and how")]
+    pub tenant: Option<String>,
+    /// How to print: a table for people, JSON for programs
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORMAT", help_heading = "Where and how")]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a data directory: keys, certificates, an operator token, a configuration
+    Init(Init),
+    /// Run the server: gateway for devices, API and console for people
+    ///
+    /// Stops on SIGINT or SIGTERM after finishing what is under way (server.drain_s). On SIGHUP it reads the
+    /// configuration again; a bad file is refused and the old one stays.
+    Serve,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Tenants: who owns devices, and where their messages go
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Device types: devices of one type are expected to behave alike
+    #[command(subcommand)]
+    Type(Type),
+    /// Devices: register, look at, isolate, release
+    #[command(subcommand)]
+    Device(Device),
+    /// Commands to devices
+    #[command(subcommand)]
+    Command(Command),
+    /// Copy databases and configuration to a folder, also while the server runs
+    ///
+    /// What is sealed stays sealed: the key file is not part of the backup. Keep a copy of master.key somewhere
+    /// else, or the backup cannot be opened.
+    Backup(Backup),
+    /// Make a data directory out of a backup and the key file
+    ///
+    /// Devices keep their keys and postures; they shake hands anew. The API gets a new certificate and a new
+    /// operator token.
+    Restore(Restore),
+    /// Print shell completions
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them to a folder
+    Man {
+        /// Folder to write one page per verb to
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Print the API's description (OpenAPI 3.1)
+    #[command(hide = true)]
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Further names or addresses that the server's certificate is good for
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Name of the first operator, as histories will show it
+    #[arg(long, default_value = "operator", value_name = "NAME")]
+    pub operator: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Say whether the configuration is good, without starting anything
+    Check,
+    /// Print every key that is in force, and where its value came from
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tenant {
+    /// Add a tenant
+    #[command(after_help = UPSTREAM_HELP)]
+    Add {
+        name: String,
+        /// Where its devices' messages go
+        #[arg(long, value_name = "WHERE")]
+        upstream: String,
+    },
+    /// List tenants
+    List,
+    /// Show a tenant and its fleet at a glance
+    Show { name: String },
+    /// Change where a tenant's messages go
+    #[command(after_help = UPSTREAM_HELP)]
+    Set {
+        name: String,
+        /// Where its devices' messages go from now on
+        #[arg(long, value_name = "WHERE")]
+        upstream: String,
+    },
+}
+
+const UPSTREAM_HELP: &str = "An upstream is one of:
+  log:/var/log/water.ndjson            a file, one JSON object a line
+  mqtt://127.0.0.1:1883?topic=water    an MQTT broker on this machine (mqtts://… elsewhere)
+  coap://127.0.0.1:5683                a CoAP or LwM2M server on this machine (coaps://… elsewhere)";
+
+#[derive(Debug, Subcommand)]
+pub enum Type {
+    /// Add a device type
+    Add { name: String },
+    /// List device types
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Device {
+    /// Add a device and print its key, once
+    Add {
+        name: String,
+        /// Name of its device type
+        #[arg(long = "type", value_name = "TYPE")]
+        device_type: String,
+        /// PSK identity that it shows [default: its name]
+        #[arg(long)]
+        identity: Option<String>,
+        /// File with its key in hex, `-` for standard input [default: a random key]
+        #[arg(long, value_name = "FILE")]
+        psk_file: Option<PathBuf>,
+        /// LwM2M endpoint name that it may register [default: its name]
+        #[arg(long)]
+        endpoint: Option<String>,
+    },
+    /// Add the devices of a spreadsheet: all of them, or none and the wrong lines named
+    ///
+    /// The file is CSV with a header line: name, type, identity, psk (hex or base64, at least 16 bytes), and
+    /// optionally endpoint. `-` reads standard input.
+    Import {
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+    },
+    /// List devices
+    List(DeviceList),
+    /// Show a device: what it may do and why, what was found, what happened
+    Show {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+    },
+    /// Give a device a new key and print it, once; its session ends
+    RotateKey {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+    },
+    /// Isolate a device until a person releases it
+    ///
+    /// The device stays connected and can read why; everything else it asks for is refused. With --block its
+    /// session is closed as well and it cannot come back.
+    Isolate {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+        /// Why, for whoever looks at it next
+        #[arg(long)]
+        reason: String,
+        /// Close its session too, and refuse new ones
+        #[arg(long)]
+        block: bool,
+    },
+    /// Let a device in again
+    Release {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+        /// Why, for whoever looks at it next
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a device out of service for good
+    Retire {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+        /// Why, for whoever looks at it next
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Default, Args)]
+pub struct DeviceList {
+    /// Only devices whose name or identity contains this
+    #[arg(value_name = "TEXT")]
+    pub q: Option<String>,
+    /// Only this device type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub device_type: Option<String>,
+    /// Only this grade: normal, suspicious, abnormal
+    #[arg(long)]
+    pub grade: Option<String>,
+    /// Only this access: full, limited, quarantined, blocked
+    #[arg(long)]
+    pub access: Option<String>,
+    /// Only this state of life: pending, active, retired
+    #[arg(long)]
+    pub lifecycle: Option<String>,
+    /// Most devices to print
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send a command; it waits until the device next speaks
+    Send {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+        /// GET, POST, PUT, DELETE, FETCH, PATCH or iPATCH
+        method: String,
+        /// Resource on the device, such as /3/0/4
+        path: String,
+        /// Payload as text
+        #[arg(long, value_name = "TEXT")]
+        payload: Option<String>,
+        /// CoAP Content-Format of the payload
+        #[arg(long, value_name = "N")]
+        content_format: Option<u16>,
+        /// Give up after this long: 90s, 10m, 12h, 7d
+        #[arg(long, default_value = "24h", value_name = "TIME", value_parser = super::time::parse_duration_s)]
+        expires: u64,
+    },
+    /// List a device's commands, newest first
+    List {
+        #[arg(value_name = "DEVICE")]
+        device: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Folder to write to; absent or empty
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Folder that `bartizan backup` wrote
+    #[arg(value_name = "BACKUP")]
+    pub folder: PathBuf,
+    /// The key file of the installation that was backed up
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Further names or addresses that the server's certificate is good for
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+}
