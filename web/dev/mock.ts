@@ -79,7 +79,7 @@ async function device(world: World, method: string, path: string[], url: URL, re
     case 'GET commands': return json(response, world.page(member.commands, url.searchParams));
     case 'POST isolations': world.isolate(member, reason(asked), asked.block === true); break;
     case 'POST releases': world.release(member, reason(asked)); break;
-    case 'POST retirements': world.retire(member, reason(asked)); break;
+    case 'POST retirements': reason(asked); world.retire(member); break;
     case 'POST commands': return json(response, world.send(member, asked as never), 201);
     case 'POST commands/decision':
       if (!world.decide(member, path[2]!, asked.allow === true, reason(asked))) throw new Refusal(409, 'Conflict', 'The command is not held.');

@@ -1,5 +1,6 @@
 // A small simulated fleet behind the mock API: seeded, so that a test sees the same devices every time.
 
+import { sentence } from '../src/format/finding.ts';
 import type {
   Access, Command, Device, Finding, Hold, LimitedSource, NewCommand, Page, Profile, Summary, Tenant, TimelineEntry,
   TimelineKind,
@@ -111,7 +112,7 @@ export class World {
 
   #commandState(member: Member, command: Command, state: Command['state']) {
     command.state = state;
-    this.#note(member, 'command', `${command.method} ${command.path}: ${state}.`);
+    this.#note(member, 'command', `Command ${command.method} ${command.path} of ${command.issuer} is ${state}.`);
     this.emit('command', { ...command, device: member.device.name });
   }
 
@@ -187,13 +188,13 @@ export class World {
   release(member: Member, reason: string) {
     member.holds = [];
     member.device = { ...member.device, grade: 'normal' };
-    this.#note(member, 'release', `Released: ${reason}`, this.operator);
+    this.#note(member, 'release', `Released by ${this.operator}: ${reason}`, this.operator);
     this.#posture(member);
   }
 
-  retire(member: Member, reason: string) {
+  retire(member: Member) {
     member.device = { ...member.device, lifecycle: 'retired', session: null };
-    this.#note(member, 'lifecycle', `Retired: ${reason}`, this.operator);
+    this.#note(member, 'lifecycle', 'Taken out of service for good; its key is refused from now on.', this.operator);
     this.#posture(member);
   }
 
@@ -204,7 +205,7 @@ export class World {
       expires: this.#time((asked.expires_in_s ?? 86_400) * 1000), detail: null,
     };
     member.commands.unshift(command);
-    this.#note(member, 'command', `${command.method} ${command.path}: ${command.state}.`, this.operator);
+    this.#note(member, 'command', `Command ${command.method} ${command.path} of ${command.issuer} is ${command.state}.`, this.operator);
     this.emit('command', { ...command, device: member.device.name });
     return command;
   }
@@ -262,13 +263,13 @@ export class World {
   }
 
   #history() {
-    for (const member of this.members) this.#note(member, 'lifecycle', 'Registered.', this.operator, member.device.created);
+    for (const member of this.members) this.#note(member, 'lifecycle', 'Added; it has not connected yet.', this.operator, member.device.created);
     for (const name of ['light-003', 'light-004', 'light-005', 'light-011']) this.flood(name);
     this.#fastMeter(this.member('meter-042')!);
     this.isolate(this.member('lock-007')!, 'Found open in the river; waiting for a technician.', true);
     this.#newKind(this.member('lock-012')!);
     this.#limitSource();
-    for (let i = 0; i < 30; i++) this.#note(this.member('meter-001')!, 'session', 'Its address changed; the session went on.', null, this.#time(-i * 7_200_000));
+    for (let i = 0; i < 30; i++) this.#note(this.member('meter-001')!, 'session', 'Disconnected.', null, this.#time(-i * 7_200_000));
   }
 
   #fastMeter(member: Member) {
@@ -311,7 +312,7 @@ export class World {
   #find(device: string | null, fields: Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit' | 'score' | 'severity' | 'technique'>): Finding {
     const finding: Finding = {
       id: this.#id++, at: this.#time(), device, source: device ? null : SOURCE, claimed: device ? null : 'lock-012',
-      engine: device ? 'profile' : 'source', ...fields, text: `${fields.feature}: ${fields.observed} ${fields.unit}`,
+      engine: device ? 'profile' : 'source', ...fields, text: sentence('en', fields),
     };
     this.findings.unshift(finding);
     this.emit('finding', finding);
@@ -320,21 +321,21 @@ export class World {
 
   #grade(member: Member, grade: Device['grade']) {
     if (member.device.grade === grade) return;
-    this.#note(member, 'grade', `Behaviour ${member.device.grade} to ${grade}.`);
+    this.#note(member, 'grade', `Its behaviour changed from ${member.device.grade} to ${grade}.`);
     member.device = { ...member.device, grade };
     this.#posture(member);
   }
 
   #condemn(member: Member, why: string) {
     this.#grade(member, 'abnormal');
-    this.#hold(member, { cause: 'detection', engine: 'profile', exit: 'dwell', access: 'quarantined', reason: `It ${why}.`, by: null });
+    this.#hold(member, { cause: 'detection', engine: 'profile', exit: 'dwell', access: 'quarantined', reason: why, by: null });
     this.#posture(member);
     member.device = { ...member.device, explanation: `Quarantined since ${this.#time().slice(11, 16)} UTC: it ${why}. It is readmitted by itself once it behaves normally again.` };
   }
 
   #hold(member: Member, hold: Omit<Hold, 'id' | 'since'>) {
     member.holds.push({ id: this.#id++, since: this.#time(), ...hold });
-    this.#note(member, 'hold', `${hold.access === 'blocked' ? 'Blocked' : 'Quarantined'}: ${hold.reason}`, hold.by);
+    this.#note(member, 'hold', hold.by ? `A person set it to ${hold.access}: ${hold.reason}.` : `Set to ${hold.access} because it ${hold.reason}.`, hold.by);
   }
 
   #posture(member: Member) {
