@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bartizan_dtls::{ClientConfig, CloseReason, Connection, ConnectionEvent, Instant, Random, SavedSession};
 use zeroize::Zeroizing;
 
+use crate::bounded::Queue;
 use crate::error::Error;
 use crate::event::{ClientEvent, Failure, IncomingId, Reply, Request, RequestId};
 use crate::exchange::{Endpoint, ExchangeConfig, Reader, Writer};
@@ -55,6 +56,8 @@ pub struct Client {
     attempts: u8,
     /// No handshake is begun earlier.
     not_before: Instant,
+    /// What an association that ended still had to say.
+    last_words: Queue<Vec<u8>>,
 }
 
 enum Link {
@@ -67,6 +70,9 @@ enum Link {
 
 /// A sleeping client as bytes. They hold the association's keys: keep them where nobody else reads.
 pub type Asleep = Zeroizing<Vec<u8>>;
+
+/// An alert, and what was queued before it.
+const LAST_WORDS_MAX: usize = 4;
 
 const SAVED_VERSION: u8 = 1;
 const SAVED_BYTES_USUAL: usize = 2_048;
@@ -102,7 +108,7 @@ impl Client {
         let mut client = Self::with_link(config, now, rng, Link::Up(connection));
         client.coap.restore(now, &mut reader).ok_or(Error::Malformed("not a sleeping client of this version"))?;
         let keep = client.save().ok_or(Error::Misuse("not connected"))?;
-        client.pump(now);
+        client.coap.open();
         Ok((client, keep))
     }
 
@@ -114,6 +120,7 @@ impl Client {
             link,
             attempts: 0,
             not_before: now,
+            last_words: Queue::new(LAST_WORDS_MAX),
         }
     }
 
@@ -186,8 +193,8 @@ impl Client {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
         self.pump(now);
         match &mut self.link {
-            Link::Up(connection) => connection.poll_transmit(now),
-            Link::Down { .. } => None,
+            Link::Up(connection) => self.last_words.pop().or_else(|| connection.poll_transmit(now)),
+            Link::Down { .. } => self.last_words.pop(),
         }
     }
 
@@ -307,9 +314,6 @@ impl Client {
         let Link::Up(connection) = &mut self.link else {
             return;
         };
-        if connection.is_connected() {
-            self.coap.open();
-        }
         while let Some(message) = self.coap.poll_transmit(now) {
             if let Err(bartizan_dtls::Error::Unavailable(_)) = connection.send(now, &message) {
                 // The saved lease is used up and nobody saved again: only a new association is safe.
@@ -345,6 +349,11 @@ impl Client {
 
     /// The association is gone; a request that waits brings the next one, after a while.
     fn disconnected(&mut self, now: Instant, reason: CloseReason) {
+        if let Link::Up(connection) = &mut self.link {
+            while let Some(datagram) = connection.poll_transmit(now) {
+                self.last_words.push_over(datagram);
+            }
+        }
         self.coap.close();
         let times = self.attempts.saturating_sub(1);
         let delay_ms = doubled(self.config.reconnect_ms_min, times, self.config.reconnect_ms_max);

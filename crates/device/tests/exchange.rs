@@ -1,5 +1,7 @@
 //! The CoAP endpoint against messages written by hand, byte for byte as RFC 7252, 7641 and 7959 say.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use bartizan_device::exchange::Endpoint;
 use bartizan_device::limits::{INCOMING_MAX, REQUESTS_MAX};
 use bartizan_device::{ClientEvent, Code, ExchangeConfig, Failure, Instant, Observe, Reply, Request};

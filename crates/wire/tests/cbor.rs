@@ -1,5 +1,7 @@
 //! Events and findings over the wire: what is written is read, what was not written so is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use bartizan_wire::event::{CommandState, Direction, HandshakeFailure, Message, RecordRejection};
 use bartizan_wire::finding::Basis;
 use bartizan_wire::limits::{EVENT_BYTES_MAX, FINDING_BYTES_MAX};

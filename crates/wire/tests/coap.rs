@@ -1,6 +1,8 @@
 //! The message codec against the examples of RFC 7252 appendix A, against its own writer, and against
 //! bytes that nobody meant.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use bartizan_wire::coap::{Block, Builder, Code, Header, MessageView, OptionNumber, Type, content_format, empty};
 use bartizan_wire::limits::{COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, DATAGRAM_BYTES_MAX};
 use bartizan_wire::{Error, Malformed, Misuse, Unsupported};

@@ -1,0 +1,245 @@
+//! A gateway of real parts, and a network between it and one client, in virtual time.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use bartizan_crypto::RUSTCRYPTO;
+use bartizan_device::exchange::Endpoint as Coap;
+use bartizan_device::{
+    Client, ClientConfig, ClientEvent, Code, Config, ExchangeConfig, Instant, Random, Reply, Request, SecretBytes,
+};
+use bartizan_dtls::{Endpoint, EndpointConfig, EndpointEvent, PskEntry, SessionId};
+
+/// Randomness by seed (SplitMix64).
+pub fn rng(seed: u64) -> impl Random + Send + 'static {
+    let mut source = Seeded(seed);
+    move |out: &mut [u8]| out.fill_with(|| source.next() as u8)
+}
+
+struct Seeded(u64);
+
+impl Seeded {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+const IDENTITY: &[u8] = b"meter-7";
+
+fn psk() -> SecretBytes {
+    SecretBytes::new(b"sixteen bytes or more").expect("short enough")
+}
+
+pub fn config() -> Config {
+    Config::new(ClientConfig::new(&RUSTCRYPTO, IDENTITY, psk()))
+}
+
+/// DTLS sessions with a CoAP endpoint each. Answers every request 2.04 and writes it down.
+pub struct Gateway {
+    dtls: Endpoint,
+    coap: HashMap<SessionId, Coap>,
+    /// Path and payload of every request taken.
+    pub taken: Vec<(String, Vec<u8>)>,
+    /// What the endpoints told beside requests.
+    pub heard: Vec<ClientEvent>,
+}
+
+impl Gateway {
+    fn new(seed: u64) -> Self {
+        let config = EndpointConfig::new(&RUSTCRYPTO);
+        Self {
+            dtls: Endpoint::server(config, Box::new(rng(seed))).expect("the configuration works"),
+            coap: HashMap::new(),
+            taken: Vec::new(),
+            heard: Vec::new(),
+        }
+    }
+
+    /// A command to the only device.
+    pub fn ask(&mut self, request: Request) {
+        self.only().request(request).expect("there is room");
+    }
+
+    pub fn observe(&mut self, path: &str) {
+        self.only().observe(path).expect("there is room");
+    }
+
+    fn only(&mut self) -> &mut Coap {
+        self.coap.values_mut().next().expect("a device is connected")
+    }
+
+    fn work(&mut self, now: Instant) {
+        while let Some(event) = self.dtls.poll() {
+            self.take(now, event);
+        }
+        for (session, coap) in &mut self.coap {
+            coap.handle_timeout(now);
+            while let Some(event) = coap.poll() {
+                match event {
+                    ClientEvent::Command(command) => {
+                        coap.respond(now, command.id, &Reply::new(Code::CHANGED)).expect("just asked");
+                        self.taken.push((command.path, command.payload));
+                    }
+                    other => self.heard.push(other),
+                }
+            }
+            while let Some(message) = coap.poll_transmit(now) {
+                // A session that was closed meanwhile takes no more.
+                let _ = self.dtls.send(now, *session, &message);
+            }
+        }
+    }
+
+    fn take(&mut self, now: Instant, event: EndpointEvent) {
+        match event {
+            EndpointEvent::PskRequested { handshake, identity, .. } => {
+                let entry = (identity == IDENTITY).then(|| PskEntry { key: psk(), principal: 7 });
+                self.dtls.provide_psk(now, handshake, entry);
+            }
+            EndpointEvent::Establishing { session, .. } => self.dtls.confirm_durable(now, session),
+            EndpointEvent::Established { session, .. } => {
+                let mut coap = Coap::new(ExchangeConfig::default(), &mut rng(3));
+                coap.open();
+                self.coap.insert(session, coap);
+            }
+            EndpointEvent::Data { session, data, .. } => {
+                if let Some(coap) = self.coap.get_mut(&session) {
+                    coap.handle(now, &data);
+                }
+            }
+            EndpointEvent::LeaseLow { session, upto } => self.dtls.extend_lease(session, upto),
+            EndpointEvent::Closed { session, .. } => drop(self.coap.remove(&session)),
+            _ => {}
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let coap = self.coap.values().filter_map(Coap::poll_timeout);
+        self.dtls.poll_timeout().into_iter().chain(coap).min()
+    }
+}
+
+pub struct World {
+    pub now: Instant,
+    pub config: Config,
+    pub gateway: Gateway,
+    /// Where the device's datagrams come from.
+    pub address: SocketAddr,
+    pub loss_percent: u64,
+    pub unplugged: bool,
+    /// Datagrams up and down.
+    pub count: [usize; 2],
+    /// Sequence numbers of every protected record of the device, in the order of sending.
+    pub protected_sequences: Vec<[u8; 6]>,
+    source: Seeded,
+    random: Box<dyn Random>,
+}
+
+/// Longer than every timer of both sides.
+const HORIZON_MS: u64 = 900_000;
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            now: Instant::from_millis(1),
+            config: config(),
+            gateway: Gateway::new(1),
+            address: "192.0.2.7:4000".parse().expect("an address"),
+            loss_percent: 0,
+            unplugged: false,
+            count: [0, 0],
+            protected_sequences: Vec::new(),
+            source: Seeded(0),
+            random: Box::new(rng(11)),
+        }
+    }
+
+    pub fn seed(&mut self, seed: u64) {
+        self.source = Seeded(seed);
+    }
+
+    pub fn connect(&mut self) -> Client {
+        Client::new(self.config.clone(), self.now, &mut *self.random).expect("the configuration works")
+    }
+
+    /// The gateway starts again from nothing; what it took stays in the books.
+    pub fn forget_gateway(&mut self) {
+        let taken = std::mem::take(&mut self.gateway.taken);
+        self.gateway = Gateway::new(self.source.next());
+        self.gateway.taken = taken;
+    }
+
+    /// Moves datagrams and time until the client wants nothing more (its own timers are all that ends a
+    /// wait) or a command wants an answer, and returns what it told.
+    pub fn run(&mut self, client: &mut Client) -> Vec<ClientEvent> {
+        let mut events = Vec::new();
+        let end = self.now.plus(HORIZON_MS);
+        loop {
+            let mut moved = self.carry_up(client);
+            self.gateway.work(self.now);
+            moved |= self.carry_down(client);
+            events.extend(std::iter::from_fn(|| client.poll()));
+            if events.iter().any(|event| matches!(event, ClientEvent::Command(_))) {
+                return events;
+            }
+            if moved {
+                continue;
+            }
+            let due = client.poll_timeout().into_iter().chain(self.gateway.due()).min();
+            let Some(due) = due.filter(|due| *due <= end) else {
+                return events;
+            };
+            let asks = client.poll_timeout().is_some() || !client.is_idle();
+            let waits = !self.gateway.coap.values().all(Coap::is_idle);
+            if !asks && !waits {
+                return events;
+            }
+            self.now = self.now.max(due);
+            if client.poll_timeout().is_some_and(|due| due <= self.now) {
+                client.handle_timeout(self.now, &mut *self.random);
+            }
+            self.gateway.dtls.handle_timeout(self.now);
+        }
+    }
+
+    fn carry_up(&mut self, client: &mut Client) -> bool {
+        let mut moved = false;
+        while let Some(mut datagram) = client.poll_transmit(self.now) {
+            moved = true;
+            self.count[0] += 1;
+            self.note_sequence(&datagram);
+            if !self.is_lost() {
+                self.gateway.dtls.handle(self.now, self.address, &mut datagram);
+            }
+        }
+        moved
+    }
+
+    fn carry_down(&mut self, client: &mut Client) -> bool {
+        let mut moved = false;
+        while let Some(mut transmit) = self.gateway.dtls.poll_transmit() {
+            moved = true;
+            self.count[1] += 1;
+            if transmit.to == self.address && !self.is_lost() {
+                client.handle(self.now, &mut transmit.data);
+            }
+        }
+        moved
+    }
+
+    /// Records with a Connection ID show their epoch and sequence number (RFC 9146 section 4).
+    fn note_sequence(&mut self, datagram: &[u8]) {
+        if let [25, _, _, 0, 1, sequence @ ..] = datagram
+            && let Some(sequence) = sequence.first_chunk()
+        {
+            self.protected_sequences.push(*sequence);
+        }
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.unplugged || self.source.next() % 100 < self.loss_percent
+    }
+}

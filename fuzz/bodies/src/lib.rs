@@ -1,0 +1,35 @@
+//! What each fuzz target does with its bytes. One place, two callers: libFuzzer (`fuzz/fuzz_targets`) and
+//! the seeded test of this package, which runs every body on thousands of random and mutated inputs.
+//!
+//! A body takes any bytes and must return. It asserts what holds for all of them: what was read can be
+//! written back, a limit is kept, a secret stays where it is. [`TARGETS`] lists them with seeds to start from.
+
+pub mod cbor;
+pub mod coap;
+pub mod device;
+pub mod dtls;
+pub mod import;
+pub mod record;
+mod script;
+
+/// One fuzz target.
+pub struct Target {
+    /// As in `fuzz/fuzz_targets`.
+    pub name: &'static str,
+    pub body: fn(&[u8]),
+    /// Inputs worth mutating.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How many inputs the seeded test gives it: more where an input is cheap.
+    pub rounds: u32,
+}
+
+pub const TARGETS: &[Target] = &[
+    Target { name: "coap_message", body: coap::message, seeds: coap::seeds, rounds: 40_000 },
+    Target { name: "record_header", body: record::header, seeds: record::seeds, rounds: 40_000 },
+    Target { name: "cbor_event", body: cbor::event_and_finding, seeds: cbor::seeds, rounds: 40_000 },
+    Target { name: "dtls_client", body: dtls::client, seeds: dtls::seeds, rounds: 2_000 },
+    Target { name: "dtls_server", body: dtls::server, seeds: dtls::seeds, rounds: 2_000 },
+    Target { name: "device_client", body: device::client, seeds: device::seeds, rounds: 10_000 },
+    Target { name: "device_saved", body: device::saved, seeds: device::saved_seeds, rounds: 4_000 },
+    Target { name: "csv_import", body: import::csv, seeds: import::seeds, rounds: 5_000 },
+];
