@@ -7,6 +7,8 @@ import { emptyFeed, reduce, type Feed, type FeedEvent } from './feed.ts';
 import { link, parse, tokenIn, type Route } from './route.ts';
 import { Stream, type Liveness } from './stream.ts';
 
+const SETTLE_MS = 100;
+
 export type SessionState = 'unknown' | 'signed-out' | 'signed-in';
 
 class App {
@@ -25,6 +27,8 @@ class App {
 
   #stream: Stream | null = null;
   #streamed: string | null = null;
+  #told: FeedEvent[] = [];
+  #settling: ReturnType<typeof setTimeout> | undefined;
 
   get tenant(): string | null {
     return this.route.tenant ?? this.tenants?.[0]?.name ?? null;
@@ -104,7 +108,7 @@ class App {
     this.#stream?.close();
     this.#stream = null;
     this.#streamed = tenant;
-    this.feed = emptyFeed();
+    this.#forget();
     this.liveness = 'connecting';
     if (tenant === null) return;
     this.#stream = new Stream(api.eventsAddress(tenant), {
@@ -131,8 +135,22 @@ class App {
     }
   }
 
+  /** A fleet under attack tells of hundreds of changes a second: the pages follow ten times a second. */
   apply(event: FeedEvent) {
-    this.feed = reduce(this.feed, event);
+    this.#told.push(event);
+    this.#settling ??= setTimeout(() => this.#settle(), SETTLE_MS);
+  }
+
+  #settle() {
+    this.#settling = undefined;
+    this.feed = this.#told.splice(0).reduce(reduce, this.feed);
+  }
+
+  #forget() {
+    clearTimeout(this.#settling);
+    this.#settling = undefined;
+    this.#told = [];
+    this.feed = emptyFeed();
   }
 
   #dropped() {
@@ -140,7 +158,7 @@ class App {
     this.#stream = null;
     this.#streamed = null;
     this.session = 'signed-out';
-    this.feed = emptyFeed();
+    this.#forget();
     this.tenants = null;
   }
 }
