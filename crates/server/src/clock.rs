@@ -1,6 +1,8 @@
 //! The one place where wall-clock time is read.
 
 use bartizan_wire::UnixMillis;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells event time: the wall clock, or in the demo a clock that runs faster than it.
@@ -13,6 +15,7 @@ pub struct Clock(Kind);
 enum Kind {
     Real,
     Scaled { start: UnixMillis, origin: Instant, scale: u32 },
+    ByHand(Arc<AtomicU64>),
 }
 
 impl Clock {
@@ -27,10 +30,24 @@ impl Clock {
         Self(Kind::Scaled { start, origin: Instant::now(), scale: scale.max(1) })
     }
 
+    /// A clock that stands still until [`Clock::advance`]; clones move together. For tests.
+    #[must_use]
+    pub fn by_hand(start: UnixMillis) -> Self {
+        Self(Kind::ByHand(Arc::new(AtomicU64::new(start.0))))
+    }
+
+    /// Moves a clock that stands still; others move by themselves.
+    pub fn advance(&self, ms: u64) {
+        if let Kind::ByHand(hand) = &self.0 {
+            hand.fetch_add(ms, Relaxed);
+        }
+    }
+
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         match &self.0 {
             Kind::Real => UnixMillis(millis_since_epoch()),
+            Kind::ByHand(hand) => UnixMillis(hand.load(Relaxed)),
             Kind::Scaled { start, origin, scale } => {
                 let elapsed_us = u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX);
                 start.plus(elapsed_us.saturating_mul(u64::from(*scale)) / 1000)
@@ -42,7 +59,7 @@ impl Clock {
     #[must_use]
     pub const fn scale(&self) -> u32 {
         match &self.0 {
-            Kind::Real => 1,
+            Kind::Real | Kind::ByHand(_) => 1,
             Kind::Scaled { scale, .. } => *scale,
         }
     }

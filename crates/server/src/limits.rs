@@ -6,11 +6,21 @@
 pub const DEVICES_LIVE_MAX: usize = 1_000_000;
 /// Commands waiting for one device.
 pub const COMMANDS_PER_DEVICE_MAX: usize = 16;
+/// Commands of one device that are kept, finished ones included.
+pub const COMMANDS_KEPT_PER_DEVICE_MAX: u32 = 200;
 /// Longest command payload in bytes.
 pub const COMMAND_PAYLOAD_BYTES_MAX: usize = 4096;
+/// Longest path of a command in bytes.
+pub const COMMAND_PATH_BYTES_MAX: usize = 1024;
+/// How long an upstream's own request waits for its device, in milliseconds: a day, since some sleep that long.
+pub const DOWNLINK_EXPIRY_MS: u64 = 24 * 3_600_000;
+/// Requests of an upstream that wait to be queued; beyond it the origin is left to repeat itself.
+pub const DOWNLINK_QUEUE_MAX: usize = 1024;
 /// Longest time a command may wait, in milliseconds: 30 days.
 pub const COMMAND_EXPIRY_MS_MAX: u64 = 30 * 24 * 3_600_000;
-/// Items on one page of a list.
+/// Items on one page of a list, unless asked otherwise.
+pub const PAGE_ITEMS_DEFAULT: u32 = 50;
+/// Most items on one page of a list.
 pub const PAGE_ITEMS_MAX: u32 = 200;
 /// Updates a slow subscriber of the bus may fall behind before it loses the oldest.
 pub const BUS_UPDATES_MAX: usize = 4096;
@@ -24,8 +34,16 @@ pub const REASON_BYTES_MAX: usize = 512;
 pub const TIMELINE_PER_DEVICE_MAX: u32 = 1_000;
 /// Findings kept per tenant.
 pub const FINDINGS_PER_TENANT_MAX: u32 = 100_000;
-/// Holds in force on one device.
-pub const HOLDS_PER_DEVICE_MAX: usize = 16;
+/// Lines of history and findings that wait to be written; more are shed and counted.
+pub const ENTRIES_PENDING_MAX: usize = 65_536;
+/// Connections that read one database at once.
+pub const SQLITE_READERS_MAX: u32 = 4;
+/// How long a statement waits for a lock of another process, in milliseconds.
+pub const SQLITE_WAIT_MS: u64 = 10_000;
+/// Rows of an import that are inserted at once.
+pub const IMPORT_CHUNK_ROWS: usize = 500;
+/// How long a reply is kept for its Idempotency-Key, in milliseconds: a day.
+pub const KEPT_REPLY_MS: u64 = 24 * 3_600_000;
 
 // --- upstream
 
@@ -96,38 +114,6 @@ pub const COAP_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const COAP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Seconds after which a device that was told 5.03 or 4.29 should try again.
 pub const COAP_RETRY_SECONDS: u32 = 30;
-/// Associations written to a new journal file per group.
-pub const JOURNAL_WALK_PER_GROUP: usize = 512;
-/// Datagrams read before everything else has its turn.
-pub const GATEWAY_DATAGRAMS_PER_TURN: usize = 128;
-/// Size asked of the kernel for each of the socket's buffers, in bytes.
-pub const GATEWAY_SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
-/// Datagrams that wait for the kernel's send buffer.
-pub const GATEWAY_OUTBOX_MAX: usize = 4096;
-/// Messages that wait until their replay window is durable.
-pub const GATEWAY_HELD_MAX: usize = 16_384;
-/// The same, in bytes.
-pub const GATEWAY_HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Messages under way to upstreams.
-pub const GATEWAY_IN_FLIGHT_MAX: usize = 16_384;
-/// Results of tasks that wait for the gateway; a task with one more waits.
-pub const GATEWAY_DONE_MAX: usize = 4096;
-/// Results taken before everything else has its turn.
-pub const GATEWAY_DONE_PER_TURN: usize = 256;
-/// PSK look-ups under way.
-pub const GATEWAY_CREDENTIALS_MAX: usize = 1024;
-/// Identities of blocked devices with a handshake under way.
-pub const GATEWAY_REFUSED_MAX: usize = 1024;
-/// Devices being loaded after a restart.
-pub const GATEWAY_LOADING_MAX: usize = 4096;
-/// Messages of one device that wait until it is loaded.
-pub const GATEWAY_LOADING_PER_DEVICE_MAX: usize = 4;
-/// Devices with unfinished CoAP business; beyond it finished requests are forgotten at once.
-pub const GATEWAY_PEERS_LIVE_MAX: usize = 262_144;
-/// Changes of commands' states that wait to be stored.
-pub const GATEWAY_COMMAND_CHANGES_MAX: usize = 4096;
-/// Decisions remembered with the time they reached the data path.
-pub const GATEWAY_ENFORCED_MAX: usize = 1024;
 
 // --- api, cli and ops
 

@@ -25,6 +25,22 @@ pub enum Error {
     Unavailable(String),
 }
 
+impl From<crate::store::Error> for Error {
+    /// What the operator reads in the log is more than what the client sees: file names and SQL stay here.
+    fn from(error: crate::store::Error) -> Self {
+        use crate::store::Error as Store;
+        match error {
+            Store::Malformed(lines) => Self::Import(lines),
+            Store::Misuse(what) => Misuse::Exists(what).into(),
+            Store::Unavailable(cause) => {
+                tracing::error!(%cause, "storage failed");
+                Self::Unavailable("storage failed; the server's log says why".into())
+            }
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
 /// A well-formed request that does not fit the present state.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Misuse {

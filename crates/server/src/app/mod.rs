@@ -1,35 +1,91 @@
 //! The use cases: everything that the gateway, the API and the command line can ask for.
 
+//!
+//! ```text
+//!  path::submit ─▶ access? ─▶ App::observe ─▶ judge ─▶ grade ─▶ brake ─▶ hold ─▶ Device::access
+//!       │                                                                 │
+//!       └─▶ upstream                        people: isolate, release ─────┘─▶ behind ─▶ store
+//! ```
+//!
+//! Start with [`App`], [`Device`] and [`path::submit`].
+
+mod behind;
 pub mod bus;
+mod clockwork;
 pub mod commands;
 pub mod device;
+mod devices;
 pub mod error;
+mod holding;
+mod judging;
+mod live;
+mod operators;
 pub mod path;
 pub mod registry;
+mod reports;
+mod tenant;
+mod upstreams;
 pub mod views;
+mod words;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
+use bartizan_pipe::{JudgeConfig, SourceLimiter};
 use bartizan_platform::{brake, posture::Policy};
-use bartizan_wire::event::CommandState;
-use bartizan_wire::{Access, CommandId, DeviceKey, Event, Source, TenantId, UnixMillis};
+use bartizan_wire::{Access, DeviceKey, TenantId};
 use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
 pub use bus::{Update, UpdateKind};
-pub use commands::{Issuer, NewCommand, PendingCommand};
+pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
+use behind::Behind;
+use judging::Sources;
+use tenant::Tenant;
+
 use crate::clock::Clock;
-use crate::store::MasterKey;
-use crate::upstream::Upstream;
+use crate::limits::BUS_UPDATES_MAX;
+use crate::store::{MasterKey, Store};
 
 /// The server's use cases over one data directory. Shared as `Arc<App>`.
 pub struct App {
     clock: Clock,
+    policy: Policy,
+    brake: brake::Config,
+    judge: JudgeConfig,
+    limited_messages_per_minute: u32,
+    gate: Arc<dyn CommandGate>,
+    store: Store,
+    devices: RwLock<HashMap<DeviceKey, Arc<Device>>>,
+    tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    /// Held while a tenant is opened, so that none is opened twice.
+    opening: tokio::sync::Mutex<()>,
+    sources: Mutex<Sources>,
+    behind: Arc<Behind>,
+    bus: broadcast::Sender<Update>,
+    subscribers: Mutex<Vec<mpsc::UnboundedSender<AccessChange>>>,
+    counts: Counts,
+    stopping: AtomicBool,
+    me: Weak<App>,
+}
+
+/// Counters since start that belong to no tenant.
+#[derive(Debug, Default)]
+struct Counts {
+    upstream_failed: AtomicU64,
+    commands_offered: AtomicU64,
+    commands_shed: AtomicU64,
+    ports_exhausted: AtomicU64,
+    sources_dropped: AtomicU64,
 }
 
 /// What an [`App`] is made with.
@@ -41,6 +97,8 @@ pub struct AppOptions {
     pub clock: Clock,
     pub policy: Policy,
     pub brake: brake::Config,
+    pub judge: JudgeConfig,
+    pub gate: Arc<dyn CommandGate>,
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
 }
@@ -55,6 +113,8 @@ impl AppOptions {
             clock,
             policy: Policy::default(),
             brake: brake::Config::default(),
+            judge: JudgeConfig::default(),
+            gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
         }
     }
@@ -97,6 +157,8 @@ pub struct Counters {
     pub sessions: u64,
     /// Changes not yet written by the writer behind.
     pub writes_pending: u64,
+    /// Lines of history shed because the writer could not follow.
+    pub writes_shed: u64,
 }
 
 impl App {
@@ -104,8 +166,29 @@ impl App {
     ///
     /// # Errors
     /// `Unavailable` with one clear sentence: wrong key, newer database, unreadable directory.
-    pub async fn open(_options: AppOptions) -> Result<Arc<App>, Error> {
-        todo!()
+    pub async fn open(options: AppOptions) -> Result<Arc<App>, Error> {
+        let store = Store::open(&options.data_dir, &options.key).await?;
+        let app = Arc::new_cyclic(|me| App {
+            clock: options.clock,
+            policy: options.policy,
+            brake: options.brake,
+            judge: options.judge,
+            limited_messages_per_minute: options.limited_messages_per_minute,
+            gate: options.gate,
+            store,
+            devices: RwLock::default(),
+            tenants: RwLock::default(),
+            opening: tokio::sync::Mutex::default(),
+            sources: Mutex::new(Sources { limiter: SourceLimiter::new(options.judge.source), limited: HashMap::new() }),
+            behind: Behind::start(),
+            bus: broadcast::Sender::new(BUS_UPDATES_MAX),
+            subscribers: Mutex::default(),
+            counts: Counts::default(),
+            stopping: AtomicBool::new(false),
+            me: me.clone(),
+        });
+        tokio::spawn(clockwork::run(Arc::downgrade(&app)));
+        Ok(app)
     }
 
     #[must_use]
@@ -113,112 +196,70 @@ impl App {
         &self.clock
     }
 
-    // --- for the gateway
-
-    /// The credential of a PSK identity; `None` if unknown. A blocked or retired device has one whose
-    /// `device.access()` is `Blocked`.
-    pub async fn credential(&self, _identity: &[u8]) -> Result<Option<Credential>, Error> {
-        todo!()
-    }
-
-    /// The device if it is in memory.
-    #[must_use]
-    pub fn device(&self, _key: DeviceKey) -> Option<Arc<Device>> {
-        todo!()
-    }
-
-    /// The device, from storage if need be.
-    pub async fn load_device(&self, _key: DeviceKey) -> Result<Option<Arc<Device>>, Error> {
-        todo!()
-    }
-
-    /// Judges an event. Cheap; access changes in memory before it returns and is stored behind.
-    pub fn observe(&self, _event: Event) {
-        todo!()
-    }
-
-    /// Asked before a datagram of a source without an association gets any work.
-    #[must_use]
-    pub fn source_verdict(&self, _source: Source) -> SourceVerdict {
-        todo!()
-    }
-
-    /// All access changes from now on.
-    #[must_use]
-    pub fn access_changes(&self) -> mpsc::UnboundedReceiver<AccessChange> {
-        todo!()
-    }
-
-    pub fn session_opened(&self, _device: &Arc<Device>, _facts: SessionFacts) {
-        todo!()
-    }
-
-    pub fn session_moved(&self, _device: &Arc<Device>, _address: std::net::SocketAddr) {
-        todo!()
-    }
-
-    pub fn session_closed(&self, _device: &Arc<Device>) {
-        todo!()
-    }
-
-    /// Commands due at the device's next authenticated record, oldest first. Marks nothing; empty while the
-    /// device's access is not full.
-    #[must_use]
-    pub fn next_commands(&self, _device: DeviceKey, _now: UnixMillis) -> Vec<PendingCommand> {
-        todo!()
-    }
-
-    /// Moves a command to `state`; durable when it returns.
-    pub async fn command_state(
-        &self,
-        _device: DeviceKey,
-        _command: CommandId,
-        _state: CommandState,
-        _detail: Option<&str>,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// Offers a command to the gate and queues it. `Misuse::Full` when the device's queue is.
-    pub async fn offer_command(
-        &self,
-        _device: DeviceKey,
-        _issuer: Issuer,
-        _command: NewCommand,
-    ) -> Result<CommandId, Error> {
-        todo!()
-    }
-
-    /// The tenant's upstream, opened on demand and kept.
-    pub async fn upstream_of(&self, _tenant: TenantId) -> Result<Arc<Upstream>, Error> {
-        todo!()
-    }
-
-    // --- for the API and operations
-
     /// Everything that changes from now on, all tenants.
     #[must_use]
     pub fn updates(&self) -> broadcast::Receiver<Update> {
-        todo!()
+        self.bus.subscribe()
     }
 
     #[must_use]
     pub fn counters(&self) -> Counters {
-        todo!()
+        let tenants = self.open_tenants();
+        let sum = |count: fn(&tenant::Counts) -> &AtomicU64| tenants.iter().map(|tenant| count(&tenant.counts).load(Relaxed)).sum();
+        let (writes_pending, writes_shed) = self.behind.counts();
+        Counters {
+            messages: sum(|counts| &counts.messages),
+            refused: sum(|counts| &counts.refused),
+            findings: sum(|counts| &counts.findings),
+            upstream_failed: self.counts.upstream_failed.load(Relaxed),
+            commands_offered: self.counts.commands_offered.load(Relaxed),
+            commands_shed: self.counts.commands_shed.load(Relaxed),
+            ports_exhausted: self.counts.ports_exhausted.load(Relaxed),
+            sources_dropped: self.counts.sources_dropped.load(Relaxed),
+            devices_live: self.live_count() as u64,
+            sessions: sum(|counts| &counts.sessions),
+            writes_pending,
+            writes_shed,
+        }
     }
 
     /// Reasons why the server is not ready; empty when it is.
     pub async fn unready(&self) -> Vec<String> {
-        todo!()
+        let mut reasons = Vec::new();
+        if self.is_stopping() {
+            reasons.push("the server is stopping".to_owned());
+        }
+        if let Err(error) = self.durable().await {
+            reasons.push(format!("changes cannot be written: {error}"));
+        }
+        reasons
     }
 
-    /// Writes what is pending, saves what was learnt, and closes the files. Nothing may be called after it.
+    /// Writes what is pending, saves what was learnt, and closes upstreams and files. Nothing may be called after it.
     pub async fn shutdown(&self) {
-        todo!()
+        self.stopping.store(true, Relaxed);
+        for tenant in self.open_tenants() {
+            self.close_upstream(&tenant).await;
+        }
+        self.save_judges().await;
+        self.behind.close().await;
+        self.store.close().await;
     }
 
     /// A consistent copy of the databases into `folder`, which must not hold one.
-    pub async fn backup(&self, _folder: &std::path::Path) -> Result<(), Error> {
-        todo!()
+    pub async fn backup(&self, folder: &std::path::Path) -> Result<(), Error> {
+        self.durable().await?;
+        Ok(self.store.backup(folder).await?)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Nothing is made for nobody.
+    fn publish(&self, tenant: TenantId, kind: impl FnOnce() -> UpdateKind) {
+        if self.bus.receiver_count() > 0 {
+            _ = self.bus.send(Update { tenant, kind: kind() });
+        }
     }
 }

@@ -1,13 +1,14 @@
-//! Use cases of people: tenants, types, devices, keys, holds.
+//! Use cases of people about tenants and types, and the words in which all lists are asked for.
 
-use bartizan_wire::{Access, DeviceKey, Grade, Lifecycle, TenantId};
+use bartizan_wire::{Access, Grade, Lifecycle, TenantId};
 
 use super::App;
-use super::commands::NewCommand;
-use super::error::Error;
-use super::views::*;
+use super::error::{Error, Misuse};
+use super::views::{Page, TenantView, TypeView};
+use super::words::tenant_view;
+use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, REASON_BYTES_MAX};
+use crate::store::TenantRow;
 use crate::upstream::UpstreamConfig;
-use bartizan_wire::CommandId;
 
 /// The person (or machine credential) who acts; the name goes to audit and history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,8 @@ pub struct TenantChange {
     pub upstream: Option<UpstreamConfig>,
 }
 
-/// A device to be added. What is absent is made: identity = name, PSK random, endpoint = name.
+/// A device to be added. What is absent is made: identity = name, PSK random, endpoint = name, and the type if
+/// there is none of that name.
 #[derive(Clone, Debug, Default)]
 pub struct NewDevice {
     pub name: String,
@@ -45,7 +47,7 @@ pub struct DeviceFilter {
 pub struct Paging {
     /// As a page gave it; `Malformed` if it did not.
     pub cursor: Option<String>,
-    /// 1 to [`crate::limits::PAGE_ITEMS_MAX`]; 0 means 50.
+    /// 1 to [`PAGE_ITEMS_MAX`]; 0 means [`PAGE_ITEMS_DEFAULT`].
     pub limit: u32,
 }
 
@@ -56,193 +58,150 @@ pub struct KeptReply {
     pub body: Vec<u8>,
 }
 
+impl Paging {
+    /// The number to go on from, or `first`.
+    pub(super) fn from(&self, first: u64) -> Result<u64, Error> {
+        let Some(cursor) = &self.cursor else { return Ok(first) };
+        cursor.parse().map_err(|_| Error::Malformed("the cursor is not one that a page gave".into()))
+    }
+
+    pub(super) fn items(&self) -> Result<u32, Error> {
+        match self.limit {
+            0 => Ok(PAGE_ITEMS_DEFAULT),
+            limit if limit <= PAGE_ITEMS_MAX => Ok(limit),
+            limit => Err(Error::Malformed(format!("a page has at most {PAGE_ITEMS_MAX} items, not {limit}"))),
+        }
+    }
+
+    /// A page of what was found by asking for one row more than fits.
+    pub(super) fn page<R, T>(&self, mut rows: Vec<R>, number: impl Fn(&R) -> u64, view: impl Fn(&R) -> T) -> Result<Page<T>, Error> {
+        let limit = self.items()? as usize;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|last| number(last).to_string());
+        Ok(Page { items: rows.iter().map(view).collect(), next_cursor })
+    }
+}
+
 impl App {
-    // --- operators
+    // --- tenants
 
-    /// Records an operator by a hash of the token.
-    pub async fn add_operator(&self, _name: &str, _token: &str) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// The operator whose token this is.
-    pub async fn operator_of(&self, _token: &str) -> Result<Option<Actor>, Error> {
-        todo!()
-    }
-
-    /// The reply kept under an Idempotency-Key; `Misuse::Conflict` if `fingerprint` (of method, path and body) differs.
-    pub async fn kept_reply(
-        &self,
-        _actor: &Actor,
-        _key: &str,
-        _fingerprint: &[u8; 32],
-    ) -> Result<Option<KeptReply>, Error> {
-        todo!()
-    }
-
-    /// Keeps a reply under an Idempotency-Key for a day.
-    pub async fn keep_reply(
-        &self,
-        _actor: &Actor,
-        _key: &str,
-        _fingerprint: &[u8; 32],
-        _reply: &KeptReply,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-
-    // --- tenants and types
-
-    pub async fn tenants(&self, _paging: &Paging) -> Result<Page<TenantView>, Error> {
-        todo!()
+    pub async fn tenants(&self, paging: &Paging) -> Result<Page<TenantView>, Error> {
+        let after = u32::try_from(paging.from(0)?).unwrap_or(u32::MAX);
+        let rows = self.store.operator.tenants(after, paging.items()? + 1).await?;
+        let mut counted = Vec::with_capacity(rows.len());
+        for row in rows {
+            let devices = self.store.tenant(row.id).await?.count_devices().await?;
+            counted.push((row, devices));
+        }
+        paging.page(counted, |(row, _)| u64::from(row.id.0), |(row, devices)| tenant_view(row, *devices))
     }
 
     /// The tenant's number; `Misuse::Unknown` if there is none of this name.
-    pub async fn tenant_id(&self, _name: &str) -> Result<TenantId, Error> {
-        todo!()
+    pub async fn tenant_id(&self, name: &str) -> Result<TenantId, Error> {
+        let row = self.store.operator.tenant_named(name).await?;
+        row.map(|row| row.id).ok_or_else(|| Misuse::Unknown(format!("tenant {name:?}")).into())
     }
 
-    pub async fn tenant(&self, _tenant: TenantId) -> Result<TenantView, Error> {
-        todo!()
+    pub async fn tenant(&self, tenant: TenantId) -> Result<TenantView, Error> {
+        let row = self.store.operator.tenant(tenant).await?.ok_or_else(|| Misuse::Unknown("such tenant".into()))?;
+        self.view_tenant(&row).await
     }
 
-    pub async fn add_tenant(
-        &self,
-        _actor: &Actor,
-        _name: &str,
-        _upstream: UpstreamConfig,
-    ) -> Result<TenantView, Error> {
-        todo!()
+    pub async fn add_tenant(&self, actor: &Actor, name: &str, upstream: UpstreamConfig) -> Result<TenantView, Error> {
+        check_tenant_name(name)?;
+        let text = upstream.to_string();
+        let added = self.store.operator.add_tenant(name, &text, self.clock.now()).await?;
+        let row = added.ok_or_else(|| Misuse::Exists(format!("a tenant named {name:?} exists already")))?;
+        self.audit(actor, "tenant.add", Some(row.id), name, &text).await?;
+        self.view_tenant(&row).await
     }
 
     /// `if_version`: `Misuse::Stale` unless the tenant still has this version.
-    pub async fn change_tenant(
-        &self,
-        _actor: &Actor,
-        _tenant: TenantId,
-        _change: TenantChange,
-        _if_version: Option<u64>,
-    ) -> Result<TenantView, Error> {
-        todo!()
+    pub async fn change_tenant(&self, actor: &Actor, tenant: TenantId, change: TenantChange, if_version: Option<u64>) -> Result<TenantView, Error> {
+        let Some(upstream) = change.upstream else { return self.tenant(tenant).await };
+        let text = upstream.to_string();
+        let changed = self.store.operator.change_tenant(tenant, &text, if_version).await?;
+        let row = changed.ok_or(Misuse::Stale)?;
+        // What is under way finishes at the old upstream; the next message opens the new one.
+        self.close_upstream(&self.open_tenant(tenant).await?).await;
+        self.audit(actor, "tenant.change", Some(tenant), &row.name, &text).await?;
+        self.view_tenant(&row).await
     }
 
-    pub async fn types(&self, _tenant: TenantId) -> Result<Page<TypeView>, Error> {
-        todo!()
+    async fn view_tenant(&self, row: &TenantRow) -> Result<TenantView, Error> {
+        let devices = self.store.tenant(row.id).await?.count_devices().await?;
+        Ok(tenant_view(row, devices))
     }
 
-    pub async fn add_type(&self, _actor: &Actor, _tenant: TenantId, _name: &str) -> Result<TypeView, Error> {
-        todo!()
+    // --- types
+
+    pub async fn types(&self, tenant: TenantId) -> Result<Page<TypeView>, Error> {
+        let types = self.open_tenant(tenant).await?.store.types().await?;
+        let items = types.into_iter().map(|(name, devices)| TypeView { name, devices }).collect();
+        Ok(Page { items, next_cursor: None })
     }
 
-    // --- devices
+    pub async fn add_type(&self, actor: &Actor, tenant: TenantId, name: &str) -> Result<TypeView, Error> {
+        check_name("type's name", name)?;
+        let open = self.open_tenant(tenant).await?;
+        let known = open.store.types().await?.into_iter().find(|(known, _)| known == name);
+        if let Some((name, devices)) = known {
+            return Ok(TypeView { name, devices });
+        }
+        open.store.add_type(name).await?;
+        self.audit(actor, "type.add", Some(tenant), name, "").await?;
+        Ok(TypeView { name: name.into(), devices: 0 })
+    }
+}
 
-    pub async fn devices(
-        &self,
-        _tenant: TenantId,
-        _filter: &DeviceFilter,
-        _paging: &Paging,
-    ) -> Result<Page<DeviceView>, Error> {
-        todo!()
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    bartizan_platform::import::check_name(what, name).map_err(Error::Malformed)
+}
+
+pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(Error::Malformed(format!("the reason has {} bytes; at most {REASON_BYTES_MAX} are allowed", reason.len())));
+    }
+    Ok(())
+}
+
+/// A tenant's name stands in paths, topics and log lines.
+fn check_tenant_name(name: &str) -> Result<(), Error> {
+    check_name("tenant's name", name)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.chars().all(plain) || name.starts_with('.') {
+        return Err(Error::Malformed("a tenant's name has only letters, digits, '-', '_' and '.', and does not begin with '.'".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_end_where_they_should() {
+        let paging = Paging { cursor: None, limit: 2 };
+        let page = paging.page(vec![5, 6, 7], |n| *n, |n| *n).unwrap();
+        assert_eq!((page.items, page.next_cursor), (vec![5, 6], Some("6".into())));
+        let page = paging.page(vec![5, 6], |n| *n, |n| *n).unwrap();
+        assert_eq!((page.items, page.next_cursor), (vec![5, 6], None));
     }
 
-    /// The device of this name, or of this number when no device has the name.
-    pub async fn device_key(&self, _tenant: TenantId, _name: &str) -> Result<DeviceKey, Error> {
-        todo!()
+    #[test]
+    fn pages_are_bounded_on_both_sides() {
+        let items = |limit| Paging { cursor: None, limit }.items();
+        assert_eq!((items(0).unwrap(), items(1).unwrap(), items(200).unwrap()), (50, 1, 200));
+        assert!(items(201).is_err());
+        assert!(Paging { cursor: Some("x".into()), limit: 0 }.from(0).is_err());
     }
 
-    pub async fn show_device(&self, _device: DeviceKey) -> Result<DeviceView, Error> {
-        todo!()
-    }
-
-    pub async fn add_device(
-        &self,
-        _actor: &Actor,
-        _tenant: TenantId,
-        _device: NewDevice,
-    ) -> Result<NewDeviceView, Error> {
-        todo!()
-    }
-
-    /// All devices of a CSV file or none; durable when it returns. Answers how many.
-    pub async fn import_devices<R>(&self, _actor: &Actor, _tenant: TenantId, _csv: R) -> Result<u64, Error>
-    where
-        R: std::io::Read + Send + 'static,
-    {
-        todo!()
-    }
-
-    /// Replaces the device's PSK and answers the new one in hex. Its association is closed.
-    pub async fn rotate_key(&self, _actor: &Actor, _device: DeviceKey) -> Result<String, Error> {
-        todo!()
-    }
-
-    /// Places a person's hold: quarantined, or blocked. Durable when it returns.
-    pub async fn isolate(
-        &self,
-        _actor: &Actor,
-        _device: DeviceKey,
-        _reason: &str,
-        _block: bool,
-    ) -> Result<DeviceView, Error> {
-        todo!()
-    }
-
-    /// Ends the person's and the detection holds and puts the grade on probation. Durable when it returns.
-    pub async fn release(&self, _actor: &Actor, _device: DeviceKey, _reason: &str) -> Result<DeviceView, Error> {
-        todo!()
-    }
-
-    /// Takes the device out of service for good.
-    pub async fn retire(&self, _actor: &Actor, _device: DeviceKey, _reason: &str) -> Result<DeviceView, Error> {
-        todo!()
-    }
-
-    // --- what happened
-
-    pub async fn summary(&self, _tenant: TenantId) -> Result<Summary, Error> {
-        todo!()
-    }
-
-    pub async fn findings(&self, _tenant: TenantId, _paging: &Paging) -> Result<Page<FindingView>, Error> {
-        todo!()
-    }
-
-    pub async fn timeline(&self, _device: DeviceKey, _paging: &Paging) -> Result<Page<TimelineEntry>, Error> {
-        todo!()
-    }
-
-    pub async fn profile(&self, _device: DeviceKey) -> Result<ProfileView, Error> {
-        todo!()
-    }
-
-    pub async fn sources(&self, _tenant: TenantId) -> Result<Page<SourceView>, Error> {
-        todo!()
-    }
-
-    // --- commands
-
-    pub async fn commands(&self, _device: DeviceKey, _paging: &Paging) -> Result<Page<CommandView>, Error> {
-        todo!()
-    }
-
-    /// A person's command.
-    pub async fn send_command(
-        &self,
-        _actor: &Actor,
-        _device: DeviceKey,
-        _command: NewCommand,
-    ) -> Result<CommandView, Error> {
-        todo!()
-    }
-
-    /// A person's word on a held command.
-    pub async fn decide_command(
-        &self,
-        _actor: &Actor,
-        _device: DeviceKey,
-        _command: CommandId,
-        _allow: bool,
-        _reason: &str,
-    ) -> Result<CommandView, Error> {
-        todo!()
+    #[test]
+    fn tenants_names_fit_into_paths() {
+        assert!(check_tenant_name("water-works_1.north").is_ok());
+        for bad in ["", "a b", "a/b", ".hidden", "ä"] {
+            assert!(check_tenant_name(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -89,12 +89,7 @@ impl Peer {
             }
             self.commands.remove(at);
         }
-        turn.steps.push(Step::Answered {
-            command: id,
-            code: view.code(),
-            coap: message.clone(),
-            forwarded: own_command(token).is_none(),
-        });
+        turn.steps.push(Step::Answered { command: id, code: view.code(), coap: message.clone() });
         true
     }
 

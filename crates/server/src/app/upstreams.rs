@@ -1,0 +1,94 @@
+//! Tenants' upstreams, opened on demand, and what they send on their own.
+
+use std::sync::{Arc, Weak};
+
+use bartizan_wire::coap::MessageView;
+use bartizan_wire::{TenantId, event::kind_hash};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::commands::{Issuer, NewCommand};
+use super::error::Error;
+use super::path::Downlink;
+use super::tenant::Tenant;
+use super::App;
+use crate::limits::{DOWNLINK_EXPIRY_MS, DOWNLINK_QUEUE_MAX};
+use crate::store::Ports;
+use crate::upstream::{Upstream, UpstreamConfig, UpstreamContext, UpstreamLimits};
+
+/// An open upstream with what judges know it by.
+#[derive(Clone)]
+pub(super) struct Slot {
+    pub upstream: Arc<Upstream>,
+    /// A hash of its address: whom the tenant's devices speak with.
+    pub peer: u32,
+}
+
+impl App {
+    /// The tenant's upstream, opened on demand and kept.
+    pub async fn upstream_of(&self, tenant: TenantId) -> Result<Arc<Upstream>, Error> {
+        let tenant = self.open_tenant(tenant).await?;
+        Ok(self.slot(&tenant).await?.upstream)
+    }
+
+    pub(super) async fn slot(&self, tenant: &Arc<Tenant>) -> Result<Slot, Error> {
+        let mut kept = tenant.upstream.lock().await;
+        if let Some(slot) = kept.as_ref() {
+            return Ok(slot.clone());
+        }
+        let slot = self.open_upstream(tenant).await?;
+        *kept = Some(slot.clone());
+        Ok(slot)
+    }
+
+    async fn open_upstream(&self, tenant: &Arc<Tenant>) -> Result<Slot, Error> {
+        let row = self.store.operator.tenant(tenant.id).await?;
+        let text = row.ok_or_else(|| Error::Unavailable("the tenant is gone".into()))?.upstream;
+        let config: UpstreamConfig = text.parse().map_err(|error| Error::Unavailable(format!("the upstream {text:?} cannot be used: {error}")))?;
+        let (downlink, received) = mpsc::channel(DOWNLINK_QUEUE_MAX);
+        let context = UpstreamContext {
+            tenant: tenant.name.clone(),
+            clock: self.clock.clone(),
+            ports: Arc::new(Ports::new(tenant.store.clone())),
+            downlink,
+            limits: UpstreamLimits::default(),
+        };
+        let opened = Upstream::open(config, context).await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        tokio::spawn(take_downlinks(self.me.clone(), received));
+        Ok(Slot { upstream: Arc::new(opened), peer: kind_hash(&[text.as_bytes()]) })
+    }
+
+    /// Closes the tenant's upstream; the next message opens the one that is configured then.
+    pub(super) async fn close_upstream(&self, tenant: &Arc<Tenant>) {
+        let slot = tenant.upstream.lock().await.take();
+        if let Some(slot) = slot {
+            slot.upstream.drain().await;
+        }
+    }
+
+    async fn take_downlink(&self, downlink: Downlink) {
+        let Some(command) = command_of(downlink.coap) else {
+            tracing::warn!("an upstream sent what is no CoAP message");
+            return;
+        };
+        if let Err(error) = self.offer_command(downlink.device, Issuer::Upstream, command).await {
+            tracing::info!(tenant = downlink.device.tenant.0, device = downlink.device.device.0, %error, "a downlink was not taken");
+        }
+    }
+}
+
+/// Ends when the upstream is closed.
+async fn take_downlinks(app: Weak<App>, mut received: mpsc::Receiver<Downlink>) {
+    while let Some(downlink) = received.recv().await {
+        let Some(app) = app.upgrade() else { return };
+        app.take_downlink(downlink).await;
+    }
+}
+
+fn command_of(coap: Bytes) -> Option<NewCommand> {
+    let view = MessageView::parse(&coap).ok()?;
+    let (method, path) = (view.code().0, view.target().to_string());
+    let content_format = view.content_format();
+    let payload = Bytes::copy_from_slice(view.payload());
+    Some(NewCommand { method, path, content_format, payload, coap: Some(coap), expires_in_ms: DOWNLINK_EXPIRY_MS })
+}
