@@ -7,7 +7,11 @@ import { extname, join, normalize } from 'node:path';
 import { World } from './world.ts';
 
 const COOKIE = 'bartizan_session=mock';
-const CSP = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/** As strict as the server's or stricter. */
+const CSP = [
+  "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
+  "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
+].join('; ');
 const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
 class Refusal extends Error {

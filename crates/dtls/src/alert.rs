@@ -58,25 +58,17 @@ pub(crate) struct Alert {
 
 impl Alert {
     pub const fn fatal(description: AlertDescription) -> Self {
-        Self {
-            fatal: true,
-            description,
-        }
+        Self { fatal: true, description }
     }
 
     pub const fn warning(description: AlertDescription) -> Self {
-        Self {
-            fatal: false,
-            description,
-        }
+        Self { fatal: false, description }
     }
 
     /// As `description` is usually sent: only two are warnings.
     pub fn of(description: AlertDescription) -> Self {
         match description {
-            AlertDescription::CLOSE_NOTIFY | AlertDescription::NO_RENEGOTIATION => {
-                Self::warning(description)
-            }
+            AlertDescription::CLOSE_NOTIFY | AlertDescription::NO_RENEGOTIATION => Self::warning(description),
             _ => Self::fatal(description),
         }
     }

@@ -10,10 +10,7 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    pub const EMPTY: Self = Self {
-        length: 0,
-        bytes: [0; CONNECTION_ID_BYTES_MAX],
-    };
+    pub const EMPTY: Self = Self { length: 0, bytes: [0; CONNECTION_ID_BYTES_MAX] };
 
     /// Copies `bytes`; `None` if there are more than [`CONNECTION_ID_BYTES_MAX`].
     #[must_use]
@@ -26,9 +23,7 @@ impl ConnectionId {
 
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.length))
-            .unwrap_or_default()
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     #[must_use]
@@ -45,8 +40,6 @@ impl ConnectionId {
 impl core::fmt::Debug for ConnectionId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("cid:")?;
-        self.as_slice()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

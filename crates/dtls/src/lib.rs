@@ -5,9 +5,13 @@ extern crate alloc;
 mod alert;
 mod cid;
 mod client;
+mod codec;
 mod error;
+mod handshake;
 pub mod limits;
+mod record;
 mod replay;
+mod schedule;
 mod server;
 mod suite;
 mod time;
@@ -18,8 +22,7 @@ pub use client::{ClientConfig, Connection, ConnectionEvent, SavedSession};
 pub use error::{CloseReason, Error};
 pub use replay::ReplayWindow;
 pub use server::{
-    Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionId, SessionInfo,
-    SessionState, Transmit,
+    Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionId, SessionInfo, SessionState, Transmit,
 };
 pub use suite::CipherSuite;
 pub use time::Instant;

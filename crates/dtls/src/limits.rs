@@ -34,6 +34,8 @@ pub const CLIENT_TRANSMISSIONS_MAX: u32 = 7;
 pub const HANDSHAKE_MS_PROTECTED: u64 = 2_000;
 /// How long a cookie's secret is used to make cookies; it is accepted for as long again.
 pub const COOKIE_SECRET_MS: u64 = 60_000;
+/// How many HelloVerifyRequests a client answers in one handshake.
+pub const VERIFY_REQUESTS_MAX: u8 = 4;
 /// Longest cookie in bytes that a client takes up (RFC 6347 section 4.2.1).
 pub const COOKIE_BYTES_MAX: usize = 255;
 /// Events that wait to be polled; a datagram that finds the queue full is dropped.

@@ -1,5 +1,7 @@
 //! The cipher suites.
 
+use bartizan_crypto::{Aead, Provider};
+
 /// A TLS cipher suite that this crate speaks. All are PSK suites whose PRF hash is SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
@@ -51,13 +53,35 @@ impl CipherSuite {
         }
     }
 
+    /// The cipher that protects records.
+    pub(crate) const fn aead(self, provider: &Provider) -> &Aead {
+        match self {
+            Self::PskAes128Ccm8 | Self::EcdhePskAes128Ccm8Sha256 => &provider.aes_128_ccm_8,
+            Self::PskAes128GcmSha256 => &provider.aes_128_gcm,
+            Self::EcdhePskChacha20Poly1305Sha256 => &provider.chacha20_poly1305,
+        }
+    }
+
+    /// Length of the part of the nonce that comes from the key block.
+    pub(crate) const fn fixed_iv_len(self) -> usize {
+        match self {
+            Self::EcdhePskChacha20Poly1305Sha256 => 12,
+            _ => 4,
+        }
+    }
+
+    /// Length of the part of the nonce that stands in each record.
+    pub(crate) const fn explicit_nonce_len(self) -> usize {
+        match self {
+            Self::EcdhePskChacha20Poly1305Sha256 => 0,
+            _ => 8,
+        }
+    }
+
     /// Whether the handshake agrees on an ephemeral key (RFC 5489).
     #[must_use]
     pub const fn is_ecdhe(self) -> bool {
-        matches!(
-            self,
-            Self::EcdhePskChacha20Poly1305Sha256 | Self::EcdhePskAes128Ccm8Sha256
-        )
+        matches!(self, Self::EcdhePskChacha20Poly1305Sha256 | Self::EcdhePskAes128Ccm8Sha256)
     }
 }
 

@@ -114,6 +114,38 @@ pub const COAP_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const COAP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Seconds after which a device that was told 5.03 or 4.29 should try again.
 pub const COAP_RETRY_SECONDS: u32 = 30;
+/// Associations written to a new journal file per group.
+pub const JOURNAL_WALK_PER_GROUP: usize = 512;
+/// Datagrams read before everything else has its turn.
+pub const GATEWAY_DATAGRAMS_PER_TURN: usize = 128;
+/// Size asked of the kernel for each of the socket's buffers, in bytes.
+pub const GATEWAY_SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// Datagrams that wait for the kernel's send buffer.
+pub const GATEWAY_OUTBOX_MAX: usize = 4096;
+/// Messages that wait until their replay window is durable.
+pub const GATEWAY_HELD_MAX: usize = 16_384;
+/// The same, in bytes.
+pub const GATEWAY_HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Messages under way to upstreams.
+pub const GATEWAY_IN_FLIGHT_MAX: usize = 16_384;
+/// Results of tasks that wait for the gateway; a task with one more waits.
+pub const GATEWAY_DONE_MAX: usize = 4096;
+/// Results taken before everything else has its turn.
+pub const GATEWAY_DONE_PER_TURN: usize = 256;
+/// PSK look-ups under way.
+pub const GATEWAY_CREDENTIALS_MAX: usize = 1024;
+/// Identities of blocked devices with a handshake under way.
+pub const GATEWAY_REFUSED_MAX: usize = 1024;
+/// Devices being loaded after a restart.
+pub const GATEWAY_LOADING_MAX: usize = 4096;
+/// Messages of one device that wait until it is loaded.
+pub const GATEWAY_LOADING_PER_DEVICE_MAX: usize = 4;
+/// Devices with unfinished CoAP business; beyond it finished requests are forgotten at once.
+pub const GATEWAY_PEERS_LIVE_MAX: usize = 262_144;
+/// Changes of commands' states that wait to be stored.
+pub const GATEWAY_COMMAND_CHANGES_MAX: usize = 4096;
+/// Decisions remembered with the time they reached the data path.
+pub const GATEWAY_ENFORCED_MAX: usize = 1024;
 
 // --- api, cli and ops
 

@@ -12,10 +12,16 @@ type Judged = Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit'>;
 
 /** "reported again after 72 s; its own habit is every 55 to 65 min" */
 export function sentence(language: Language, finding: Judged): string {
-  return translate(language, 'finding.sentence', {
+  const words = translate(language, 'finding.sentence', {
     seen: seen(language, finding),
     basis: expectation(language, finding),
   });
+  return language === 'zh' ? spaced(words) : words;
+}
+
+/** Chinese sets a space between a Han character and a number. */
+function spaced(words: string): string {
+  return words.replace(/(\p{Script=Han})(\d)/gu, '$1 $2').replace(/(\d)(\p{Script=Han})/gu, '$1 $2');
 }
 
 /** "meter-42 reported again after 72 s; its own habit is every 55 to 65 min." */

@@ -38,13 +38,12 @@ export const divisorOf = (value: number, unit: Unit): number => scaleOf(value, u
 export function quantity(language: Language, value: number, unit: Unit): string {
   const scale = scaleOf(value, unit);
   if (!scale) return number(language, value);
-  const n = value / scale.divisor;
-  return translate(language, scale.key, { n: rounded(n) });
+  return translate(language, scale.key, { n: rounded(value / scale.divisor, unit) });
 }
 
 /** `50, per_hour, "messages"` → "50 messages an hour". */
 export function quantityOf(language: Language, value: number, unit: Unit, what: Key): string {
-  const n = rounded(value);
+  const n = rounded(value, unit);
   const noun = translate(language, what, { n });
   switch (unit) {
     case 'per_hour': return translate(language, 'unit.whatPerHour', { n, what: noun });
@@ -69,7 +68,7 @@ export function between(language: Language, low: number, high: number, unit: Uni
   if (from === to) return to;
   const shared = scaleOf(high, unit);
   const sameUnit = shared === null || scaleOf(low, unit)?.key === shared.key;
-  const start = sameUnit ? number(language, rounded(low / (shared?.divisor ?? 1))) : from;
+  const start = sameUnit ? number(language, rounded(low / (shared?.divisor ?? 1), unit)) : from;
   return translate(language, 'range.between', { low: start, high: to });
 }
 
@@ -79,8 +78,9 @@ export function ends({ low, high }: Expected): { low: number | null; high: numbe
   return { low: finite(low) && low! > 0 ? low : null, high: finite(high) ? high : null };
 }
 
-function rounded(value: number): number {
-  return Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3));
+/** Nobody says 62.6 minutes: whole from 10 for durations, from 100 for the rest, else three digits. */
+function rounded(value: number, unit: Unit): number {
+  return Math.abs(value) >= (unit === 'ms' ? 10 : 100) ? Math.round(value) : Number(value.toPrecision(3));
 }
 
 export function percent(language: Language, share: number): string {

@@ -245,6 +245,7 @@ export const en = {
 
   'command.title': 'Commands',
   'command.lead': 'A command waits until the device wakes up, and expires if it does not.',
+  'command.unreachable': 'No command reaches this device now: it does not have full access.',
   'command.method': 'Method',
   'command.path': 'Path',
   'command.payload': 'Payload',

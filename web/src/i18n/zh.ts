@@ -247,6 +247,7 @@ export const zh: Record<Key, string> = {
 
   'command.title': '命令',
   'command.lead': '命令会等待设备唤醒；若设备未唤醒，命令将过期。',
+  'command.unreachable': '该设备没有全部访问权限，命令目前无法送达。',
   'command.method': '方法',
   'command.path': '路径',
   'command.payload': '载荷',

@@ -6,7 +6,7 @@ import { operatorFlows } from './flows.ts';
 import { hasChromium, launch, mockTarget, NO_CHROMIUM, open, signIn, until } from './harness.ts';
 
 describe.skipIf(!hasChromium)(hasChromium ? 'an operator, on the mock' : NO_CHROMIUM, () => {
-  operatorFlows(mockTarget);
+  operatorFlows(mockTarget, { traffic: true });
 });
 
 describe.skipIf(!hasChromium)(hasChromium ? 'what only a mock can stage' : NO_CHROMIUM, () => {

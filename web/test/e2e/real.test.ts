@@ -1,33 +1,28 @@
-// The same operator against a running server:
-//   BARTIZAN_URL=https://127.0.0.1:8443 BARTIZAN_TOKEN=… npm run e2e
-// It needs a tenant with devices; of a demo it waits for the first device that machines isolate.
+// The same operator against the real server: one that runs (BARTIZAN_URL, BARTIZAN_TOKEN), or a binary (BARTIZAN_BIN)
+// that is started here, once with a fresh registry and once as the demo with its simulated city under attack.
 
 import { describe } from 'vitest';
-import { chromium } from 'playwright-core';
-import type { Page as List, Device, Tenant } from '../../src/api/types.ts';
 import { operatorFlows } from './flows.ts';
-import { CHROMIUM, hasChromium, NO_CHROMIUM, until, type Target } from './harness.ts';
+import { hasChromium, NO_CHROMIUM } from './harness.ts';
+import { demoTarget, runningTarget, servedTarget } from './server.ts';
 
-const url = process.env.BARTIZAN_URL?.replace(/\/$/, '');
-const token = process.env.BARTIZAN_TOKEN;
-const WAIT_MS = Number(process.env.BARTIZAN_WAIT_S ?? 120) * 1000;
-const runs = Boolean(hasChromium && url && token);
-const why = hasChromium ? 'skipped: BARTIZAN_URL and BARTIZAN_TOKEN name no running server' : NO_CHROMIUM;
+const { BARTIZAN_URL: url, BARTIZAN_TOKEN: token, BARTIZAN_BIN: bin } = process.env;
 
-/** Waits until a machine has isolated something, as the operator's flows expect. */
-async function realTarget(): Promise<Target> {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, extraHTTPHeaders: { authorization: `Bearer ${token}` } });
-  const ask = async <T>(path: string) => (await (await context.request.get(`${url}/api/v1/${path}`)).json()) as T;
-  const tenant = process.env.BARTIZAN_TENANT ?? (await ask<List<Tenant>>('tenants')).items[0]!.name;
-  await until('a device is isolated for its behaviour', async () => {
-    const { items } = await ask<List<Device>>(`tenants/${tenant}/devices?access=quarantined&grade=abnormal`);
-    return items.length > 0;
-  }, WAIT_MS);
-  await browser.close();
-  return { url: url!, token: token!, tenant, close: async () => {} };
+function against(name: string, needs: string, given: boolean, flows: () => void) {
+  const skipped = hasChromium ? `skipped: ${name} needs ${needs}` : NO_CHROMIUM;
+  const runs = hasChromium && given;
+  if (!runs) console.info(skipped);
+  describe.skipIf(!runs)(runs ? `an operator, on ${name}` : skipped, flows);
 }
 
-describe.skipIf(!runs)(runs ? `an operator, on ${url}` : why, () => {
-  operatorFlows(realTarget);
+against('a running server', 'BARTIZAN_URL and BARTIZAN_TOKEN', Boolean(url && token), () => {
+  operatorFlows(() => runningTarget(url!, token!), { traffic: true });
+});
+
+against('a fresh server', 'BARTIZAN_BIN', Boolean(bin), () => {
+  operatorFlows(() => servedTarget(bin!), { traffic: false });
+});
+
+against('the demo', 'BARTIZAN_BIN', Boolean(bin), () => {
+  operatorFlows(() => demoTarget(bin!), { traffic: true });
 });

@@ -129,6 +129,12 @@ impl Upstream {
         }
     }
 
+    /// Whether CoAP messages pass through as they are: with their blocks, observations and options.
+    #[must_use]
+    pub const fn speaks_coap(&self) -> bool {
+        matches!(self.kind, Kind::Proxy(_))
+    }
+
     /// The device was cut off or is gone: its observations at the origin end (further notifications are
     /// reset), its socket closes, its address and port stay its own.
     pub fn forget(&self, device: DeviceKey) {

@@ -89,7 +89,12 @@ impl Peer {
             }
             self.commands.remove(at);
         }
-        turn.steps.push(Step::Answered { command: id, code: view.code(), coap: message.clone() });
+        turn.steps.push(Step::Answered {
+            command: id,
+            code: view.code(),
+            coap: message.clone(),
+            forwarded: own_command(token).is_none(),
+        });
         true
     }
 

@@ -46,7 +46,13 @@ pub enum Step {
     /// Carry a response to the upstream that nobody here waits for; then [`Peer::taken`].
     Respond { exchange: Exchange, coap: Bytes },
     /// The device answered a command.
-    Answered { command: CommandId, code: Code, coap: Bytes },
+    Answered {
+        command: CommandId,
+        code: Code,
+        coap: Bytes,
+        /// The request was the upstream's own: so is the answer.
+        forwarded: bool,
+    },
     /// The device does not know what the command is: it sent a Reset.
     Reset { command: CommandId },
     /// A message was not carried on, for this reason.

@@ -1,0 +1,134 @@
+//! A finished association, from the client's side: keys, windows, sequence numbers.
+
+use alloc::vec::Vec;
+
+use bartizan_crypto::{Provider, Secret};
+use bartizan_wire::event::RecordRejection;
+use bartizan_wire::record::{ContentType, Record};
+
+use super::saved::SavedSession;
+use crate::record::Protection;
+use crate::schedule::{Keys, TrafficKey};
+use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
+
+pub(super) struct Association {
+    pub provider: &'static Provider,
+    pub suite: CipherSuite,
+    pub read: TrafficKey,
+    pub write: TrafficKey,
+    /// What the peer puts into its records; `None` if it was not negotiated.
+    pub own_cid: Option<ConnectionId>,
+    /// What we put into ours; empty if the peer wants none.
+    pub peer_cid: ConnectionId,
+    pub window: ReplayWindow,
+    pub send_next: u64,
+    /// First sequence number that may not be used. `None` as long as nothing was saved.
+    pub lease: Option<u64>,
+    pub exporter: Secret<32>,
+}
+
+impl Association {
+    pub fn new(
+        provider: &'static Provider,
+        suite: CipherSuite,
+        keys: &Keys,
+        own_cid: Option<ConnectionId>,
+        peer_cid: ConnectionId,
+    ) -> Self {
+        Self {
+            provider,
+            suite,
+            read: keys.server.clone(),
+            write: keys.client.clone(),
+            own_cid,
+            peer_cid,
+            window: ReplayWindow::default(),
+            send_next: 0,
+            lease: None,
+            exporter: keys.exporter.clone(),
+        }
+    }
+
+    /// Length of the Connection ID in records that carry one.
+    pub fn own_cid_len(&self) -> usize {
+        self.own_cid.map_or(0, |cid| cid.len())
+    }
+
+    pub fn overhead(&self) -> usize {
+        self.writing().overhead(&self.peer_cid)
+    }
+
+    /// Seals one record under the next sequence number.
+    pub fn seal(&mut self, content_type: ContentType, content: &[u8]) -> Result<Vec<u8>, Error> {
+        let end = self.lease.unwrap_or(limits::SEQUENCE_MAX + 1);
+        if self.send_next >= end {
+            return Err(Error::Unavailable("the leased sequence numbers are used up"));
+        }
+        let sequence = self.send_next;
+        self.send_next += 1;
+        self.writing().seal(&self.peer_cid, content_type, sequence, content)
+    }
+
+    /// Opens one record, once.
+    pub fn open<'r>(&mut self, record: Record<'r>) -> Result<(ContentType, &'r [u8]), RecordRejection> {
+        let sequence = record.header.sequence;
+        self.check_connection_id(&record)?;
+        if !self.window.is_fresh(sequence) {
+            return Err(RecordRejection::Replayed);
+        }
+        let reading = Protection { provider: self.provider, suite: self.suite, key: &self.read };
+        let opened = reading.open(record)?;
+        self.window.mark(sequence);
+        Ok(opened)
+    }
+
+    /// RFC 9146 section 3: once a non-empty Connection ID is negotiated, every protected record carries it.
+    fn check_connection_id(&self, record: &Record<'_>) -> Result<(), RecordRejection> {
+        let expected = self.own_cid.unwrap_or_default();
+        let carries_one = record.header.content_type == ContentType::TLS12_CID;
+        if carries_one == expected.is_empty() {
+            return Err(RecordRejection::Unexpected);
+        }
+        match record.connection_id == expected.as_slice() {
+            true => Ok(()),
+            false => Err(RecordRejection::UnknownConnectionId),
+        }
+    }
+
+    const fn writing(&self) -> Protection<'_> {
+        Protection { provider: self.provider, suite: self.suite, key: &self.write }
+    }
+
+    /// Reserves sequence numbers and writes everything down.
+    pub fn save(&mut self, lease: u64) -> SavedSession {
+        let end = self.send_next.saturating_add(lease.max(1));
+        let end = end.min(limits::SEQUENCE_MAX + 1).max(self.lease.unwrap_or(0));
+        self.lease = Some(end);
+        SavedSession {
+            suite: self.suite,
+            read: self.read.clone(),
+            write: self.write.clone(),
+            own_cid: self.own_cid,
+            peer_cid: self.peer_cid,
+            window: self.window,
+            lease: end,
+            exporter: self.exporter.clone(),
+        }
+    }
+
+    /// Everything below the saved lease may have been used already.
+    pub fn from_saved(provider: &'static Provider, saved: SavedSession) -> Self {
+        Self {
+            provider,
+            suite: saved.suite,
+            read: saved.read,
+            write: saved.write,
+            own_cid: saved.own_cid,
+            peer_cid: saved.peer_cid,
+            window: saved.window,
+            send_next: saved.lease,
+            lease: Some(saved.lease),
+            exporter: saved.exporter,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! ServerKeyExchange and ClientKeyExchange of the PSK suites (RFC 4279 section 2, RFC 5489 section 2,
+//! RFC 8422 section 5.4).
+
+use alloc::vec::Vec;
+
+use bartizan_crypto::{KeyAgreement, Provider};
+
+use crate::codec::{Reader, put_u16, put_vec8, put_vec16, u16s};
+use crate::limits::IDENTITY_BYTES_MAX;
+use crate::{CipherSuite, Error};
+
+/// RFC 8422 section 5.4: the only ECCurveType there is.
+const NAMED_CURVE: u8 = 3;
+
+/// A group for ephemeral keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    X25519,
+    Secp256r1,
+}
+
+impl Group {
+    /// In the order of preference.
+    pub const ALL: [Self; 2] = [Self::X25519, Self::Secp256r1];
+
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::X25519 => 29,
+            Self::Secp256r1 => 23,
+        }
+    }
+
+    pub const fn agreement(self, provider: &Provider) -> &KeyAgreement {
+        match self {
+            Self::X25519 => &provider.x25519,
+            Self::Secp256r1 => &provider.secp256r1,
+        }
+    }
+
+    fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.code() == code)
+    }
+
+    /// The first of ours that the client has. RFC 8422 section 4: without the extension any group may be taken;
+    /// P-256 is the one that such clients have.
+    pub fn choose(offered: Option<&[u8]>) -> Option<Self> {
+        let Some(offered) = offered else {
+            return Some(Self::Secp256r1);
+        };
+        let has = |group: &Self| u16s(offered).any(|code| code == group.code());
+        Self::ALL.into_iter().find(has)
+    }
+}
+
+/// The server's ephemeral share. Plain PSK suites send none, or only an identity hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerShare<'a> {
+    pub group: Group,
+    pub share: &'a [u8],
+}
+
+/// Reads a ServerKeyExchange. The identity hint is ignored: our identity is configured.
+pub(crate) fn decode_server(suite: CipherSuite, body: &[u8]) -> Result<Option<ServerShare<'_>>, Error> {
+    let mut reader = Reader::new(body);
+    let _hint = reader.vec16()?;
+    if !suite.is_ecdhe() {
+        return reader.finish().map(|()| None);
+    }
+    let curve_type = reader.u8()?;
+    let group = Group::from_code(reader.u16()?);
+    let share = reader.vec8()?;
+    reader.finish()?;
+    match (curve_type, group) {
+        (NAMED_CURVE, Some(group)) => Ok(Some(ServerShare { group, share })),
+        _ => Err(Error::Misbehaved("a group that was not offered")),
+    }
+}
+
+/// A ServerKeyExchange of an ECDHE suite, without identity hint.
+pub(crate) fn encode_server(group: Group, share: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_vec16(&mut out, &[]);
+    out.push(NAMED_CURVE);
+    put_u16(&mut out, group.code());
+    put_vec8(&mut out, share);
+    out
+}
+
+/// Who the client says it is, and its ephemeral share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientShare<'a> {
+    pub identity: &'a [u8],
+    pub share: Option<&'a [u8]>,
+}
+
+pub(crate) fn decode_client(suite: CipherSuite, body: &[u8]) -> Result<ClientShare<'_>, Error> {
+    let mut reader = Reader::new(body);
+    let identity = reader.vec16()?;
+    if identity.len() > IDENTITY_BYTES_MAX {
+        return Err(Error::Unsupported("the PSK identity is too long"));
+    }
+    let share = match suite.is_ecdhe() {
+        true => Some(reader.vec8()?),
+        false => None,
+    };
+    reader.finish()?;
+    Ok(ClientShare { identity, share })
+}
+
+pub(crate) fn encode_client(identity: &[u8], share: Option<&[u8]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_vec16(&mut out, identity);
+    if let Some(share) = share {
+        put_vec8(&mut out, share);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ECDHE: CipherSuite = CipherSuite::EcdhePskAes128Ccm8Sha256;
+    const PLAIN: CipherSuite = CipherSuite::PskAes128Ccm8;
+
+    #[test]
+    fn key_exchanges_read_what_they_write() {
+        let bytes = encode_server(Group::X25519, &[9; 32]);
+        let share = decode_server(ECDHE, &bytes).unwrap().unwrap();
+        assert_eq!((share.group, share.share), (Group::X25519, &[9; 32][..]));
+        assert!(decode_server(PLAIN, &bytes).is_err());
+        assert_eq!(decode_server(PLAIN, &[0, 2, b'h', b'i']), Ok(None));
+
+        let bytes = encode_client(b"id", Some(&[4; 65]));
+        let share = decode_client(ECDHE, &bytes).unwrap();
+        assert_eq!((share.identity, share.share), (&b"id"[..], Some(&[4; 65][..])));
+        assert!(decode_client(PLAIN, &bytes).is_err());
+    }
+
+    #[test]
+    fn identities_stop_at_their_limit() {
+        let fits = encode_client(&[b'i'; IDENTITY_BYTES_MAX], None);
+        assert!(decode_client(PLAIN, &fits).is_ok());
+        let longer = encode_client(&[b'i'; IDENTITY_BYTES_MAX + 1], None);
+        assert!(decode_client(PLAIN, &longer).is_err());
+    }
+
+    #[test]
+    fn the_first_of_ours_that_the_client_has_is_chosen() {
+        assert_eq!(Group::choose(Some(&[0, 23, 0, 29])), Some(Group::X25519));
+        assert_eq!(Group::choose(Some(&[0, 24, 0, 23])), Some(Group::Secp256r1));
+        assert_eq!(Group::choose(Some(&[0, 24])), None);
+        assert_eq!(Group::choose(None), Some(Group::Secp256r1));
+    }
+}

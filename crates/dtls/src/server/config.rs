@@ -1,0 +1,73 @@
+//! What a server is told.
+
+use alloc::vec::Vec;
+
+use bartizan_crypto::Provider;
+
+use crate::{CipherSuite, Error, limits};
+
+/// What a server needs to know.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    pub provider: &'static Provider,
+    /// In the order of preference; the first that the client offers is taken.
+    pub suites: Vec<CipherSuite>,
+    /// Associations, those being made included.
+    pub sessions_max: u32,
+    /// Handshakes under way.
+    pub handshakes_max: u32,
+    /// UDP payload bytes per datagram.
+    pub mtu: usize,
+    /// First byte of every Connection ID that we issue, so that its format can change.
+    pub cid_config: u8,
+    /// How many send sequence numbers are leased at a time.
+    pub lease: u64,
+    /// Refuse clients that do not offer a Connection ID.
+    pub require_cid: bool,
+    /// First retransmission timeout.
+    pub retransmit_ms: u64,
+}
+
+impl EndpointConfig {
+    #[must_use]
+    pub fn new(provider: &'static Provider) -> Self {
+        Self {
+            provider,
+            suites: CipherSuite::ALL.to_vec(),
+            sessions_max: 100_000,
+            handshakes_max: 4_096,
+            mtu: 1200,
+            cid_config: 0x01,
+            lease: 1024,
+            require_cid: false,
+            retransmit_ms: limits::RETRANSMIT_MS_INITIAL,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.suites.is_empty() || self.suites.len() > CipherSuite::ALL.len() {
+            return Err(Error::Misuse("between one and four cipher suites"));
+        }
+        if !(1..=limits::SESSIONS_MAX).contains(&self.sessions_max) {
+            return Err(Error::Misuse("the number of sessions is out of range"));
+        }
+        if self.handshakes_max == 0 {
+            return Err(Error::Misuse("no handshakes at all"));
+        }
+        if !(limits::MTU_MIN..=limits::MTU_MAX).contains(&self.mtu) {
+            return Err(Error::Misuse("the MTU is out of range"));
+        }
+        if self.lease == 0 || self.lease > limits::SEQUENCE_MAX {
+            return Err(Error::Misuse("the lease is out of range"));
+        }
+        if self.retransmit_ms == 0 {
+            return Err(Error::Misuse("a retransmission timeout of zero"));
+        }
+        Ok(())
+    }
+
+    /// How long a handshake may take in all.
+    pub(super) const fn handshake_ms(&self) -> u64 {
+        self.retransmit_ms.saturating_mul(limits::HANDSHAKE_TIMEOUTS_MAX)
+    }
+}

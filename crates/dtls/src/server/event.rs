@@ -1,0 +1,85 @@
+//! What goes in and out of an [`Endpoint`](super::Endpoint) besides datagrams.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bartizan_crypto::SecretBytes;
+use bartizan_wire::event::{HandshakeFailure, RecordRejection};
+
+use crate::{CipherSuite, Instant};
+
+/// Names one association for as long as it lives; a later one in the same slot has another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    pub slot: u32,
+    /// 24 bit.
+    pub generation: u32,
+}
+
+impl SessionId {
+    #[must_use]
+    pub const fn to_u64(self) -> u64 {
+        (self.slot as u64) << 32 | self.generation as u64
+    }
+
+    #[must_use]
+    pub const fn from_u64(value: u64) -> Self {
+        Self { slot: (value >> 32) as u32, generation: value as u32 }
+    }
+}
+
+/// Names one handshake under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandshakeId(pub u64);
+
+/// The answer to [`EndpointEvent::PskRequested`].
+#[derive(Clone, Debug)]
+pub struct PskEntry {
+    pub key: SecretBytes,
+    /// Whom the key belongs to, in the caller's numbering; comes back in every event.
+    pub principal: u64,
+}
+
+/// A datagram to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    pub to: SocketAddr,
+    pub data: Vec<u8>,
+}
+
+/// What is known of an association.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    pub principal: u64,
+    pub suite: CipherSuite,
+    pub remote: SocketAddr,
+    /// Whether the peer's records carry a Connection ID.
+    pub connection_id: bool,
+    /// When the last authentic record came in.
+    pub last_seen: Instant,
+    /// RFC 5705 keying material, label `EXPORTER-bartizan-session`.
+    pub exporter: [u8; 32],
+}
+
+/// What happened on an [`Endpoint`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointEvent {
+    /// A client names itself; answer with [`Endpoint::provide_psk`](super::Endpoint::provide_psk).
+    PskRequested { handshake: HandshakeId, remote: SocketAddr, identity: Vec<u8> },
+    /// The client's Finished is verified. Persist [`Endpoint::state`](super::Endpoint::state), then call [`Endpoint::confirm_durable`](super::Endpoint::confirm_durable).
+    Establishing { session: SessionId, principal: u64 },
+    /// The server's Finished has left.
+    Established { session: SessionId, principal: u64, suite: CipherSuite, connection_id: bool },
+    /// One authentic, non-replayed record's application data. Commit [`Endpoint::window`](super::Endpoint::window) durably before acting on it.
+    Data { session: SessionId, principal: u64, remote: SocketAddr, sequence: u64, data: Vec<u8> },
+    /// An authentic and newest record came from a new address (RFC 9146 section 6).
+    Rebound { session: SessionId, principal: u64, from: SocketAddr, to: SocketAddr },
+    /// The send-sequence lease runs low: make `upto` durable, then call [`Endpoint::extend_lease`](super::Endpoint::extend_lease).
+    LeaseLow { session: SessionId, upto: u64 },
+    /// A handshake came to nothing.
+    HandshakeFailed { remote: SocketAddr, identity: Option<Vec<u8>>, principal: Option<u64>, reason: HandshakeFailure },
+    /// A record was dropped. `claimed` is the principal that its Connection ID or address names.
+    Rejected { remote: SocketAddr, claimed: Option<u64>, reason: RecordRejection },
+    /// The association is gone.
+    Closed { session: SessionId, principal: u64, by_peer: bool },
+}

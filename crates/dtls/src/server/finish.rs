@@ -1,0 +1,362 @@
+//! From ClientKeyExchange to the server's Finished.
+
+use core::net::SocketAddr;
+
+use bartizan_crypto::{Secret, SecretBytes, constant_time_eq};
+use bartizan_wire::event::{HandshakeFailure, RecordRejection};
+use bartizan_wire::record::{ContentType, Record};
+
+use super::endpoint::Endpoint;
+use super::event::{EndpointEvent, HandshakeId, PskEntry, SessionId};
+use super::handshake::{Early, Handshake, Phase, Step};
+use super::slab;
+use super::{address::PackedAddress, slab::Hot};
+use crate::alert::Alert;
+use crate::codec::{Reader, try_copy};
+use crate::handshake::exchange;
+use crate::handshake::flight::Packer;
+use crate::handshake::message::{self, Fragment, Kind, Message};
+use crate::handshake::reassembly::Accepted;
+use crate::record::{self, Protection};
+use crate::schedule::{self, Keys, Side};
+use crate::{AlertDescription, ConnectionId, Error, Instant, ReplayWindow, limits};
+
+impl Endpoint {
+    /// A handshake message in the clear that is no ClientHello.
+    pub(super) fn on_plain_fragment(&mut self, remote: SocketAddr, fragment: &Fragment<'_>) {
+        let id = self.handshakes.at(remote);
+        let Some((id, handshake)) = id.and_then(|id| Some((id, self.handshakes.get_mut(id)?))) else {
+            return self.reject_plain(remote);
+        };
+        if handshake.reassembly.is_old(fragment) {
+            return;
+        }
+        if handshake.phase != Phase::KeyExchange {
+            return self.reject_plain(remote);
+        }
+        if handshake.reassembly.accept(fragment) == Accepted::Refused {
+            return self.reject_plain(remote);
+        }
+        let Some(message) = handshake.reassembly.next() else {
+            return;
+        };
+        let requested = match message.kind {
+            Kind::ClientKeyExchange => self.on_client_key_exchange(id, &message),
+            _ => Err(Error::Misbehaved("a handshake message out of place")),
+        };
+        if let Err(error) = requested {
+            self.fail_handshake(id, HandshakeFailure::Misbehaved, Some(error.alert()));
+        }
+    }
+
+    /// RFC 5246 section 7.1: ChangeCipherSpec counts only after the key exchange, and once.
+    pub(super) fn on_change_cipher_spec(&mut self, now: Instant, remote: SocketAddr, body: &[u8]) {
+        let id = self.handshakes.at(remote);
+        let handshake = id.and_then(|id| self.handshakes.get_mut(id));
+        let next = handshake
+            .as_ref()
+            .and_then(|handshake| handshake.phase.after(Step::ChangeCipherSpec))
+            .filter(|_| *body == [1]);
+        match (id, handshake, next) {
+            (Some(id), Some(handshake), Some(next)) => {
+                handshake.phase = next;
+                self.retry_early(now, id);
+            }
+            (_, Some(handshake), None) if handshake.phase == Phase::Finished => {}
+            (_, Some(handshake), None) if handshake.phase == Phase::PskOnly => {}
+            _ => self.reject_plain(remote),
+        }
+    }
+
+    fn on_client_key_exchange(&mut self, id: HandshakeId, message: &Message) -> Result<(), Error> {
+        let provider = self.config.provider;
+        let gone = Error::Misuse("the handshake is gone");
+        let handshake = self.handshakes.get_mut(id).ok_or(gone)?;
+        let next = handshake.phase.after(Step::ClientKeyExchange);
+        let next = next.ok_or(Error::Misbehaved("a handshake message out of place"))?;
+        let client = exchange::decode_client(handshake.suite, &message.body)?;
+        if let (Some((group, pair)), Some(share)) = (handshake.exchange.take(), client.share) {
+            let shared = (group.agreement(provider).agree)(&pair.private, share);
+            handshake.shared = Some(shared.ok_or(Error::Misbehaved("an invalid key share"))?);
+        }
+        let no_memory = Error::Unavailable("no memory for an identity");
+        let identity = try_copy(client.identity).ok_or(no_memory)?;
+        handshake.identity = Some(try_copy(client.identity).ok_or(no_memory)?);
+        let bytes = message::encode(message.kind, message.sequence, &message.body);
+        handshake.transcript.append(&bytes)?;
+        handshake.session_hash = handshake.transcript.hash(provider);
+        handshake.phase = next;
+        let remote = handshake.remote;
+        self.handshakes.reschedule(id);
+        self.events.push_back(EndpointEvent::PskRequested { handshake: id, remote, identity });
+        Ok(())
+    }
+
+    /// Answers [`EndpointEvent::PskRequested`]. `None` carries on with a random key, so that from outside an
+    /// unknown identity looks like a wrong key (RFC 4279 section 2 allows it).
+    pub fn provide_psk(&mut self, now: Instant, handshake: HandshakeId, entry: Option<PskEntry>) {
+        let provider = self.config.provider;
+        let mut nobodys = Secret::new([0; 32]);
+        self.rng.fill(nobodys.expose_mut());
+        let Some(state) = self.handshakes.get_mut(handshake) else {
+            return;
+        };
+        let Some(next) = state.phase.after(Step::PskProvided) else {
+            return;
+        };
+        state.principal = entry.as_ref().map(|entry| entry.principal);
+        let psk = entry.map(|entry| entry.key).or_else(|| SecretBytes::new(nobodys.expose()));
+        let Some(psk) = psk else {
+            return;
+        };
+        let shared = state.shared.take();
+        let (suite, randoms, hash) = (state.suite, &state.randoms, &state.session_hash);
+        let keys = schedule::derive(provider, suite, &psk, shared.as_ref(), randoms, hash);
+        state.keys = Some(keys);
+        state.phase = next;
+        self.retry_early(now, handshake);
+    }
+
+    /// A protected record for a handshake: only the client's Finished has a place here.
+    pub(super) fn on_handshake_record(
+        &mut self,
+        now: Instant,
+        id: HandshakeId,
+        remote: SocketAddr,
+        record: Record<'_>,
+    ) {
+        let Some(handshake) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        match handshake.phase {
+            Phase::Finished => self.on_finished_record(now, id, remote, record),
+            Phase::Psk | Phase::PskOnly | Phase::ChangeCipherSpec => {
+                handshake.early = put_aside(remote, &record).or(handshake.early.take());
+            }
+            Phase::KeyExchange | Phase::Done => {
+                self.reject(remote, None, RecordRejection::Unexpected);
+            }
+        }
+    }
+
+    fn retry_early(&mut self, now: Instant, id: HandshakeId) {
+        let Some(handshake) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        if handshake.phase != Phase::Finished {
+            return;
+        }
+        if let Some(mut early) = handshake.early.take() {
+            let record = Record {
+                header: early.header,
+                connection_id: early.connection_id.as_slice(),
+                fragment: &mut early.fragment,
+            };
+            self.on_finished_record(now, id, early.remote, record);
+        }
+    }
+
+    fn on_finished_record(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, record: Record<'_>) {
+        let provider = self.config.provider;
+        let Some(handshake) = self.handshakes.get(id) else {
+            return;
+        };
+        let Some(keys) = &handshake.keys else {
+            return;
+        };
+        let reading = Protection { provider, suite: handshake.suite, key: &keys.client };
+        let sequence = record.header.sequence;
+        match reading.open(record) {
+            Ok((ContentType::HANDSHAKE, message)) => {
+                self.on_finished(now, id, remote, sequence, message);
+            }
+            Ok((ContentType::ALERT, _)) => {
+                self.fail_handshake(id, HandshakeFailure::Refused, None);
+            }
+            Ok(_) => self.reject(remote, None, RecordRejection::Unexpected),
+            Err(_) => self.on_wrong_key(id),
+        }
+    }
+
+    /// Reported at once, but not given up at once: anybody can write the client's address on a datagram.
+    fn on_wrong_key(&mut self, id: HandshakeId) {
+        let Some(handshake) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        handshake.failures += 1;
+        if handshake.failures == 1 {
+            let reason = failure_of(handshake);
+            let (remote, principal) = (handshake.remote, handshake.principal);
+            let identity = handshake.identity.clone();
+            self.handshake_failed(remote, identity, principal, reason);
+        } else if handshake.failures >= limits::FINISHED_FAILURES_MAX {
+            let alert = Some(AlertDescription::BAD_RECORD_MAC);
+            self.fail_handshake(id, HandshakeFailure::WrongKey, alert);
+        }
+    }
+
+    fn on_finished(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, sequence: u64, message: &[u8]) {
+        let provider = self.config.provider;
+        let Some(handshake) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        let Some(body) = finished_body(handshake, message) else {
+            return self.fail_handshake(id, HandshakeFailure::Misbehaved, Some(AlertDescription::UNEXPECTED_MESSAGE));
+        };
+        let Some(keys) = handshake.keys.take() else {
+            return;
+        };
+        let hash = handshake.transcript.hash(provider);
+        let expected = schedule::verify_data(provider, &keys.master, Side::Client, &hash);
+        let appended = handshake.transcript.append(message);
+        if !constant_time_eq(&expected, body) || appended.is_err() {
+            let alert = Some(AlertDescription::DECRYPT_ERROR);
+            return self.fail_handshake(id, HandshakeFailure::WrongKey, alert);
+        }
+        self.establish(now, id, remote, sequence, &keys);
+    }
+
+    /// The client has proved its key: the association moves into its slot, and waits to become durable.
+    fn establish(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, sequence: u64, keys: &Keys) {
+        let provider = self.config.provider;
+        let Some(handshake) = self.handshakes.remove(id) else {
+            return;
+        };
+        let session = handshake.session;
+        let principal = handshake.principal.unwrap_or_default();
+        let hash = handshake.transcript.hash(provider);
+        let mut window = ReplayWindow::default();
+        window.mark(sequence);
+        self.serial += 1;
+        if let Some(cold) = self.slab.cold_mut(session) {
+            cold.exporter = keys.exporter.clone();
+            cold.verify_data = schedule::verify_data(provider, &keys.master, Side::Server, &hash);
+            cold.finished_sequence = handshake.message_sequence;
+            cold.plain_sequence = handshake.record_sequence;
+            cold.serial = self.serial;
+        }
+        if let Some(hot) = self.slab.hot_mut(session) {
+            *hot = Hot {
+                read: keys.client.clone(),
+                write: keys.server.clone(),
+                peer_cid: handshake.peer_cid.unwrap_or_default(),
+                remote: PackedAddress::pack(remote),
+                window,
+                send_next: 0,
+                lease: self.config.lease,
+                principal,
+                last_seen: now,
+                generation: session.generation,
+                suite: handshake.suite,
+                phase: slab::Phase::AwaitDurable,
+                own_cid: handshake.peer_cid.is_some(),
+                used: false,
+                lease_asked: false,
+            };
+        }
+        self.events.push_back(EndpointEvent::Establishing { session, principal });
+    }
+
+    /// The association is on disk: the server's Finished may leave. What was the principal's association before
+    /// stays until the first record opens on this one.
+    pub fn confirm_durable(&mut self, _now: Instant, session: SessionId) {
+        let Some(hot) = self.slab.hot_mut(session) else {
+            return;
+        };
+        if hot.phase != slab::Phase::AwaitDurable {
+            return;
+        }
+        hot.phase = slab::Phase::Established;
+        let (principal, suite, connection_id) = (hot.principal, hot.suite, hot.own_cid);
+        let remote = hot.remote.unpack();
+        self.index(session, principal, remote, connection_id);
+        self.send_finished(session);
+        self.events.push_back(EndpointEvent::Established { session, principal, suite, connection_id });
+    }
+
+    /// The association could not be made durable: no Finished leaves, the slot is free again.
+    pub fn abandon(&mut self, session: SessionId) {
+        let waiting = |hot: &&Hot| hot.phase == slab::Phase::AwaitDurable;
+        if self.slab.hot(session).filter(waiting).is_some() {
+            self.slab.release(session);
+        }
+    }
+
+    /// ChangeCipherSpec and Finished, the first time and for a client that repeats its own.
+    pub(super) fn send_finished(&mut self, session: SessionId) {
+        let Some(cold) = self.slab.cold_mut(session) else {
+            return;
+        };
+        let body = cold.verify_data;
+        let finished = message::encode(Kind::Finished, cold.finished_sequence, &body);
+        let mut plain_sequence = cold.plain_sequence;
+        cold.plain_sequence += 1;
+        let Ok((to, record)) = self.seal(session, ContentType::HANDSHAKE, &finished) else {
+            return;
+        };
+        let mut packer = Packer::new(self.config.mtu, &mut plain_sequence);
+        packer.change_cipher_spec();
+        packer.record(record);
+        for datagram in packer.finish() {
+            self.transmit(to, datagram);
+        }
+    }
+
+    /// Ends a handshake with a reason, and with an alert in the clear if one is named.
+    pub(super) fn fail_handshake(
+        &mut self,
+        id: HandshakeId,
+        reason: HandshakeFailure,
+        alert: Option<AlertDescription>,
+    ) {
+        let Some(handshake) = self.drop_handshake(id) else {
+            return;
+        };
+        if let Some(alert) = alert {
+            let alert = Alert::of(alert).encode();
+            let record = record::plain(ContentType::ALERT, handshake.record_sequence, &alert);
+            self.transmit(handshake.remote, record);
+        }
+        // A wrong key was reported when it was seen.
+        if handshake.failures == 0 {
+            let remote = handshake.remote;
+            self.handshake_failed(remote, handshake.identity, handshake.principal, reason);
+        }
+    }
+
+    /// Forgets a handshake and frees its slot.
+    pub(super) fn drop_handshake(&mut self, id: HandshakeId) -> Option<Handshake> {
+        let handshake = self.handshakes.remove(id)?;
+        self.slab.release(handshake.session);
+        Some(*handshake)
+    }
+}
+
+/// Without a principal the key was nobody's.
+fn failure_of(handshake: &Handshake) -> HandshakeFailure {
+    match handshake.principal {
+        Some(_) => HandshakeFailure::WrongKey,
+        None => HandshakeFailure::UnknownIdentity,
+    }
+}
+
+fn put_aside(remote: SocketAddr, record: &Record<'_>) -> Option<Early> {
+    if record.fragment.len() > limits::EARLY_RECORD_BYTES_MAX {
+        return None;
+    }
+    Some(Early {
+        remote,
+        header: record.header,
+        connection_id: ConnectionId::new(record.connection_id)?,
+        fragment: try_copy(record.fragment)?,
+    })
+}
+
+/// The body of a Finished that is whole, alone and due.
+fn finished_body<'m>(handshake: &mut Handshake, message: &'m [u8]) -> Option<&'m [u8]> {
+    handshake.phase.after(Step::Finished)?;
+    let mut reader = Reader::new(message);
+    let fragment = Fragment::read(&mut reader).ok()?;
+    let due = handshake.reassembly.is_due(&fragment) && reader.is_empty();
+    fragment.whole().filter(|_| due && fragment.kind == Kind::Finished)
+}

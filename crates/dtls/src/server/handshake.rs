@@ -1,0 +1,259 @@
+//! Handshakes under way: what each waits for, and the bounded table of all of them.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bartizan_crypto::{KeyPair, Secret};
+use bartizan_wire::record::Header;
+
+use super::event::{HandshakeId, SessionId};
+use crate::handshake::exchange::Group;
+use crate::handshake::flight::Item;
+use crate::handshake::reassembly::Reassembly;
+use crate::handshake::timer::Timer;
+use crate::handshake::transcript::Transcript;
+use crate::schedule::{Keys, Randoms};
+use crate::{AlertDescription, CipherSuite, ConnectionId, Instant, limits};
+
+/// What the server waits for. Before the cookie it waits for nothing: there is no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Our flight is out; the client's ClientKeyExchange is due.
+    KeyExchange,
+    /// The caller looks up the key.
+    Psk,
+    /// The same, and ChangeCipherSpec is in already: most clients send it in the same datagram.
+    PskOnly,
+    ChangeCipherSpec,
+    Finished,
+    Done,
+}
+
+/// What moves a handshake on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    ClientKeyExchange,
+    PskProvided,
+    ChangeCipherSpec,
+    Finished,
+}
+
+impl Phase {
+    /// The transition table (RFC 6347 figure 1, flight 5): the phase after `step`, or `None` if it has no place
+    /// here. ChangeCipherSpec before the key exchange has none, so keys can never be skipped.
+    pub const fn after(self, step: Step) -> Option<Self> {
+        match (self, step) {
+            (Self::KeyExchange, Step::ClientKeyExchange) => Some(Self::Psk),
+            (Self::Psk, Step::PskProvided) => Some(Self::ChangeCipherSpec),
+            (Self::Psk, Step::ChangeCipherSpec) => Some(Self::PskOnly),
+            (Self::PskOnly, Step::PskProvided) => Some(Self::Finished),
+            (Self::ChangeCipherSpec, Step::ChangeCipherSpec) => Some(Self::Finished),
+            (Self::Finished, Step::Finished) => Some(Self::Done),
+            _ => None,
+        }
+    }
+}
+
+pub(super) struct Handshake {
+    pub phase: Phase,
+    pub remote: SocketAddr,
+    /// The slot reserved for the association.
+    pub session: SessionId,
+    pub suite: CipherSuite,
+    /// Our ephemeral key, until the client's share is there.
+    pub exchange: Option<(Group, KeyPair)>,
+    pub shared: Option<Secret<32>>,
+    pub randoms: Randoms,
+    /// The client's Connection ID, if the extension was negotiated; ours is the session's then.
+    pub peer_cid: Option<ConnectionId>,
+    pub reassembly: Reassembly,
+    pub transcript: Transcript,
+    /// Over all messages up to ClientKeyExchange (RFC 7627 section 3).
+    pub session_hash: [u8; 32],
+    pub flight: Vec<Item>,
+    /// Next message number of ours.
+    pub message_sequence: u16,
+    /// Next record number of epoch 0.
+    pub record_sequence: u64,
+    pub timer: Timer,
+    pub started: Instant,
+    pub expires: Instant,
+    pub identity: Option<Vec<u8>>,
+    pub principal: Option<u64>,
+    pub keys: Option<Keys>,
+    /// A protected record that came before its keys.
+    pub early: Option<Early>,
+    /// Finished records that did not open.
+    pub failures: u8,
+    /// The last fatal alert in the clear, believed only if silence follows.
+    pub alert: Option<AlertDescription>,
+    /// When [`Handshakes`] looks at it next.
+    wake: Instant,
+}
+
+/// A record put aside.
+pub(super) struct Early {
+    pub remote: SocketAddr,
+    pub header: Header,
+    pub connection_id: ConnectionId,
+    pub fragment: Vec<u8>,
+}
+
+impl Handshake {
+    /// What a handshake begins with once its terms are settled; the rest fills in as it goes.
+    #[allow(clippy::too_many_arguments)] // each is another fact of the client's hello
+    pub fn new(
+        remote: SocketAddr,
+        session: SessionId,
+        suite: CipherSuite,
+        randoms: Randoms,
+        peer_cid: Option<ConnectionId>,
+        message_sequence: u16,
+        record_sequence: u64,
+        timer: Timer,
+        started: Instant,
+        handshake_ms: u64,
+    ) -> Self {
+        Self {
+            phase: Phase::KeyExchange,
+            remote,
+            session,
+            suite,
+            exchange: None,
+            shared: None,
+            randoms,
+            peer_cid,
+            reassembly: Reassembly::new(message_sequence.saturating_add(1)),
+            transcript: Transcript::default(),
+            session_hash: [0; 32],
+            flight: Vec::new(),
+            message_sequence,
+            record_sequence,
+            timer,
+            started,
+            expires: started.plus(handshake_ms),
+            identity: None,
+            principal: None,
+            keys: None,
+            early: None,
+            failures: 0,
+            alert: None,
+            wake: started,
+        }
+    }
+
+    /// The flight is repeated only while the client has not answered it.
+    fn next_wake(&self) -> Instant {
+        match self.phase {
+            Phase::KeyExchange => self.timer.deadline.min(self.expires),
+            _ => self.expires,
+        }
+    }
+}
+
+/// All handshakes under way, by number, by address and by time.
+#[derive(Default)]
+pub(super) struct Handshakes {
+    by_id: BTreeMap<HandshakeId, Box<Handshake>>,
+    by_address: BTreeMap<SocketAddr, HandshakeId>,
+    timers: BTreeSet<(Instant, HandshakeId)>,
+    next: u64,
+}
+
+impl Handshakes {
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn at(&self, remote: SocketAddr) -> Option<HandshakeId> {
+        self.by_address.get(&remote).copied()
+    }
+
+    pub fn get(&self, id: HandshakeId) -> Option<&Handshake> {
+        self.by_id.get(&id).map(|handshake| &**handshake)
+    }
+
+    pub fn get_mut(&mut self, id: HandshakeId) -> Option<&mut Handshake> {
+        self.by_id.get_mut(&id).map(|handshake| &mut **handshake)
+    }
+
+    /// Numbers rise, so the smallest is the oldest.
+    pub const fn next_id(&mut self) -> HandshakeId {
+        self.next += 1;
+        HandshakeId(self.next)
+    }
+
+    pub fn insert(&mut self, id: HandshakeId, mut handshake: Box<Handshake>) {
+        handshake.wake = handshake.next_wake();
+        self.by_address.insert(handshake.remote, id);
+        self.timers.insert((handshake.wake, id));
+        self.by_id.insert(id, handshake);
+    }
+
+    pub fn remove(&mut self, id: HandshakeId) -> Option<Box<Handshake>> {
+        let handshake = self.by_id.remove(&id)?;
+        self.timers.remove(&(handshake.wake, id));
+        if self.by_address.get(&handshake.remote) == Some(&id) {
+            self.by_address.remove(&handshake.remote);
+        }
+        Some(handshake)
+    }
+
+    /// To be called after a change of phase or timer.
+    pub fn reschedule(&mut self, id: HandshakeId) {
+        let Some(handshake) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        self.timers.remove(&(handshake.wake, id));
+        handshake.wake = handshake.next_wake();
+        self.timers.insert((handshake.wake, id));
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The handshake whose time has come.
+    pub fn due(&self, now: Instant) -> Option<HandshakeId> {
+        let (at, id) = self.timers.first()?;
+        (*at <= now).then_some(*id)
+    }
+
+    /// The oldest one, if it has had its chance: when the table is full it makes room for a newer client.
+    pub fn displaceable(&self, now: Instant) -> Option<HandshakeId> {
+        let (id, handshake) = self.by_id.first_key_value()?;
+        let protected = now.since(handshake.started) < limits::HANDSHAKE_MS_PROTECTED;
+        (!protected).then_some(*id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole table as text, so that a changed edge is a changed line.
+    #[test]
+    fn the_transition_table() {
+        use Phase::{ChangeCipherSpec, Done, Finished, KeyExchange, Psk, PskOnly};
+        let steps = [Step::ClientKeyExchange, Step::PskProvided, Step::ChangeCipherSpec, Step::Finished];
+        let mut edges = Vec::new();
+        for phase in [KeyExchange, Psk, PskOnly, ChangeCipherSpec, Finished, Done] {
+            for step in steps {
+                if let Some(next) = phase.after(step) {
+                    edges.push(alloc::format!("{phase:?} --{step:?}--> {next:?}"));
+                }
+            }
+        }
+        let expected = [
+            "KeyExchange --ClientKeyExchange--> Psk",
+            "Psk --PskProvided--> ChangeCipherSpec",
+            "Psk --ChangeCipherSpec--> PskOnly",
+            "PskOnly --PskProvided--> Finished",
+            "ChangeCipherSpec --ChangeCipherSpec--> Finished",
+            "Finished --Finished--> Done",
+        ];
+        assert_eq!(edges, expected);
+    }
+}

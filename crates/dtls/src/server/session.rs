@@ -1,0 +1,276 @@
+//! Established associations: records in, records out, successors.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bartizan_wire::event::RecordRejection;
+use bartizan_wire::record::{ContentType, Record};
+
+use super::address::PackedAddress;
+use super::endpoint::Endpoint;
+use super::event::{EndpointEvent, SessionId};
+use super::slab::{Hot, Phase};
+use crate::alert::Alert;
+use crate::codec::{Reader, try_copy};
+use crate::handshake::message::{Fragment, Kind};
+use crate::record::Protection;
+use crate::{AlertDescription, Error, Instant};
+
+impl Endpoint {
+    /// A protected record for an established association.
+    pub(super) fn on_session_record(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        remote: SocketAddr,
+        record: Record<'_>,
+    ) {
+        let provider = self.config.provider;
+        let Some(hot) = self.slab.hot_mut(session) else {
+            return;
+        };
+        let principal = hot.principal;
+        let sequence = record.header.sequence;
+        if !hot.window.is_fresh(sequence) {
+            return self.reject(remote, Some(principal), RecordRejection::Replayed);
+        }
+        let reading = Protection { provider, suite: hot.suite, key: &hot.read };
+        let (kind, content) = match reading.open(record) {
+            Ok(opened) => opened,
+            Err(reason) => return self.reject(remote, Some(principal), reason),
+        };
+        let newest = hot.window.is_newest(sequence);
+        hot.window.mark(sequence);
+        hot.last_seen = now;
+        self.authentic = true;
+        if newest {
+            self.rebind(session, remote);
+        }
+        match kind {
+            ContentType::APPLICATION_DATA => self.on_data(session, remote, sequence, content),
+            ContentType::ALERT => self.on_alert(session, remote, content),
+            ContentType::HANDSHAKE => self.on_late_handshake(session, remote, content),
+            _ => self.reject(remote, Some(principal), RecordRejection::Unexpected),
+        }
+    }
+
+    /// Whether the record would open, tried on a copy.
+    pub(super) fn would_open(&self, session: SessionId, record: &Record<'_>) -> bool {
+        let (Some(hot), Some(mut copy)) = (self.slab.hot(session), try_copy(record.fragment)) else {
+            return false;
+        };
+        let reading = Protection { provider: self.config.provider, suite: hot.suite, key: &hot.read };
+        let copied = Record { header: record.header, connection_id: record.connection_id, fragment: &mut copy };
+        reading.open(copied).is_ok()
+    }
+
+    /// RFC 9146 section 6: only a record that is authentic and newer than all before moves the peer's address,
+    /// and only for peers that are found by Connection ID.
+    fn rebind(&mut self, session: SessionId, to: SocketAddr) {
+        let Some(hot) = self.slab.hot_mut(session) else {
+            return;
+        };
+        let packed = PackedAddress::pack(to);
+        if !hot.own_cid || hot.remote == packed {
+            return;
+        }
+        let from = hot.remote.unpack();
+        hot.remote = packed;
+        let principal = hot.principal;
+        self.events.push_back(EndpointEvent::Rebound { session, principal, from, to });
+    }
+
+    fn on_data(&mut self, session: SessionId, remote: SocketAddr, sequence: u64, content: &[u8]) {
+        let Some(data) = try_copy(content) else {
+            return;
+        };
+        let Some(hot) = self.slab.hot_mut(session) else {
+            return;
+        };
+        let principal = hot.principal;
+        if !core::mem::replace(&mut hot.used, true) {
+            self.retire_predecessors(session);
+        }
+        self.events.push_back(EndpointEvent::Data { session, principal, remote, sequence, data });
+        self.ask_for_lease(session);
+    }
+
+    /// An authentic alert. RFC 5246 section 7.2.1: answer close_notify with close_notify.
+    fn on_alert(&mut self, session: SessionId, remote: SocketAddr, content: &[u8]) {
+        match Alert::decode(content) {
+            Some(alert) if alert.description == AlertDescription::CLOSE_NOTIFY => {
+                self.send_alert(session, AlertDescription::CLOSE_NOTIFY);
+                self.remove(session, true);
+            }
+            Some(alert) if alert.fatal => self.remove(session, true),
+            Some(_) => {}
+            None => {
+                let claimed = self.principal_of(session);
+                self.reject(remote, claimed, RecordRejection::Malformed);
+            }
+        }
+    }
+
+    /// The client repeats its Finished because ours was lost, or wants to renegotiate, which nobody may
+    /// (RFC 5246 section 7.2.2: no_renegotiation is the answer).
+    fn on_late_handshake(&mut self, session: SessionId, remote: SocketAddr, content: &[u8]) {
+        let kind = Fragment::read(&mut Reader::new(content)).map(|fragment| fragment.kind);
+        let used = self.slab.hot(session).is_none_or(|hot| hot.used);
+        match kind {
+            Ok(Kind::Finished) if !used => self.send_finished(session),
+            Ok(Kind::Finished) => {}
+            _ => {
+                self.send_alert(session, AlertDescription::NO_RENEGOTIATION);
+                let claimed = self.principal_of(session);
+                self.reject(remote, claimed, RecordRejection::Unexpected);
+            }
+        }
+    }
+
+    /// Seals `data` into one record for the session's newest address.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown session or data that does not fit the MTU, `Unavailable` when the lease is used up:
+    /// [`EndpointEvent::LeaseLow`] has asked for more.
+    pub fn send(&mut self, _now: Instant, session: SessionId, data: &[u8]) -> Result<(), Error> {
+        if data.len() > self.send_bytes_max(session) {
+            return Err(Error::Misuse("no such session, or longer than the MTU allows"));
+        }
+        let sealed = self.seal(session, ContentType::APPLICATION_DATA, data);
+        self.ask_for_lease(session);
+        let (to, record) = sealed?;
+        self.transmit(to, record);
+        Ok(())
+    }
+
+    /// The longest `data` that [`Self::send`] takes; zero for an unknown session.
+    #[must_use]
+    pub fn send_bytes_max(&self, session: SessionId) -> usize {
+        let hot = self.established(session);
+        let overhead = hot.map(|hot| self.writing(hot).overhead(&hot.peer_cid));
+        overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead))
+    }
+
+    /// Tells the peer why, and frees the slot. Emits [`EndpointEvent::Closed`].
+    pub fn close(&mut self, _now: Instant, session: SessionId, why: AlertDescription) {
+        if self.established(session).is_some() {
+            self.send_alert(session, why);
+            self.remove(session, false);
+        }
+    }
+
+    /// Sequence numbers below `upto` are leased durably.
+    pub fn extend_lease(&mut self, session: SessionId, upto: u64) {
+        if let Some(hot) = self.slab.hot_mut(session) {
+            hot.lease = hot.lease.max(upto).min(crate::limits::SEQUENCE_MAX + 1);
+            hot.lease_asked = false;
+        }
+    }
+
+    /// A record under the next leased sequence number, and where it goes.
+    pub(super) fn seal(
+        &mut self,
+        session: SessionId,
+        content_type: ContentType,
+        content: &[u8],
+    ) -> Result<(SocketAddr, Vec<u8>), Error> {
+        let provider = self.config.provider;
+        let hot = self.slab.hot_mut(session);
+        let hot = hot.ok_or(Error::Misuse("no such session"))?;
+        if hot.send_next >= hot.lease {
+            return Err(Error::Unavailable("the leased sequence numbers are used up"));
+        }
+        let sequence = hot.send_next;
+        hot.send_next += 1;
+        let writing = Protection { provider, suite: hot.suite, key: &hot.write };
+        let record = writing.seal(&hot.peer_cid, content_type, sequence, content)?;
+        Ok((hot.remote.unpack(), record))
+    }
+
+    /// Asks for more when half of a lease is used, once.
+    fn ask_for_lease(&mut self, session: SessionId) {
+        let more = self.config.lease;
+        let Some(hot) = self.slab.hot_mut(session) else {
+            return;
+        };
+        let low = hot.lease.saturating_sub(hot.send_next) <= more / 2;
+        if low && !core::mem::replace(&mut hot.lease_asked, true) {
+            let upto = hot.lease + more;
+            self.events.push_back(EndpointEvent::LeaseLow { session, upto });
+        }
+    }
+
+    fn send_alert(&mut self, session: SessionId, why: AlertDescription) {
+        let alert = Alert::of(why).encode();
+        if let Ok((to, record)) = self.seal(session, ContentType::ALERT, &alert) {
+            self.transmit(to, record);
+        }
+    }
+
+    /// Enters a new association into the indexes, beside the one it will replace.
+    pub(super) fn index(&mut self, session: SessionId, principal: u64, remote: SocketAddr, connection_id: bool) {
+        if !connection_id && let Some(old) = self.by_address.insert(remote, session) {
+            // Nothing leads to it any more, unless it waits to be replaced.
+            if self.principal_of(old) != Some(principal) {
+                self.remove(old, false);
+            }
+        }
+        let Some(old) = self.newest.insert(principal, session) else {
+            return;
+        };
+        // One that was never used is the same peer's earlier attempt.
+        let unused = self.established(old).is_some_and(|hot| !hot.used);
+        let predecessor = match unused {
+            true => self.slab.cold_mut(old).and_then(|cold| cold.replaces.take()),
+            false => Some(old),
+        };
+        if let Some(cold) = self.slab.cold_mut(session) {
+            cold.replaces = predecessor;
+        }
+        if unused {
+            self.remove(old, false);
+        }
+    }
+
+    /// The first record has opened on `session`: what it replaces is closed.
+    fn retire_predecessors(&mut self, session: SessionId) {
+        let mut next = self.slab.cold_mut(session).and_then(|cold| cold.replaces.take());
+        while let Some(old) = next {
+            next = self.slab.cold_mut(old).and_then(|cold| cold.replaces.take());
+            self.remove(old, false);
+        }
+    }
+
+    /// Takes an association out of everything. Emits [`EndpointEvent::Closed`].
+    fn remove(&mut self, session: SessionId, by_peer: bool) {
+        let Some(hot) = self.established(session) else {
+            return;
+        };
+        let (principal, remote) = (hot.principal, hot.remote.unpack());
+        if self.by_address.get(&remote) == Some(&session) {
+            self.by_address.remove(&remote);
+        }
+        if self.newest.get(&principal) == Some(&session) {
+            let older = self.slab.cold(session).and_then(|cold| cold.replaces);
+            match older.filter(|older| self.established(*older).is_some()) {
+                Some(older) => self.newest.insert(principal, older),
+                None => self.newest.remove(&principal),
+            };
+        }
+        self.slab.release(session);
+        self.events.push_back(EndpointEvent::Closed { session, principal, by_peer });
+    }
+
+    pub(super) fn established(&self, session: SessionId) -> Option<&Hot> {
+        let hot = self.slab.hot(session)?;
+        (hot.phase == Phase::Established).then_some(hot)
+    }
+
+    fn principal_of(&self, session: SessionId) -> Option<u64> {
+        self.established(session).map(|hot| hot.principal)
+    }
+
+    fn writing<'h>(&self, hot: &'h Hot) -> Protection<'h> {
+        Protection { provider: self.config.provider, suite: hot.suite, key: &hot.write }
+    }
+}

@@ -1,0 +1,249 @@
+//! Associations over a restart.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bartizan_crypto::Secret;
+
+use super::address::PackedAddress;
+use super::endpoint::Endpoint;
+use super::event::{SessionId, SessionInfo};
+use super::slab::{Cold, Hot, Phase};
+use crate::codec::{Reader, put_u16, put_vec8};
+use crate::schedule::{TrafficKey, VERIFY_BYTES};
+use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
+
+/// The first byte of every state; another layout gets another number.
+const VERSION: u8 = 1;
+/// How far the record numbers of epoch 0 leap over a restart: further than a live handshake ever counts.
+const PLAIN_SEQUENCE_LEAP: u64 = 1 << 16;
+
+/// An association as a server's journal keeps it. Holds secrets: seal its bytes.
+///
+/// Replay window, lease and address change while the association lives and are kept beside it.
+#[derive(Clone)]
+pub struct SessionState {
+    id: SessionId,
+    serial: u64,
+    principal: u64,
+    suite: CipherSuite,
+    own_cid: bool,
+    peer_cid: ConnectionId,
+    read: TrafficKey,
+    write: TrafficKey,
+    exporter: Secret<32>,
+    verify_data: [u8; VERIFY_BYTES],
+    finished_sequence: u16,
+    plain_sequence: u64,
+}
+
+impl SessionState {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(200);
+        out.push(VERSION);
+        out.extend_from_slice(&self.id.slot.to_be_bytes());
+        out.extend_from_slice(&self.id.generation.to_be_bytes());
+        for number in [self.serial, self.principal, self.plain_sequence] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        put_u16(&mut out, self.suite.code());
+        put_u16(&mut out, self.finished_sequence);
+        out.push(u8::from(self.own_cid));
+        put_vec8(&mut out, self.peer_cid.as_slice());
+        out.extend_from_slice(&*self.read.to_bytes());
+        out.extend_from_slice(&*self.write.to_bytes());
+        out.extend_from_slice(self.exporter.expose());
+        out.extend_from_slice(&self.verify_data);
+        out
+    }
+
+    /// # Errors
+    /// `Malformed` if the bytes are not a session state of this version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return Err(Error::Malformed("a session state of another version"));
+        }
+        let id = SessionId { slot: reader.u32()?, generation: reader.u32()? };
+        let (serial, principal) = (reader.u64()?, reader.u64()?);
+        let plain_sequence = reader.u64()?;
+        let suite = CipherSuite::from_code(reader.u16()?);
+        let finished_sequence = reader.u16()?;
+        let own_cid = reader.u8()? != 0;
+        let peer_cid = ConnectionId::new(reader.vec8()?);
+        let state = Self {
+            id,
+            serial,
+            principal,
+            suite: suite.ok_or(Error::Malformed("a session state of an unknown suite"))?,
+            own_cid,
+            peer_cid: peer_cid.ok_or(Error::Malformed("a Connection ID is too long"))?,
+            read: TrafficKey::from_bytes(&reader.array()?),
+            write: TrafficKey::from_bytes(&reader.array()?),
+            exporter: Secret::new(reader.array()?),
+            verify_data: reader.array()?,
+            finished_sequence,
+            plain_sequence,
+        };
+        reader.finish()?;
+        Ok(state)
+    }
+
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    #[must_use]
+    pub const fn principal(&self) -> u64 {
+        self.principal
+    }
+}
+
+impl core::fmt::Debug for SessionState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SessionState({:?}, principal {})", self.id, self.principal)
+    }
+}
+
+impl Endpoint {
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<SessionInfo> {
+        let hot = self.established(session)?;
+        let cold = self.slab.cold(session)?;
+        Some(SessionInfo {
+            principal: hot.principal,
+            suite: hot.suite,
+            remote: hot.remote.unpack(),
+            connection_id: hot.own_cid,
+            last_seen: hot.last_seen,
+            exporter: *cold.exporter.expose(),
+        })
+    }
+
+    /// What to persist of an association: from [`EndpointEvent::Establishing`](crate::EndpointEvent) on.
+    #[must_use]
+    pub fn state(&self, session: SessionId) -> Option<SessionState> {
+        let hot = self.live(session)?;
+        let cold = self.slab.cold(session)?;
+        Some(SessionState {
+            id: session,
+            serial: cold.serial,
+            principal: hot.principal,
+            suite: hot.suite,
+            own_cid: hot.own_cid,
+            peer_cid: hot.peer_cid,
+            read: hot.read.clone(),
+            write: hot.write.clone(),
+            exporter: cold.exporter.clone(),
+            verify_data: cold.verify_data,
+            finished_sequence: cold.finished_sequence,
+            plain_sequence: cold.plain_sequence,
+        })
+    }
+
+    /// Which records have been seen.
+    #[must_use]
+    pub fn window(&self, session: SessionId) -> Option<ReplayWindow> {
+        self.live(session).map(|hot| hot.window)
+    }
+
+    /// First send sequence number that is not leased.
+    #[must_use]
+    pub fn lease(&self, session: SessionId) -> Option<u64> {
+        self.live(session).map(|hot| hot.lease)
+    }
+
+    /// All established associations.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.slab.established()
+    }
+
+    /// Brings an association back after a restart. Sending continues at `lease`, which must not be less than
+    /// what was ever leased; nothing can be sent until [`Self::extend_lease`].
+    ///
+    /// # Errors
+    /// `Misuse` if the slot is taken or outside the configuration, `Unavailable` if there is no memory.
+    pub fn restore(
+        &mut self,
+        state: SessionState,
+        window: ReplayWindow,
+        lease: u64,
+        remote: SocketAddr,
+    ) -> Result<SessionId, Error> {
+        let id = state.id;
+        self.slab.take_at(id, &mut *self.rng)?;
+        let lease = lease.min(limits::SEQUENCE_MAX + 1);
+        if let Some(cold) = self.slab.cold_mut(id) {
+            *cold = Cold {
+                exporter: state.exporter,
+                verify_data: state.verify_data,
+                finished_sequence: state.finished_sequence,
+                plain_sequence: state.plain_sequence.saturating_add(PLAIN_SEQUENCE_LEAP),
+                serial: state.serial,
+                replaces: None,
+            };
+        }
+        if let Some(hot) = self.slab.hot_mut(id) {
+            *hot = Hot {
+                read: state.read,
+                write: state.write,
+                peer_cid: state.peer_cid,
+                remote: PackedAddress::pack(remote),
+                window,
+                send_next: lease,
+                lease,
+                principal: state.principal,
+                last_seen: Instant::default(),
+                generation: id.generation,
+                suite: state.suite,
+                phase: Phase::Established,
+                own_cid: state.own_cid,
+                used: false,
+                lease_asked: false,
+            };
+        }
+        self.serial = self.serial.max(state.serial);
+        if !state.own_cid {
+            self.by_address.insert(remote, id);
+        }
+        self.link(id, state.principal, state.serial);
+        Ok(id)
+    }
+
+    /// Puts a restored association in its place among those of the same principal, newest first.
+    fn link(&mut self, id: SessionId, principal: u64, serial: u64) {
+        let serial_of = |slab: &super::slab::Slab, id| slab.cold(id).map_or(0, |cold| cold.serial);
+        let Some(&newest) = self.newest.get(&principal) else {
+            self.newest.insert(principal, id);
+            return;
+        };
+        if serial_of(&self.slab, newest) < serial {
+            self.newest.insert(principal, id);
+            self.set_replaces(id, Some(newest));
+            return;
+        }
+        let mut newer = newest;
+        while let Some(next) = self.slab.cold(newer).and_then(|cold| cold.replaces) {
+            if serial_of(&self.slab, next) < serial {
+                self.set_replaces(id, Some(next));
+                break;
+            }
+            newer = next;
+        }
+        self.set_replaces(newer, Some(id));
+    }
+
+    fn set_replaces(&mut self, id: SessionId, older: Option<SessionId>) {
+        if let Some(cold) = self.slab.cold_mut(id) {
+            cold.replaces = older;
+        }
+    }
+
+    /// Established, or waiting to become durable.
+    fn live(&self, session: SessionId) -> Option<&Hot> {
+        let hot = self.slab.hot(session)?;
+        matches!(hot.phase, Phase::Established | Phase::AwaitDurable).then_some(hot)
+    }
+}

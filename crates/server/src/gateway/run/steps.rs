@@ -1,0 +1,155 @@
+//! What the CoAP layer wants done.
+
+use std::sync::Arc;
+
+use bartizan_dtls::SessionId;
+use bartizan_wire::event::{Direction, Message as Shape, kind_hash};
+use bartizan_wire::{Access, EventKind};
+use bytes::Bytes;
+
+use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
+use super::super::counters::Dropped;
+use super::super::status;
+use super::{Done, Run};
+use crate::app::path::{self, Downlink, Message};
+use crate::app::{App, Device};
+use crate::limits::GATEWAY_IN_FLIGHT_MAX;
+use crate::upstream::{Responded, UpstreamDevice};
+
+impl Run {
+    pub(super) fn take_steps(&mut self, session: SessionId, device: &Arc<Device>, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Send(message) => self.seal(session, &message),
+                Step::Submit { exchange, message } => {
+                    self.submit(session, device, exchange, message);
+                }
+                Step::Status { exchange, format } => {
+                    self.tell_status(session, device, exchange, format);
+                }
+                Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
+                Step::Answered { command, code, coap, forwarded } => {
+                    self.command_answered(device, command, code, forwarded.then_some(coap))
+                }
+                Step::Reset { command } => self.command_reset(device, command),
+                Step::Shed(why) => self.shed(device, why),
+            }
+        }
+    }
+
+    fn seal(&mut self, session: SessionId, message: &[u8]) {
+        let now = self.instant();
+        if self.endpoint.send(now, session, message).is_err() {
+            self.shown.dropped(Dropped::NotSealed);
+        }
+    }
+
+    fn shed(&self, device: &Device, why: Shed) {
+        self.shown.dropped(why.into());
+        if why == Shed::Refused {
+            let access = device.access();
+            self.observe(device, EventKind::Refused { access });
+        }
+    }
+
+    /// Whether one more task may run; counts it.
+    fn has_room(&mut self) -> bool {
+        let room = self.in_flight < GATEWAY_IN_FLIGHT_MAX;
+        if room {
+            self.in_flight += 1;
+        } else {
+            self.shown.dropped(Dropped::UpstreamBusy);
+        }
+        room
+    }
+
+    fn submit(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, message: Message) {
+        if !self.has_room() {
+            return self.turn(session, device, |peer, turn| {
+                peer.answer(turn, exchange, Answer::unavailable());
+            });
+        }
+        let Some(principal) = super::devices::principal_of(device.key) else {
+            return;
+        };
+        let (app, device) = (Arc::clone(&self.app), Arc::clone(device));
+        self.spawn(async move {
+            let outcome = path::submit(&app, &device, message).await;
+            Done::Answered { session, principal, exchange, answer: outcome.into() }
+        });
+    }
+
+    fn tell_status(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, format: StatusFormat) {
+        if !self.has_room() {
+            return self.turn(session, device, |peer, turn| {
+                peer.answer(turn, exchange, Answer::unavailable());
+            });
+        }
+        let Some(principal) = super::devices::principal_of(device.key) else {
+            return;
+        };
+        let (app, device) = (Arc::clone(&self.app), Arc::clone(device));
+        self.spawn(async move {
+            Done::Answered { session, principal, exchange, answer: standing(&app, &device, format).await }
+        });
+    }
+
+    /// A notification of the device, on its way to who asked for it: a message like any other to the judge.
+    fn respond(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, coap: Bytes) {
+        let Some(principal) = super::devices::principal_of(device.key) else {
+            return;
+        };
+        if !self.has_room() {
+            return; // not acknowledged: the device repeats it
+        }
+        let kind = EventKind::Message(Shape {
+            direction: Direction::Up,
+            kind: kind_hash(&[b"coap", b"notification"]),
+            payload_bytes: u16::try_from(coap.len()).unwrap_or(u16::MAX),
+            peer: kind_hash(&[b"upstream"]),
+        });
+        self.observe(device, kind);
+        let (app, device) = (Arc::clone(&self.app), Arc::clone(device));
+        self.spawn(async move {
+            let wanted = match device.access() {
+                Access::Full => hand_over(&app, &device, coap).await,
+                _ => false,
+            };
+            Done::Taken { session, principal, exchange, wanted }
+        });
+    }
+
+    /// Carries what an upstream sends on its own to the device, awake or not: it may be repeated.
+    pub(super) fn notify(&mut self, downlink: &Downlink) {
+        let session =
+            super::devices::principal_of(downlink.device).and_then(|principal| self.sessions.get(&principal).copied());
+        match (session, self.app.device(downlink.device)) {
+            (Some(session), Some(device)) => self.turn(session, &device, |peer, turn| {
+                peer.notify(turn, &downlink.coap);
+            }),
+            _ => self.shown.dropped(Dropped::Notification),
+        }
+    }
+}
+
+/// The device's own standing, in the words that its operator reads.
+async fn standing(app: &App, device: &Device, format: StatusFormat) -> Answer {
+    match app.show_device(device.key).await {
+        Ok(view) => status::describe(device.access(), &view.explanation, format),
+        Err(_) => status::describe(device.access(), "", format),
+    }
+}
+
+/// Whether the upstream took a response of the device.
+pub(super) async fn hand_over(app: &App, device: &Device, coap: Bytes) -> bool {
+    let Ok(upstream) = app.upstream_of(device.key.tenant).await else {
+        return false;
+    };
+    let device = UpstreamDevice {
+        key: device.key,
+        name: device.name.clone(),
+        type_name: device.type_name.clone(),
+        endpoint_names: device.endpoints.clone(),
+    };
+    upstream.respond(&device, coap).await == Responded::Sent
+}
