@@ -288,6 +288,25 @@ fn the_innocent_bursts_are_innocent() {
 }
 
 #[test]
+fn retries_while_the_upstream_is_down_are_innocent_and_a_flood_is_not() {
+    let fail = |court: &mut Court, id: u64, tries: u64, gap: u64| {
+        for _ in 0..tries {
+            flood(court, id, 1, gap);
+            let event = Event { at: UnixMillis(court.now), subject: device(id), kind: EventKind::UpstreamFailed };
+            court.see(event);
+        }
+    };
+    let mut court = Court::new();
+    court.teach(48);
+    for id in 0..40 {
+        fail(&mut court, id, 8, 4_000);
+    }
+    assert_eq!(court.graded(), []);
+    fail(&mut court, 3, 100, 1_000);
+    assert_eq!(court.judge.grade(key(3)), Grade::Abnormal);
+}
+
+#[test]
 fn a_clock_put_back_or_forward_accuses_nobody() {
     let mut court = Court::new();
     court.teach(48);

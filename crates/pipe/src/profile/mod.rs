@@ -148,6 +148,8 @@ impl Scene<'_> {
             },
             EventKind::Refused { .. } => self.refused(),
             EventKind::Established { .. } => self.established(),
+            // It will send the same again. Not wholly excused: a flood must show even while the upstream is down.
+            EventKind::UpstreamFailed => self.device.owe(0.75),
             EventKind::Rebound { network } => self.meet(network),
             _ => {}
         }

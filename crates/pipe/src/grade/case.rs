@@ -1,188 +1,42 @@
-//! From evidence to grades.
-//!
-//! A finding is evidence of its feature; it fades by half-lives unless renewed, and renewing does not add up:
-//! the hundredth message of one burst proves no more than its rate. Features that move together count once
-//! ([`group`]); independent ones reinforce each other. The combined evidence drives this table:
-//!
-//! ```text
-//!              grave       elevated     calm: below the leave level, and the dwell without evidence is over
-//!  Normal      Abnormal    Suspicious   Normal
-//!  Suspicious  Abnormal    Suspicious   Normal
-//!  Abnormal    Abnormal    Abnormal     Probation
-//!  Probation   Abnormal    Abnormal     Normal
-//! ```
-//!
-//! A device on probation is graded suspicious, and less is needed to make it abnormal again.
+//! What is held against one device: evidence by feature, and what it amounts to.
 
 use bartizan_wire::finding::Basis;
 use bartizan_wire::{
-    DeviceKey, Engine, Expected, Feature, Finding, Grade, Severity, Subject, Technique, TypeId, Unit, UnixMillis,
+    DeviceKey, Engine, Expected, Feature, Finding, Severity, Subject, Technique, TypeId, Unit, UnixMillis,
 };
 
+use super::{Signal, State};
 use crate::codec::{Reader, Writer};
 use crate::config::GradeConfig;
 use crate::error::Error;
 use crate::judge::Verdict;
-use crate::limits::{CASES_MAX, DISORDER_MS_MAX};
-use crate::table::{NumberedHasher, Table};
-
-/// Below this, a normal device's evidence is forgotten altogether.
-const CLOSED: f32 = 0.02;
-
-/// Everything that is held against devices now. Devices with nothing against them take no space.
-pub(crate) struct Grades {
-    config: GradeConfig,
-    cases: Table<DeviceKey, Case, NumberedHasher>,
-}
+use crate::limits::DISORDER_MS_MAX;
 
 /// What is held against one device.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Case {
-    pub(crate) state: State,
+pub(super) struct Case {
+    pub(super) state: State,
     /// When `state` was entered.
-    pub(crate) since: UnixMillis,
+    pub(super) since: UnixMillis,
     /// Time of the last finding.
-    pub(crate) renewed: UnixMillis,
-    pub(crate) evidence: [Evidence; FEATURES],
+    pub(super) renewed: UnixMillis,
+    pub(super) evidence: [Evidence; FEATURES],
     /// The finding that weighs most.
-    pub(crate) because: Finding,
+    pub(super) because: Finding,
 }
 
 /// The best score of one feature when it was last renewed, and what was last said about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Evidence {
-    pub(crate) score: f32,
-    pub(crate) at: UnixMillis,
-    pub(crate) reported: Option<(UnixMillis, Severity)>,
+pub(super) struct Evidence {
+    pub(super) score: f32,
+    pub(super) at: UnixMillis,
+    pub(super) reported: Option<(UnixMillis, Severity)>,
 }
 
-pub(crate) const FEATURES: usize = Feature::ALL.len();
-
-/// The grade, and whether it is a second chance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Normal,
-    Suspicious,
-    Abnormal,
-    Probation,
-}
-
-/// What the evidence says at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
-    Grave,
-    Elevated,
-    /// Between the levels, or not for long enough.
-    Undecided,
-    Calm,
-}
-
-impl State {
-    pub(crate) const ALL: [Self; 4] = [Self::Normal, Self::Suspicious, Self::Abnormal, Self::Probation];
-
-    pub(crate) const fn grade(self) -> Grade {
-        match self {
-            Self::Normal => Grade::Normal,
-            Self::Suspicious | Self::Probation => Grade::Suspicious,
-            Self::Abnormal => Grade::Abnormal,
-        }
-    }
-
-    const fn next(self, signal: Signal) -> Self {
-        match (self, signal) {
-            (state, Signal::Undecided) => state,
-            (_, Signal::Grave) => Self::Abnormal,
-            (Self::Normal | Self::Suspicious, Signal::Elevated) => Self::Suspicious,
-            (Self::Abnormal | Self::Probation, Signal::Elevated) => Self::Abnormal,
-            (Self::Normal | Self::Suspicious | Self::Probation, Signal::Calm) => Self::Normal,
-            (Self::Abnormal, Signal::Calm) => Self::Probation,
-        }
-    }
-}
-
-impl Grades {
-    pub(crate) fn new(config: GradeConfig) -> Self {
-        Self { config, cases: Table::new(CASES_MAX) }
-    }
-
-    pub(crate) fn grade(&self, device: DeviceKey) -> Grade {
-        self.cases.get(device).map_or(Grade::Normal, |case| case.state.grade())
-    }
-
-    /// Takes one finding about `device`; says it if it is news, and says what it changes.
-    pub(crate) fn weigh(&mut self, device: DeviceKey, finding: Finding, out: &mut dyn FnMut(Verdict)) {
-        let config = self.config;
-        let case = self.cases.entry(device, Case::worth, || Case::new(finding));
-        case.renew(&finding, &config);
-        let signal = case.signal(finding.at, &config);
-        // Evidence never lets a grade fall; only time does.
-        let next = if signal == Signal::Calm { case.state } else { case.state.next(signal) };
-        let graded = next.grade() != case.state.grade();
-        if case.is_news(&finding, &config) || graded {
-            case.evidence[index(finding.feature)].reported = Some((finding.at, finding.severity));
-            out(Verdict::Finding(finding));
-        }
-        case.enter(device, next, finding.at, out);
-    }
-
-    /// Lets time pass.
-    pub(crate) fn tick(&mut self, now: UnixMillis, out: &mut dyn FnMut(Verdict)) {
-        for (device, case) in self.cases.iter_mut() {
-            case.correct_clock(now);
-            if case.signal(now, &self.config) == Signal::Calm {
-                case.enter(device, case.state.next(Signal::Calm), now, out);
-            }
-        }
-        let config = self.config;
-        self.cases.retain(|case| case.state != State::Normal || case.weight(now, &config) > CLOSED);
-    }
-
-    pub(crate) fn pardon(&mut self, device: DeviceKey, now: UnixMillis, out: &mut dyn FnMut(Verdict)) {
-        if let Some(mut case) = self.cases.remove(device) {
-            case.enter(device, State::Normal, now, out);
-        }
-    }
-
-    pub(crate) fn reinstate(&mut self, device: DeviceKey, grade: Grade, because: Finding, now: UnixMillis) {
-        let mut case = Case::new(Finding { at: now, ..because });
-        case.state = match grade {
-            Grade::Normal => return,
-            Grade::Suspicious => State::Suspicious,
-            Grade::Abnormal => State::Abnormal,
-        };
-        case.renew(&Finding { at: now, ..because }, &self.config);
-        *self.cases.entry(device, Case::worth, || case) = case;
-    }
-
-    pub(crate) fn forget(&mut self, device: DeviceKey) {
-        self.cases.remove(device);
-    }
-
-    pub(crate) fn write(&self, to: &mut Writer) {
-        to.count(self.cases.len());
-        for (device, case) in self.cases.iter() {
-            to.device(device);
-            case.write(to);
-        }
-    }
-
-    pub(crate) fn read(config: GradeConfig, from: &mut Reader<'_>) -> Result<Self, Error> {
-        let mut grades = Self::new(config);
-        for _ in 0..from.count()? {
-            let device = from.device()?;
-            let case = Case::read(device, from)?;
-            *grades.cases.entry(device, Case::worth, || case) = case;
-        }
-        Ok(grades)
-    }
-
-    pub(crate) fn evicted(&self) -> u64 {
-        self.cases.evicted()
-    }
-}
+pub(super) const FEATURES: usize = Feature::ALL.len();
 
 impl Case {
-    fn new(because: Finding) -> Self {
+    pub(super) fn new(because: Finding) -> Self {
         Self {
             state: State::Normal,
             since: because.at,
@@ -192,11 +46,11 @@ impl Case {
         }
     }
 
-    fn worth(&self) -> u64 {
+    pub(super) fn worth(&self) -> u64 {
         u64::from(self.state.grade().code()) << 48 | (self.because.score * 65_536.0) as u64
     }
 
-    fn renew(&mut self, finding: &Finding, config: &GradeConfig) {
+    pub(super) fn renew(&mut self, finding: &Finding, config: &GradeConfig) {
         self.correct_clock(finding.at);
         let slot = &mut self.evidence[index(finding.feature)];
         slot.score = finding.score.clamp(0.0, 1.0).max(slot.faded(finding.at, config));
@@ -208,15 +62,19 @@ impl Case {
         }
     }
 
-    fn is_news(&self, finding: &Finding, config: &GradeConfig) -> bool {
+    pub(super) fn is_news(&self, finding: &Finding, config: &GradeConfig) -> bool {
         match self.evidence[index(finding.feature)].reported {
             None => true,
             Some((at, severity)) => finding.at.since(at) >= config.repeat_ms || finding.severity > severity,
         }
     }
 
+    pub(super) fn note_report(&mut self, finding: &Finding) {
+        self.evidence[index(finding.feature)].reported = Some((finding.at, finding.severity));
+    }
+
     /// All evidence at `now` in one number: the best of each group, groups taken as independent.
-    fn weight(&self, now: UnixMillis, config: &GradeConfig) -> f32 {
+    pub(super) fn weight(&self, now: UnixMillis, config: &GradeConfig) -> f32 {
         let mut doubt = [1.0_f32; GROUPS];
         for (feature, evidence) in Feature::ALL.iter().zip(&self.evidence) {
             let slot = &mut doubt[group(*feature)];
@@ -225,7 +83,7 @@ impl Case {
         1.0 - doubt.iter().product::<f32>()
     }
 
-    fn signal(&self, now: UnixMillis, config: &GradeConfig) -> Signal {
+    pub(super) fn signal(&self, now: UnixMillis, config: &GradeConfig) -> Signal {
         let weight = self.weight(now, config);
         let (leave, dwell) = match self.state {
             State::Abnormal => (config.abnormal_leave, config.abnormal_dwell_ms),
@@ -243,7 +101,7 @@ impl Case {
         }
     }
 
-    fn enter(&mut self, device: DeviceKey, next: State, now: UnixMillis, out: &mut dyn FnMut(Verdict)) {
+    pub(super) fn enter(&mut self, device: DeviceKey, next: State, now: UnixMillis, out: &mut dyn FnMut(Verdict)) {
         if next == self.state {
             return;
         }
@@ -256,7 +114,7 @@ impl Case {
     }
 
     /// A clock that was put back would otherwise stop dwell and fading until it has caught up.
-    fn correct_clock(&mut self, now: UnixMillis) {
+    pub(super) fn correct_clock(&mut self, now: UnixMillis) {
         let limit = now.plus(DISORDER_MS_MAX);
         if self.renewed <= limit && self.since <= limit {
             return;
@@ -272,7 +130,7 @@ impl Case {
 
 /// A case is saved without what was reported of it: after a restart it is told again.
 impl Case {
-    fn write(&self, to: &mut Writer) {
+    pub(super) fn write(&self, to: &mut Writer) {
         to.u8(self.state as u8);
         to.u64(self.since.0);
         to.u64(self.renewed.0);
@@ -284,7 +142,7 @@ impl Case {
         write_finding(&self.because, to);
     }
 
-    fn read(device: DeviceKey, from: &mut Reader<'_>) -> Result<Self, Error> {
+    pub(super) fn read(device: DeviceKey, from: &mut Reader<'_>) -> Result<Self, Error> {
         let state = usize::from(from.u8()?);
         let state = *State::ALL.get(state).ok_or_else(|| from.fault("no such state"))?;
         let (since, renewed) = (from.time()?, from.time()?);
@@ -381,24 +239,6 @@ fn index(feature: Feature) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// From the calmest to the gravest.
-    const SIGNALS: [Signal; 4] = [Signal::Calm, Signal::Undecided, Signal::Elevated, Signal::Grave];
-
-    #[test]
-    fn the_table_is_the_one_documented() {
-        use State::{Abnormal as A, Normal as N, Probation as P, Suspicious as S};
-        let table = State::ALL.map(|state| SIGNALS.map(|signal| state.next(signal)));
-        assert_eq!(table, [[N, N, S, A], [N, S, S, A], [P, A, A, A], [N, P, A, A]]);
-    }
-
-    #[test]
-    fn graver_evidence_never_makes_a_better_grade() {
-        for state in State::ALL {
-            let grades = SIGNALS.map(|signal| state.next(signal).grade());
-            assert!(grades.is_sorted(), "{state:?}: {grades:?}");
-        }
-    }
 
     #[test]
     fn features_of_one_group_count_once() {
