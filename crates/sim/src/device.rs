@@ -1,0 +1,214 @@
+//! One device's life: sleep, wake, report, sleep.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bartizan_crypto::RUSTCRYPTO;
+use bartizan_device::{
+    Asleep, CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Request, SecretBytes, content_format,
+};
+use tokio::sync::watch;
+
+use crate::city::{DeviceSpec, Kind};
+use crate::habit::{Habit, Wake};
+use crate::ledger::Ledger;
+use crate::limits::{ATTEMPTS_MAX, BACKLOG_MAX};
+use crate::pace::Pace;
+use crate::radio::{Radio, Tap};
+use crate::random::Seeded;
+
+/// How long a device waits for the answer to one report, in real time.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// How long a device without anything more to say listens for commands, in real time.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// What a device does, and on whose behalf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As its habit says.
+    Innocent,
+    /// Somebody took it over: a report every so many of the city's milliseconds.
+    Driven { every_ms: u64 },
+    /// The day is over: deliver what is left and stop.
+    Stopping,
+}
+
+/// Everything one device's task needs.
+pub(crate) struct Life {
+    pub(crate) spec: DeviceSpec,
+    pub(crate) seed: u64,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) pace: Pace,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) mode: watch::Receiver<Mode>,
+    pub(crate) tap: Option<Tap>,
+}
+
+/// A report that has not been acknowledged yet.
+struct Report {
+    number: u64,
+    path: &'static str,
+    body: String,
+    attempts: u8,
+}
+
+/// What became of one attempt.
+enum Fate {
+    Acknowledged,
+    Refused,
+    Failed,
+}
+
+struct Device {
+    life: Life,
+    radio: Radio,
+    config: Config,
+    habit: Habit,
+    asleep: Option<Asleep>,
+    backlog: VecDeque<Report>,
+}
+
+/// The configuration of a device: small suites first, as its battery wants.
+pub(crate) fn config(identity: &str, psk: &[u8]) -> Config {
+    let psk = SecretBytes::new(psk).expect("invariant: a simulated key is short");
+    let mut dtls = ClientConfig::new(&RUSTCRYPTO, identity.as_bytes(), psk);
+    dtls.suites = vec![CipherSuite::PskAes128Ccm8];
+    dtls.retransmit_ms = 2_000;
+    Config { reconnect_ms_min: 500, reconnect_ms_max: 4_000, ..Config::new(dtls) }
+}
+
+impl Life {
+    /// Lives until the mode is [`Mode::Stopping`].
+    ///
+    /// # Errors
+    /// No socket could be had.
+    pub(crate) async fn run(self) -> std::io::Result<()> {
+        let root = Seeded::new(self.seed).fork(self.spec.number as u64);
+        let mut radio = Radio::open(self.spec.address, self.gateway, root.fork(2)).await?;
+        radio.tap.clone_from(&self.tap);
+        let device = Device {
+            config: config(&self.spec.name, &self.spec.psk),
+            habit: Habit::new(self.seed, &self.spec),
+            radio,
+            life: self,
+            asleep: None,
+            backlog: VecDeque::new(),
+        };
+        device.live().await
+    }
+}
+
+impl Device {
+    async fn live(mut self) -> std::io::Result<()> {
+        loop {
+            let mode = *self.life.mode.borrow_and_update();
+            let wake = match mode {
+                Mode::Innocent => self.habit.next(self.life.pace.now()),
+                Mode::Driven { every_ms } => self.driven(every_ms),
+                Mode::Stopping => break,
+            };
+            if !self.sleep(wake.after_ms).await {
+                continue;
+            }
+            if wake.moves {
+                self.radio.move_away().await?;
+            }
+            self.report(wake).await;
+        }
+        self.deliver_rest().await;
+        Ok(())
+    }
+
+    /// What somebody else makes of it: the device's own kind of report, only when they like.
+    fn driven(&mut self, every_ms: u64) -> Wake {
+        let path = match self.life.spec.kind {
+            Kind::Meter => "/meter/volume",
+            Kind::Light => "/light/state",
+            Kind::Lock => "/lock/event",
+        };
+        Wake { after_ms: every_ms, path, fields: "\"test\":true".into(), moves: false }
+    }
+
+    /// Sleeps; `false` if the mode changed meanwhile.
+    async fn sleep(&mut self, ms: u64) -> bool {
+        tokio::select! {
+            () = self.life.pace.sleep(ms) => true,
+            // A sender that is gone means that the world is gone; the mode then stays as it is.
+            changed = self.life.mode.changed() => changed.is_err(),
+        }
+    }
+
+    async fn report(&mut self, wake: Wake) {
+        let number = self.life.ledger.send();
+        if self.backlog.len() >= BACKLOG_MAX {
+            self.backlog.pop_front();
+        }
+        let body = format!("{{\"number\":{number},{}}}", wake.fields);
+        self.backlog.push_back(Report { number, path: wake.path, body, attempts: 0 });
+        self.deliver().await;
+    }
+
+    async fn deliver_rest(&mut self) {
+        for _ in 0..ATTEMPTS_MAX {
+            if self.backlog.is_empty() {
+                return;
+            }
+            self.deliver().await;
+        }
+    }
+
+    /// One waking: everything that waits, in order, until something fails.
+    async fn deliver(&mut self) {
+        let Some(mut client) = self.wake_up() else { return };
+        while let Some(mut report) = self.backlog.pop_front() {
+            report.attempts += 1;
+            match self.attempt(&mut client, &report).await {
+                Fate::Acknowledged => self.life.ledger.acknowledge(report.number),
+                Fate::Refused => self.life.ledger.refuse(),
+                Fate::Failed => {
+                    if report.attempts < ATTEMPTS_MAX {
+                        self.backlog.push_front(report);
+                    }
+                    break;
+                }
+            }
+        }
+        if self.life.spec.kind == Kind::Light {
+            self.radio.drive(&mut client, LINGER, |_| None::<()>).await;
+        }
+        self.asleep = client.sleep();
+    }
+
+    /// The client as it fell asleep, or a new one.
+    fn wake_up(&mut self) -> Option<Client> {
+        let now = self.radio.now();
+        if let Some(asleep) = self.asleep.take() {
+            let mut random = self.radio.random();
+            if let Ok((client, keep)) = Client::wake(self.config.clone(), &asleep, now, &mut random) {
+                drop(random);
+                self.asleep = Some(keep);
+                return Some(client);
+            }
+        }
+        Client::new(self.config.clone(), now, &mut self.radio.random()).ok()
+    }
+
+    async fn attempt(&mut self, client: &mut Client, report: &Report) -> Fate {
+        let request = Request::post(report.path, content_format::JSON, report.body.as_bytes());
+        let Ok(id) = client.request(self.radio.now(), request) else {
+            return Fate::Failed;
+        };
+        let answer = self.radio.drive(client, PATIENCE, |event| match event {
+            ClientEvent::Response { request, code, .. } if *request == id => Some(Some(*code)),
+            ClientEvent::Failed { request, .. } if *request == id => Some(None),
+            _ => None,
+        });
+        match answer.await.flatten() {
+            Some(code) if code.is_success() => Fate::Acknowledged,
+            Some(Code::FORBIDDEN) => Fate::Refused,
+            Some(_) | None => Fate::Failed,
+        }
+    }
+}
