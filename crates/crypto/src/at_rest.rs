@@ -42,9 +42,7 @@ impl Key {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose());
         let tag = hmac::sign(&key, purpose.as_bytes());
         let bytes = tag.as_ref().try_into();
-        Self(Secret::new(
-            bytes.expect("invariant: HMAC-SHA-256 has 32 bytes"),
-        ))
+        Self(Secret::new(bytes.expect("invariant: HMAC-SHA-256 has 32 bytes")))
     }
 
     /// The key's bytes, to be written to a key file.
@@ -93,11 +91,7 @@ pub fn open(key: &Key, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     buffer.try_reserve_exact(body.len()).ok()?;
     buffer.extend_from_slice(body);
     let nonce = aead::Nonce::assume_unique_for_key(*nonce);
-    let length = key
-        .cipher()
-        .open_in_place(nonce, aead::Aad::from(aad), &mut buffer)
-        .ok()?
-        .len();
+    let length = key.cipher().open_in_place(nonce, aead::Aad::from(aad), &mut buffer).ok()?.len();
     buffer.truncate(length);
     Some(buffer)
 }
@@ -165,8 +159,8 @@ mod tests {
         let plain = [1, 0, 0, 0, 0, 0, 0, 0];
         seal(&Key::from_bytes(bytes), &mut random, b"", &plain, &mut out);
         let expected = [
-            0xc2, 0xef, 0x32, 0x8e, 0x5c, 0x71, 0xc8, 0x3b, 0x84, 0x31, 0x22, 0x13, 0x0f, 0x73,
-            0x64, 0xb7, 0x61, 0xe0, 0xb9, 0x74, 0x27, 0xe3, 0xdf, 0x28,
+            0xc2, 0xef, 0x32, 0x8e, 0x5c, 0x71, 0xc8, 0x3b, 0x84, 0x31, 0x22, 0x13, 0x0f, 0x73, 0x64, 0xb7, 0x61, 0xe0,
+            0xb9, 0x74, 0x27, 0xe3, 0xdf, 0x28,
         ];
         assert_eq!(&out[13..], expected);
     }

@@ -56,9 +56,7 @@ fn copied(digest: &[u8]) -> [u8; 32] {
 }
 
 fn key_of(algorithm: &'static aead::Algorithm, key: &[u8]) -> Option<aead::LessSafeKey> {
-    Some(aead::LessSafeKey::new(
-        aead::UnboundKey::new(algorithm, key).ok()?,
-    ))
+    Some(aead::LessSafeKey::new(aead::UnboundKey::new(algorithm, key).ok()?))
 }
 
 fn seal(
@@ -70,9 +68,7 @@ fn seal(
 ) -> Option<()> {
     let nonce = aead::Nonce::assume_unique_for_key(*nonce);
     let (body, space) = buffer.split_last_chunk_mut::<16>()?;
-    let tag = key_of(algorithm, key)?
-        .seal_in_place_separate_tag(nonce, aead::Aad::from(aad), body)
-        .ok()?;
+    let tag = key_of(algorithm, key)?.seal_in_place_separate_tag(nonce, aead::Aad::from(aad), body).ok()?;
     space.copy_from_slice(tag.as_ref());
     Some(())
 }
@@ -115,16 +111,10 @@ fn p256_agree(private: &Secret<32>, peer: &[u8]) -> Option<Secret<32>> {
     agree(&agreement::ECDH_P256, private, peer)
 }
 
-fn agree(
-    algorithm: &'static agreement::Algorithm,
-    private: &Secret<32>,
-    peer: &[u8],
-) -> Option<Secret<32>> {
+fn agree(algorithm: &'static agreement::Algorithm, private: &Secret<32>, peer: &[u8]) -> Option<Secret<32>> {
     let private = agreement::PrivateKey::from_private_key(algorithm, private.expose()).ok()?;
     let peer = agreement::UnparsedPublicKey::new(algorithm, peer);
-    let shared = agreement::agree(&private, peer, (), |shared| {
-        shared.try_into().map(Secret::new).map_err(|_| ())
-    });
+    let shared = agreement::agree(&private, peer, (), |shared| shared.try_into().map(Secret::new).map_err(|_| ()));
     // RFC 7748 section 6.1: an all-zero secret means a share of small order.
     shared.ok().filter(|secret| *secret != Secret::new([0; 32]))
 }

@@ -37,10 +37,7 @@ const fn agreement<const SHARE: usize>() -> KeyAgreement {
         generate: |random: &mut dyn Random| {
             let mut private = Secret::new([0; 32]);
             random.fill(private.expose_mut());
-            KeyPair {
-                private,
-                public: PublicShare::new(&[4; SHARE]),
-            }
+            KeyPair { private, public: PublicShare::new(&[4; SHARE]) }
         },
         agree: |_, peer| (peer.len() == SHARE).then(|| Secret::new([1; 32])),
     }

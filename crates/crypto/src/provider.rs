@@ -86,10 +86,7 @@ impl PublicShare {
     /// Copies `bytes`, of which at most [`PUBLIC_SHARE_BYTES_MAX`] count.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        let mut share = Self {
-            bytes: [0; PUBLIC_SHARE_BYTES_MAX],
-            length: 0,
-        };
+        let mut share = Self { bytes: [0; PUBLIC_SHARE_BYTES_MAX], length: 0 };
         for (to, from) in share.bytes.iter_mut().zip(bytes) {
             *to = *from;
             share.length += 1;
@@ -99,8 +96,6 @@ impl PublicShare {
 
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.length))
-            .unwrap_or_default()
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 }

@@ -21,37 +21,20 @@ pub static RUSTCRYPTO: Provider = Provider {
     sha256,
     hmac_sha256,
     aes_128_ccm_8: AES_128_CCM_8,
-    aes_128_gcm: Aead {
-        key_len: 16,
-        tag_len: 16,
-        seal: seal::<Aes128Gcm, 16>,
-        open: open::<Aes128Gcm, 16>,
-    },
+    aes_128_gcm: Aead { key_len: 16, tag_len: 16, seal: seal::<Aes128Gcm, 16>, open: open::<Aes128Gcm, 16> },
     chacha20_poly1305: Aead {
         key_len: 32,
         tag_len: 16,
         seal: seal::<ChaCha20Poly1305, 16>,
         open: open::<ChaCha20Poly1305, 16>,
     },
-    x25519: KeyAgreement {
-        public_len: 32,
-        generate: x25519_generate,
-        agree: x25519_agree,
-    },
-    secp256r1: KeyAgreement {
-        public_len: 65,
-        generate: p256_generate,
-        agree: p256_agree,
-    },
+    x25519: KeyAgreement { public_len: 32, generate: x25519_generate, agree: x25519_agree },
+    secp256r1: KeyAgreement { public_len: 65, generate: p256_generate, agree: p256_agree },
 };
 
 /// Also what the AWS-LC provider uses, which has no CCM.
-pub(crate) const AES_128_CCM_8: Aead = Aead {
-    key_len: 16,
-    tag_len: 8,
-    seal: seal::<Aes128Ccm8, 8>,
-    open: open::<Aes128Ccm8, 8>,
-};
+pub(crate) const AES_128_CCM_8: Aead =
+    Aead { key_len: 16, tag_len: 8, seal: seal::<Aes128Ccm8, 8>, open: open::<Aes128Ccm8, 8> };
 
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -62,8 +45,7 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key).expect("invariant: HMAC takes keys of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("invariant: HMAC takes keys of any length");
     for part in parts {
         mac.update(part);
     }
@@ -79,9 +61,7 @@ fn seal<C: AeadInOut + KeyInit, const TAG: usize>(
     let cipher = C::new_from_slice(key).ok()?;
     let nonce = nonce.as_slice().try_into().ok()?;
     let (body, space) = buffer.split_last_chunk_mut::<TAG>()?;
-    let tag = cipher
-        .encrypt_inout_detached(nonce, aad, body.into())
-        .ok()?;
+    let tag = cipher.encrypt_inout_detached(nonce, aad, body.into()).ok()?;
     space.copy_from_slice(&tag);
     Some(())
 }
@@ -96,37 +76,26 @@ fn open<C: AeadInOut + KeyInit, const TAG: usize>(
     let nonce = nonce.as_slice().try_into().map_err(|_| Forged)?;
     let (body, tag) = buffer.split_last_chunk_mut::<TAG>().ok_or(Forged)?;
     let tag = tag.as_slice().try_into().map_err(|_| Forged)?;
-    cipher
-        .decrypt_inout_detached(nonce, aad, body.into(), tag)
-        .map_err(|_| Forged)
+    cipher.decrypt_inout_detached(nonce, aad, body.into(), tag).map_err(|_| Forged)
 }
 
 fn x25519_generate(random: &mut dyn Random) -> KeyPair {
     let mut private = Secret::new([0; 32]);
     random.fill(private.expose_mut());
     let public = x25519_dalek::x25519(*private.expose(), x25519_dalek::X25519_BASEPOINT_BYTES);
-    KeyPair {
-        private,
-        public: PublicShare::new(&public),
-    }
+    KeyPair { private, public: PublicShare::new(&public) }
 }
 
 /// RFC 7748 section 6.1: an all-zero result means a share of small order and is refused.
 fn x25519_agree(private: &Secret<32>, peer: &[u8]) -> Option<Secret<32>> {
-    let shared = Secret::new(x25519_dalek::x25519(
-        *private.expose(),
-        peer.try_into().ok()?,
-    ));
+    let shared = Secret::new(x25519_dalek::x25519(*private.expose(), peer.try_into().ok()?));
     (shared != Secret::new([0; 32])).then_some(shared)
 }
 
 fn p256_generate(random: &mut dyn Random) -> KeyPair {
     let (private, scalar) = p256_scalar(random);
     let point = (ProjectivePoint::GENERATOR * *scalar).to_affine();
-    KeyPair {
-        private,
-        public: PublicShare::new(point.to_sec1_point(false).as_bytes()),
-    }
+    KeyPair { private, public: PublicShare::new(point.to_sec1_point(false).as_bytes()) }
 }
 
 /// Draws until the number is a scalar of the group: all but one in 2^32 draws are.
@@ -153,12 +122,7 @@ fn p256_agree(private: &Secret<32>, peer: &[u8]) -> Option<Secret<32>> {
     let mut scalar = scalar_of(private)?;
     let shared = (peer.to_projective() * *scalar).to_affine();
     scalar.zeroize();
-    let mut x: [u8; 32] = shared
-        .to_sec1_point(true)
-        .as_bytes()
-        .get(1..)?
-        .try_into()
-        .ok()?;
+    let mut x: [u8; 32] = shared.to_sec1_point(true).as_bytes().get(1..)?.try_into().ok()?;
     let secret = Secret::new(x);
     x.zeroize();
     Some(secret)

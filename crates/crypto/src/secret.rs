@@ -55,10 +55,7 @@ impl SecretBytes {
     /// Copies `bytes`; `None` if there are more than [`SECRET_BYTES_MAX`].
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        let mut secret = Self {
-            bytes: [0; SECRET_BYTES_MAX],
-            length: u8::try_from(bytes.len()).ok()?,
-        };
+        let mut secret = Self { bytes: [0; SECRET_BYTES_MAX], length: u8::try_from(bytes.len()).ok()? };
         secret.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(secret)
     }
@@ -66,9 +63,7 @@ impl SecretBytes {
     /// The secret's bytes; the caller takes over the care for every copy.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.length))
-            .unwrap_or_default()
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     #[must_use]

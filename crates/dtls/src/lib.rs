@@ -1,3 +1,73 @@
+//! DTLS 1.2 with Connection ID (RFC 6347, RFC 9146) for sleeping devices and the gateways they wake up to.
+//!
+//! Nothing here touches a socket, a clock or a global source of randomness. Datagrams, times and timeouts go in,
+//! datagrams and events come out:
+//!
+//! ```text
+//!              handle(now, …, datagram)  ┌────────────┐  poll_transmit() ─▶ datagrams to send
+//!   network ──────────────────────────▶  │ Connection │
+//!              handle_timeout(now)       │     or     │  poll() ─────────▶ events: connected, data, closed …
+//!   clock   ──────────────────────────▶  │  Endpoint  │
+//!              send(now, …, data)        └────────────┘  poll_timeout() ─▶ when to come back
+//! ```
+//!
+//! A [`Connection`] is one peer, seen by the client: what a device uses. An [`Endpoint`] is a whole socket, seen by
+//! the server: it tells peers apart by Connection ID, or by address for those without one. Keys are pre-shared,
+//! with or without an ephemeral exchange ([`CipherSuite`]).
+//!
+//! # The smallest client
+//!
+//! ```
+//! # use bartizan_dtls::{ClientConfig, Connection, ConnectionEvent, Instant, SecretBytes, SavedSession, Error};
+//! # fn device(now: Instant, rng: &mut dyn bartizan_dtls::Random, send_datagram: &mut dyn FnMut(&[u8]),
+//! #     receive_datagram: &mut dyn FnMut() -> Option<Vec<u8>>, flash: &mut Vec<u8>) -> Result<(), Error> {
+//! let psk = SecretBytes::new(b"sixteen secret b").expect("at most 64 bytes");
+//! let config = ClientConfig::new(&bartizan_crypto::RUSTCRYPTO, b"meter-1", psk);
+//! let mut connection = Connection::connect(config.clone(), now, rng)?;
+//! while !connection.is_connected() {
+//!     while let Some(datagram) = connection.poll_transmit(now) {
+//!         send_datagram(&datagram);
+//!     }
+//!     match receive_datagram() {
+//!         Some(mut datagram) => connection.handle(now, &mut datagram),
+//!         None => connection.handle_timeout(now), // when poll_timeout() says so
+//!     }
+//!     while let Some(event) = connection.poll() {
+//!         if let ConnectionEvent::Closed(reason) = event {
+//!             panic!("no connection: {reason:?}");
+//!         }
+//!     }
+//! }
+//! connection.send(now, b"17.5 m3")?;
+//!
+//! // Before it sleeps, the device writes the association down, and after it wakes continues without a handshake.
+//! *flash = connection.save().expect("connected").to_bytes();
+//! let saved = SavedSession::from_bytes(flash)?;
+//! let mut connection = Connection::resume(config, saved, now)?;
+//! *flash = connection.save().expect("connected").to_bytes(); // reserves sequence numbers before any is used
+//! connection.send(now, b"17.6 m3")?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What a server answers
+//!
+//! [`EndpointEvent::PskRequested`] with [`Endpoint::provide_psk`]; [`EndpointEvent::Establishing`] with
+//! [`Endpoint::confirm_durable`] once [`Endpoint::state`] is on disk; [`EndpointEvent::LeaseLow`] with
+//! [`Endpoint::extend_lease`] once the new lease is. Then a `kill -9` at any moment strands no device, reuses no
+//! nonce and, if [`Endpoint::window`] is made durable before data is acted on, delivers no replay.
+//!
+//! # What it refuses
+//!
+//! Peers without extended master secret (RFC 7627), renegotiation, compression, resumption by session id or
+//! ticket, CBC suites, handshake messages over [`limits::HANDSHAKE_MESSAGE_BYTES_MAX`], ClientHellos in fragments
+//! (they could not be answered without state). Nothing is kept for a client before its cookie has come back.
+//!
+//! # Modules
+//!
+//! `client` and `server` hold the two state machines, each with its transition table; `handshake` what they
+//! share (messages, reassembly, flights, timers); `schedule` derives keys, `record` protects records, `replay`
+//! remembers them. Certificates, raw public keys and DTLS 1.3 are not here yet: certificates will be opaque bytes
+//! between `handshake` and a caller's verifier, 1.3 a second `record` and `schedule` beside these.
 #![no_std]
 
 extern crate alloc;
@@ -7,6 +77,8 @@ mod cid;
 mod client;
 mod codec;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handshake;
 pub mod limits;
 mod record;

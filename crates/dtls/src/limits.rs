@@ -36,8 +36,6 @@ pub const HANDSHAKE_MS_PROTECTED: u64 = 2_000;
 pub const COOKIE_SECRET_MS: u64 = 60_000;
 /// How many HelloVerifyRequests a client answers in one handshake.
 pub const VERIFY_REQUESTS_MAX: u8 = 4;
-/// Longest cookie in bytes that a client takes up (RFC 6347 section 4.2.1).
-pub const COOKIE_BYTES_MAX: usize = 255;
 /// Events that wait to be polled; a datagram that finds the queue full is dropped.
 pub const EVENTS_MAX: usize = 4096;
 /// Smallest and largest MTU (UDP payload bytes) that can be configured.

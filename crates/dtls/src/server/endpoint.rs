@@ -38,8 +38,8 @@ pub struct Endpoint {
     pub(super) serial: u64,
     pub(super) events: VecDeque<EndpointEvent>,
     outbox: VecDeque<Transmit>,
-    /// Whether a record of the current datagram was authentic.
-    pub(super) authentic: bool,
+    /// Whether a record of the current datagram had its place, so that others in it may be leftovers of a repetition.
+    pub(super) accounted: bool,
     /// Whether the current datagram held handshake records of epoch 0 that led nowhere.
     leftovers: bool,
 }
@@ -60,14 +60,14 @@ impl Endpoint {
             serial: 0,
             events: VecDeque::new(),
             outbox: VecDeque::new(),
-            authentic: false,
+            accounted: false,
             leftovers: false,
         })
     }
 
     /// Takes in a datagram, which is decrypted in place. The outcome shows in [`Self::poll`].
     pub fn handle(&mut self, now: Instant, remote: SocketAddr, datagram: &mut [u8]) {
-        self.authentic = false;
+        self.accounted = false;
         self.leftovers = false;
         let mut rest = datagram;
         for _ in 0..limits::RECORDS_PER_DATAGRAM_MAX {
@@ -86,7 +86,7 @@ impl Endpoint {
             }
         }
         // A client that missed our Finished repeats its whole flight; only its protected part still has a place.
-        if self.leftovers && !self.authentic {
+        if self.leftovers && !self.accounted {
             self.reject(remote, None, RecordRejection::Unexpected);
         }
     }
@@ -164,7 +164,7 @@ impl Endpoint {
                 self.on_handshake_record(now, id, remote, record);
             }
             // The client repeats its Finished while the association becomes durable.
-            Some((_, hot)) if hot.phase == Phase::AwaitDurable => {}
+            Some((_, hot)) if hot.phase == Phase::AwaitDurable => self.accounted = true,
             _ => self.reject(remote, None, RecordRejection::UnknownConnectionId),
         }
     }

@@ -48,7 +48,7 @@ pub struct Transmit {
 }
 
 /// What is known of an association.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SessionInfo {
     pub principal: u64,
     pub suite: CipherSuite,
@@ -59,6 +59,19 @@ pub struct SessionInfo {
     pub last_seen: Instant,
     /// RFC 5705 keying material, label `EXPORTER-bartizan-session`.
     pub exporter: [u8; 32],
+}
+
+impl core::fmt::Debug for SessionInfo {
+    /// Without the exporter, to which evidence is bound.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SessionInfo")
+            .field("principal", &self.principal)
+            .field("suite", &self.suite)
+            .field("remote", &self.remote)
+            .field("connection_id", &self.connection_id)
+            .field("last_seen", &self.last_seen)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happened on an [`Endpoint`].

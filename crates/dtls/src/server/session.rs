@@ -42,7 +42,7 @@ impl Endpoint {
         let newest = hot.window.is_newest(sequence);
         hot.window.mark(sequence);
         hot.last_seen = now;
-        self.authentic = true;
+        self.accounted = true;
         if newest {
             self.rebind(session, remote);
         }

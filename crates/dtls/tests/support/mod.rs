@@ -109,6 +109,7 @@ pub struct World {
     pub tape: Vec<(bool, SocketAddr, Vec<u8>)>,
     flying: BinaryHeap<Reverse<Flying>>,
     number: u64,
+    port: u16,
 }
 
 pub fn key(byte: u8) -> SecretBytes {
@@ -155,6 +156,7 @@ impl World {
             tape: Vec::new(),
             flying: BinaryHeap::new(),
             number: 0,
+            port: 10_000,
         }
     }
 
@@ -169,7 +171,8 @@ impl World {
     /// Starts a handshake; returns the client's index.
     pub fn connect(&mut self, config: ClientConfig) -> usize {
         let index = self.clients.len();
-        let address = address(10_000 + index as u16);
+        self.port += 1;
+        let address = address(self.port);
         let now = self.instant();
         let connection = Connection::connect(config, now, &mut self.rng).unwrap();
         self.clients.push(Client { connection, address, events: Vec::new() });

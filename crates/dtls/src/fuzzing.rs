@@ -1,0 +1,311 @@
+//! Fuzz bodies, which also run as seeded unit tests. Arithmetic that anybody can forge stands in for the ciphers,
+//! so that a fuzzer gets past tags and Finished messages.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bartizan_crypto::{INSECURE, Random, SecretBytes};
+use bartizan_wire::record as wire;
+
+use crate::codec::Reader;
+use crate::handshake::message::Fragment;
+use crate::handshake::reassembly::Reassembly;
+use crate::handshake::{exchange, hello};
+use crate::limits::HANDSHAKE_MESSAGE_BYTES_MAX;
+use crate::{
+    AlertDescription, CipherSuite, ClientConfig, Connection, ConnectionId, Endpoint, EndpointConfig, EndpointEvent,
+    Instant, PskEntry, SavedSession, SessionId, SessionState,
+};
+
+/// Any bytes as records; the first says how long a Connection ID is.
+pub fn records(data: &[u8]) {
+    let Some((cid_len, rest)) = data.split_first() else {
+        return;
+    };
+    let mut datagram = rest.to_vec();
+    let mut rest = &mut datagram[..];
+    while let Ok((record, more)) = wire::split(rest, usize::from(*cid_len)) {
+        assert!(record.header.sequence < 1 << 48);
+        rest = more;
+    }
+}
+
+/// Any bytes as handshake messages, and as fragments to be put together.
+pub fn messages(data: &[u8]) {
+    let _ = hello::ClientHello::decode(data).map(|hello| hello.signals_renegotiation());
+    let _ = hello::ServerHello::decode(data);
+    let _ = hello::decode_verify_request(data);
+    for suite in CipherSuite::ALL {
+        let _ = exchange::decode_server(suite, data);
+        let _ = exchange::decode_client(suite, data);
+    }
+    let mut reassembly = Reassembly::new(0);
+    let mut reader = Reader::new(data);
+    while let Ok(fragment) = Fragment::read(&mut reader) {
+        reassembly.accept(&fragment);
+        while let Some(message) = reassembly.next() {
+            assert!(message.body.len() <= HANDSHAKE_MESSAGE_BYTES_MAX);
+        }
+    }
+}
+
+/// Any bytes as what was stored; what reads must write itself again.
+pub fn stored(data: &[u8]) {
+    if let Ok(saved) = SavedSession::from_bytes(data) {
+        assert_eq!(saved.to_bytes(), data);
+    }
+    if let Ok(state) = SessionState::from_bytes(data) {
+        let _ = state.to_bytes();
+    }
+}
+
+/// A server and an honest client, between whom the bytes decide what arrives, changed or not, and what is made up.
+pub fn associations(data: &[u8]) {
+    let mut table = Table::new();
+    let mut bytes = data.iter().copied();
+    while let Some(action) = bytes.next() {
+        let mut next = || usize::from(bytes.next().unwrap_or_default());
+        match action % 12 {
+            0..=2 => table.to_server(None),
+            3..=5 => table.to_client(None),
+            6 => table.to_server(Some((next(), next()))),
+            7 => table.to_client(Some((next(), next()))),
+            8 => {
+                let length = next();
+                let made_up = (0..length).map(|_| next() as u8).collect();
+                match length % 2 {
+                    0 => table.arrive_at_server(made_up),
+                    _ => table.arrive_at_client(made_up),
+                }
+            }
+            9 => table.pass(next() as u64 * 100),
+            10 => table.answer(next()),
+            _ => table.speak(next()),
+        }
+        table.settle();
+    }
+}
+
+const HERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 7);
+const HANDSHAKES_MAX: u32 = 3;
+const SESSIONS_MAX: u32 = 5;
+
+struct Counter(u8);
+
+impl Random for Counter {
+    fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+struct Table {
+    now: Instant,
+    server: Endpoint,
+    client: Connection,
+    up: VecDeque<Vec<u8>>,
+    down: VecDeque<Vec<u8>>,
+    questions: VecDeque<EndpointEvent>,
+    sessions: Vec<SessionId>,
+    port: u16,
+}
+
+impl Table {
+    fn new() -> Self {
+        let config = EndpointConfig {
+            sessions_max: SESSIONS_MAX,
+            handshakes_max: HANDSHAKES_MAX,
+            lease: 4,
+            ..EndpointConfig::new(&INSECURE)
+        };
+        let server = Endpoint::server(config, Box::new(Counter(1)));
+        Self {
+            now: Instant::default(),
+            server: server.expect("a sound configuration"),
+            client: connect(Instant::default(), 0),
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            questions: VecDeque::new(),
+            sessions: Vec::new(),
+            port: 7,
+        }
+    }
+
+    fn to_server(&mut self, change: Option<(usize, usize)>) {
+        if let Some(datagram) = self.up.pop_front() {
+            self.arrive_at_server(changed(datagram, change));
+        }
+    }
+
+    fn to_client(&mut self, change: Option<(usize, usize)>) {
+        if let Some(datagram) = self.down.pop_front() {
+            self.arrive_at_client(changed(datagram, change));
+        }
+    }
+
+    fn arrive_at_server(&mut self, mut datagram: Vec<u8>) {
+        let from = SocketAddr::new(HERE.ip(), self.port);
+        self.server.handle(self.now, from, &mut datagram);
+    }
+
+    fn arrive_at_client(&mut self, mut datagram: Vec<u8>) {
+        self.client.handle(self.now, &mut datagram);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.server.handle_timeout(self.now);
+        self.client.handle_timeout(self.now);
+    }
+
+    /// Answers the oldest question of the server, one way or the other.
+    fn answer(&mut self, how: usize) {
+        match self.questions.pop_front() {
+            Some(EndpointEvent::PskRequested { handshake, .. }) => {
+                let key = SecretBytes::new(&[1; 16]);
+                let entry = key.map(|key| PskEntry { key, principal: 7 });
+                let entry = entry.filter(|_| how % 8 != 0);
+                self.server.provide_psk(self.now, handshake, entry);
+            }
+            Some(EndpointEvent::Establishing { session, .. }) => {
+                self.sessions.push(session);
+                let state = self.server.state(session);
+                state.into_iter().for_each(|state| stored(&state.to_bytes()));
+                match how % 8 {
+                    0 => self.server.abandon(session),
+                    _ => self.server.confirm_durable(self.now, session),
+                }
+            }
+            Some(EndpointEvent::LeaseLow { session, upto }) => {
+                self.server.extend_lease(session, upto);
+            }
+            _ => {}
+        }
+    }
+
+    /// Either side does something of its own accord.
+    fn speak(&mut self, what: usize) {
+        let session = self.sessions.get(what % self.sessions.len().max(1)).copied();
+        match what % 8 {
+            0..=2 => drop(self.client.send(self.now, b"reading")),
+            3 => drop(session.map(|session| self.server.send(self.now, session, b"command"))),
+            4 => self.client = connect(self.now, what),
+            5 => self.port ^= 1,
+            6 => {
+                if let Some(saved) = self.client.save() {
+                    let resumed = Connection::resume(config(what), saved, self.now);
+                    self.client = resumed.expect("a sound configuration");
+                    drop(self.client.save());
+                }
+            }
+            _ if what > 200 => self.client.close(self.now),
+            _ if what > 150 => drop(session.map(|session| {
+                let why = AlertDescription::CLOSE_NOTIFY;
+                self.server.close(self.now, session, why);
+            })),
+            _ => {}
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(event) = self.server.poll() {
+            self.questions.push_back(event);
+        }
+        while let Some(transmit) = self.server.poll_transmit() {
+            self.down.push_back(transmit.data);
+        }
+        while let Some(datagram) = self.client.poll_transmit(self.now) {
+            self.up.push_back(datagram);
+        }
+        while self.client.poll().is_some() {}
+        assert!(self.server.handshakes() <= HANDSHAKES_MAX as usize);
+        assert!(self.server.sessions().count() <= SESSIONS_MAX as usize);
+    }
+}
+
+fn config(variant: usize) -> ClientConfig {
+    let psk = SecretBytes::new(&[1; 16]).expect("16 bytes");
+    let own_cid = [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"abc"), ConnectionId::new(&[9; 20])];
+    ClientConfig {
+        own_cid: own_cid.get(variant / 8 % 4).copied().flatten(),
+        mtu: if variant % 3 == 0 { 128 } else { 1200 },
+        ..ClientConfig::new(&INSECURE, b"device", psk)
+    }
+}
+
+fn connect(now: Instant, variant: usize) -> Connection {
+    let connection = Connection::connect(config(variant), now, &mut Counter(variant as u8));
+    connection.expect("a sound configuration")
+}
+
+fn changed(mut datagram: Vec<u8>, change: Option<(usize, usize)>) -> Vec<u8> {
+    match change {
+        Some((at, 0)) => datagram.truncate(at),
+        Some((at, xor)) => {
+            let length = datagram.len().max(1);
+            let byte = datagram.get_mut(at % length);
+            byte.into_iter().for_each(|byte| *byte ^= xor as u8);
+        }
+        None => {}
+    }
+    datagram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seeded(body: fn(&[u8]), rounds: u64, length: usize) {
+        for seed in 0..rounds {
+            let mut state = seed;
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) as u8
+            };
+            let length = length * usize::from(next()) / 255;
+            let bytes: Vec<u8> = (0..length).map(|_| next()).collect();
+            body(&bytes);
+        }
+    }
+
+    #[test]
+    fn records_by_seed() {
+        seeded(records, 5_000, 64);
+    }
+
+    #[test]
+    fn messages_by_seed() {
+        seeded(messages, 5_000, 200);
+    }
+
+    #[test]
+    fn stored_by_seed() {
+        seeded(stored, 5_000, 220);
+    }
+
+    #[test]
+    fn associations_by_seed() {
+        seeded(associations, 4_000, 400);
+    }
+
+    /// The body is worth its name only if bytes exist that lead through it.
+    #[test]
+    fn the_body_reaches_an_established_association() {
+        let mut table = Table::new();
+        table.settle();
+        for _ in 0..6 {
+            table.to_server(None);
+            table.settle();
+            table.answer(1);
+            table.settle();
+            table.to_client(None);
+            table.settle();
+        }
+        assert!(table.client.is_connected());
+        assert_eq!(table.server.sessions().count(), 1);
+    }
+}
