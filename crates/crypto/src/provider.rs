@@ -38,11 +38,16 @@ pub struct Aead {
     pub tag_len: usize,
     /// Encrypts all but the last `tag_len` bytes of `buffer` and writes the tag there. `None` if the key has
     /// another length or the buffer cannot hold a tag.
-    pub seal: fn(key: &[u8], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> Option<()>,
+    pub seal: Seal,
     /// Checks and decrypts `buffer` (ciphertext, then tag) in place; the plaintext is all but the last `tag_len`
     /// bytes. After an error the buffer's content means nothing.
-    pub open: fn(key: &[u8], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> Result<(), Forged>,
+    pub open: Open,
 }
+
+/// See [`Aead::seal`].
+pub type Seal = fn(key: &[u8], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> Option<()>;
+/// See [`Aead::open`].
+pub type Open = fn(key: &[u8], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> Result<(), Forged>;
 
 /// The tag does not belong to this key, nonce, additional data and ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
 //! Published vectors for every provider, and the providers against each other.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use bartizan_crypto::{AWS_LC, Aead, INSECURE, KeyAgreement, Provider, RUSTCRYPTO, Secret};
 

@@ -68,10 +68,10 @@ pub fn associations(data: &[u8]) {
     while let Some(action) = bytes.next() {
         let mut next = || usize::from(bytes.next().unwrap_or_default());
         match action % 12 {
-            0..=2 => table.to_server(None),
-            3..=5 => table.to_client(None),
-            6 => table.to_server(Some((next(), next()))),
-            7 => table.to_client(Some((next(), next()))),
+            0..=2 => table.take_up(None),
+            3..=5 => table.take_down(None),
+            6 => table.take_up(Some((next(), next()))),
+            7 => table.take_down(Some((next(), next()))),
             8 => {
                 let length = next();
                 let made_up = (0..length).map(|_| next() as u8).collect();
@@ -135,13 +135,13 @@ impl Table {
         }
     }
 
-    fn to_server(&mut self, change: Option<(usize, usize)>) {
+    fn take_up(&mut self, change: Option<(usize, usize)>) {
         if let Some(datagram) = self.up.pop_front() {
             self.arrive_at_server(changed(datagram, change));
         }
     }
 
-    fn to_client(&mut self, change: Option<(usize, usize)>) {
+    fn take_down(&mut self, change: Option<(usize, usize)>) {
         if let Some(datagram) = self.down.pop_front() {
             self.arrive_at_client(changed(datagram, change));
         }
@@ -168,7 +168,7 @@ impl Table {
             Some(EndpointEvent::PskRequested { handshake, .. }) => {
                 let key = SecretBytes::new(&[1; 16]);
                 let entry = key.map(|key| PskEntry { key, principal: 7 });
-                let entry = entry.filter(|_| how % 8 != 0);
+                let entry = entry.filter(|_| !how.is_multiple_of(8));
                 self.server.provide_psk(self.now, handshake, entry);
             }
             Some(EndpointEvent::Establishing { session, .. }) => {
@@ -232,7 +232,7 @@ fn config(variant: usize) -> ClientConfig {
     let own_cid = [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"abc"), ConnectionId::new(&[9; 20])];
     ClientConfig {
         own_cid: own_cid.get(variant / 8 % 4).copied().flatten(),
-        mtu: if variant % 3 == 0 { 128 } else { 1200 },
+        mtu: if variant.is_multiple_of(3) { 128 } else { 1200 },
         ..ClientConfig::new(&INSECURE, b"device", psk)
     }
 }
@@ -298,11 +298,11 @@ mod tests {
         let mut table = Table::new();
         table.settle();
         for _ in 0..6 {
-            table.to_server(None);
+            table.take_up(None);
             table.settle();
             table.answer(1);
             table.settle();
-            table.to_client(None);
+            table.take_down(None);
             table.settle();
         }
         assert!(table.client.is_connected());

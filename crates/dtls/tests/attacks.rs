@@ -1,4 +1,5 @@
 //! What an attacker on the network tries, and what it gets: a counter.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

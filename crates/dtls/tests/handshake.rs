@@ -1,4 +1,5 @@
 //! Client and server against each other: every suite, Connection IDs both ways, any weather.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

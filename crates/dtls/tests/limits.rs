@@ -1,5 +1,6 @@
 //! Both sides of the limits that show through the public API. (Those of reassembly, transcript, identities and
 //! Connection IDs stand beside their code.)
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

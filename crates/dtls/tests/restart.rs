@@ -1,4 +1,5 @@
 //! Associations over restarts of either side: no nonce twice, no replay delivered, no device stranded.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! A driver that owns time and the network: one endpoint, many clients, latency, loss, reordering, duplication,
 //! NAT rebinding and restarts, all from one seed.
-#![allow(dead_code)] // each test file uses another part
+#![allow(dead_code, reason = "each test file uses another part")]
+#![allow(clippy::unwrap_used, reason = "a test driver")]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
