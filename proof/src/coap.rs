@@ -1,6 +1,6 @@
 //! CoAP messages: `bartizan_wire::coap`.
 
-use core::fmt::{self, Write as _};
+use core::fmt::Write as _;
 
 use bartizan_wire::coap::{
     Block, Builder, Code, Header, MessageView, OptionNumber, Type, decode_uint, empty, is_newer, patch_header,
@@ -8,6 +8,7 @@ use bartizan_wire::coap::{
 
 use crate::keep;
 use crate::memory::{input, output};
+use crate::words::Sink;
 
 /// # Safety
 /// As [`input`].
@@ -89,14 +90,4 @@ pub unsafe extern "C" fn coap_patch_header(data: *mut u8, length: usize, message
 #[unsafe(no_mangle)]
 pub extern "C" fn coap_numbers(old: u32, new: u32, elapsed_ms: u64, bytes: usize) {
     keep((is_newer(old, new, elapsed_ms), Block::szx_for(bytes)));
-}
-
-/// Takes text and drops it.
-struct Sink;
-
-impl fmt::Write for Sink {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        keep(text);
-        Ok(())
-    }
 }

@@ -8,7 +8,9 @@
 
 mod cbor;
 mod coap;
+mod dtls;
 mod memory;
+mod words;
 
 use core::hint::black_box;
 use core::panic::PanicInfo;

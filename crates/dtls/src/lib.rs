@@ -81,6 +81,8 @@ mod error;
 pub mod fuzzing;
 mod handshake;
 pub mod limits;
+#[cfg(feature = "proof")]
+pub mod proof;
 mod record;
 mod replay;
 mod schedule;

@@ -20,7 +20,7 @@ use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Instant, limits}
 
 /// What the client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Hello,
     KeyExchange,
     HelloDone,

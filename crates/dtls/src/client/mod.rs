@@ -3,7 +3,7 @@
 mod association;
 mod config;
 mod connection;
-mod handshake;
+pub(crate) mod handshake;
 mod saved;
 
 pub use config::ClientConfig;

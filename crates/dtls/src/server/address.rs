@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 /// A socket address in 23 bytes instead of 32. An IPv4-mapped IPv6 address stays what it is, since a dual-stack
 /// socket wants it back that way; the flow label is not kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct PackedAddress {
+pub(crate) struct PackedAddress {
     ip: [u8; 16],
     scope: [u8; 4],
     port: [u8; 2],

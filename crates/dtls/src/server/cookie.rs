@@ -14,7 +14,7 @@ use crate::limits::COOKIE_SECRET_MS;
 pub(super) const COOKIE_BYTES: usize = 16;
 
 /// The secret in use and the one before it.
-pub(super) struct Cookies {
+pub(crate) struct Cookies {
     provider: &'static Provider,
     current: Secret<32>,
     previous: Secret<32>,

@@ -19,7 +19,7 @@ use crate::{AlertDescription, CipherSuite, ConnectionId, Instant, limits};
 
 /// What the server waits for. Before the cookie it waits for nothing: there is no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Our flight is out; the client's ClientKeyExchange is due.
     KeyExchange,
     /// The caller looks up the key.
@@ -33,7 +33,7 @@ pub(super) enum Phase {
 
 /// What moves a handshake on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     ClientKeyExchange,
     PskProvided,
     ChangeCipherSpec,

@@ -1,15 +1,15 @@
 //! A socket's worth of peers.
 
-mod address;
+pub(crate) mod address;
 mod config;
-mod cookie;
+pub(crate) mod cookie;
 mod endpoint;
 mod event;
 mod finish;
-mod handshake;
+pub(crate) mod handshake;
 mod hello;
 mod session;
-mod slab;
+pub(crate) mod slab;
 mod state;
 
 pub use config::EndpointConfig;

@@ -247,14 +247,14 @@ impl Cold {
 }
 
 /// The Connection ID of a session.
-pub(super) const fn cid_of(config: u8, id: SessionId) -> [u8; CID_BYTES] {
+pub(crate) const fn cid_of(config: u8, id: SessionId) -> [u8; CID_BYTES] {
     let [a, b, c, d] = id.slot.to_be_bytes();
     let [_, e, f, g] = id.generation.to_be_bytes();
     [config, a, b, c, d, e, f, g]
 }
 
 /// The session that a Connection ID names, whether or not it exists.
-pub(super) fn session_of(config: u8, cid: &[u8]) -> Option<SessionId> {
+pub(crate) fn session_of(config: u8, cid: &[u8]) -> Option<SessionId> {
     match *cid {
         [first, a, b, c, d, e, f, g] if first == config => {
             Some(SessionId { slot: u32::from_be_bytes([a, b, c, d]), generation: u32::from_be_bytes([0, e, f, g]) })

@@ -1,0 +1,151 @@
+//! Doors for the link-time proof in `proof/`: everything behind the public face that reads an attacker's bytes
+//! or decides what may follow, and does not allocate. No product enables the feature that opens them.
+//!
+//! Each door takes raw input, walks through all it can reach, and keeps the results alive with
+//! [`black_box`](core::hint::black_box), so that the optimiser must keep every path.
+
+use core::hint::black_box;
+use core::net::SocketAddr;
+
+use bartizan_crypto::{Provider, Random, Secret, SecretBytes};
+use bartizan_wire::record;
+
+use crate::alert::Alert;
+use crate::client::handshake::Phase as ClientPhase;
+use crate::codec::Reader;
+use crate::handshake::exchange::{Group, decode_client, decode_server};
+use crate::handshake::extension::Extensions;
+use crate::handshake::hello::{ClientHello, ServerHello, decode_verify_request};
+use crate::handshake::message::{Fragment, Kind};
+use crate::handshake::timer::Timer;
+use crate::record::Protection;
+use crate::schedule::{self, Randoms, Side, TrafficKey};
+use crate::server::address::PackedAddress;
+use crate::server::cookie::Cookies;
+use crate::server::handshake::{Phase as ServerPhase, Step};
+use crate::server::slab::{cid_of, session_of};
+use crate::{AlertDescription, CipherSuite, Instant, SavedSession, SessionState};
+
+fn keep<T>(value: T) {
+    black_box(value);
+}
+
+/// Handshake headers and the bodies of both hellos.
+pub fn handshake_messages(bytes: &[u8], suite: u16) {
+    let mut reader = Reader::new(bytes);
+    while let Ok(fragment) = Fragment::read(&mut reader) {
+        keep((fragment, fragment.whole()));
+    }
+    if let Ok(hello) = ClientHello::decode(bytes) {
+        keep((hello, hello.offers(suite), hello.signals_renegotiation(), Group::choose(hello.extensions.groups)));
+    }
+    keep(ServerHello::decode(bytes));
+    keep(decode_verify_request(bytes));
+    keep(Extensions::read(&mut Reader::new(bytes)));
+}
+
+/// Key exchange messages and alerts.
+pub fn exchanges_and_alerts(bytes: &[u8], suite: u16) {
+    if let Some(suite) = CipherSuite::from_code(suite) {
+        keep(decode_server(suite, bytes));
+        keep(decode_client(suite, bytes));
+        keep((suite.name(), suite.code(), suite.is_ecdhe()));
+    }
+    if let Some(alert) = Alert::decode(bytes) {
+        keep((alert.encode(), alert.description.name(), Alert::of(alert.description)));
+    }
+    keep(crate::Error::Malformed("").alert() == AlertDescription::DECODE_ERROR);
+}
+
+/// Both transition tables, on any state and any step.
+pub fn transitions(phase: u8, step: u8, message: u8, ecdhe: bool) {
+    let client = [
+        ClientPhase::Hello,
+        ClientPhase::KeyExchange,
+        ClientPhase::HelloDone,
+        ClientPhase::ChangeCipherSpec,
+        ClientPhase::Finished,
+        ClientPhase::Done,
+    ];
+    if let (Some(phase), Some(message)) = (client.get(usize::from(phase)), Kind::from_code(message)) {
+        keep(phase.after(message, ecdhe));
+    }
+    let server = [
+        ServerPhase::KeyExchange,
+        ServerPhase::Psk,
+        ServerPhase::PskOnly,
+        ServerPhase::ChangeCipherSpec,
+        ServerPhase::Finished,
+        ServerPhase::Done,
+    ];
+    let steps = [Step::ClientKeyExchange, Step::PskProvided, Step::ChangeCipherSpec, Step::Finished];
+    if let (Some(phase), Some(step)) = (server.get(usize::from(phase)), steps.get(usize::from(step))) {
+        keep(phase.after(*step));
+    }
+}
+
+/// Opening a datagram's records, whatever the ciphers behind `provider` say.
+pub fn open_records(
+    provider: &'static Provider,
+    suite: CipherSuite,
+    key: &[u8; 44],
+    mut datagram: &mut [u8],
+    cid_len: usize,
+) {
+    let key = TrafficKey::from_bytes(key);
+    while let Ok((record, rest)) = record::split(datagram, cid_len) {
+        keep(record.header.sequence_bytes());
+        keep(Protection { provider, suite, key: &key }.open(record));
+        datagram = rest;
+    }
+}
+
+/// Stateless cookies.
+pub fn cookies(provider: &'static Provider, rng: &mut dyn Random, now: Instant, remote: SocketAddr, hello: &[u8]) {
+    let mut cookies = Cookies::new(provider, rng);
+    if let Ok(hello) = ClientHello::decode(hello) {
+        keep(cookies.make(now, rng, remote, &hello));
+        keep(cookies.verify(now, rng, remote, &hello));
+    }
+    keep(PackedAddress::pack(remote).unpack());
+}
+
+/// The key schedule and both verify_data.
+pub fn key_schedule(provider: &'static Provider, suite: CipherSuite, psk: &[u8], shared: &[u8; 32], hash: &[u8; 32]) {
+    let Some(psk) = SecretBytes::new(psk) else {
+        return;
+    };
+    let randoms = Randoms { client: *hash, server: *shared };
+    for shared in [None, Some(Secret::new(*shared))] {
+        let keys = schedule::derive(provider, suite, &psk, shared.as_ref(), &randoms, hash);
+        keep(schedule::verify_data(provider, &keys.master, Side::Client, hash));
+        keep(schedule::verify_data(provider, &keys.master, Side::Server, hash));
+        keep((keys.client.to_bytes(), keys.server.to_bytes()));
+        keep(keys.exporter);
+    }
+}
+
+/// Associations as they come back from flash or disk, and the Connection IDs that name them.
+pub fn stored(bytes: &[u8], config: u8) {
+    if let Ok(saved) = SavedSession::from_bytes(bytes) {
+        keep((saved.suite(), saved.has_peer_cid()));
+        keep(saved);
+    }
+    if let Ok(state) = SessionState::from_bytes(bytes) {
+        keep((state.id(), state.principal()));
+        keep(state);
+    }
+    if let Some(session) = session_of(config, bytes) {
+        keep(cid_of(config, session));
+    }
+}
+
+/// Retransmission timers.
+pub fn timers(now: Instant, later: Instant, initial_ms: u64) {
+    let mut timer = Timer::start(now, initial_ms);
+    timer.back_off(later);
+    keep((timer.is_due(later), timer.may_answer(later)));
+    timer.answered(later);
+    timer.restart(now);
+    keep(timer);
+}
