@@ -1,0 +1,343 @@
+//! A server on loopback with one tenant, and devices that speak real DTLS and CoAP to it.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bartizan_crypto::RUSTCRYPTO;
+use bartizan_dtls::{ClientConfig, Connection, ConnectionEvent, SecretBytes};
+use bartizan_server::app::{Actor, App, AppOptions, NewDevice};
+use bartizan_server::clock::Clock;
+use bartizan_server::gateway::{Gateway, GatewayHandle, GatewayOptions};
+use bartizan_server::store::MasterKey;
+use bartizan_wire::coap::{Builder, Code, MessageView, Type};
+use bartizan_wire::{DeviceKey, TenantId};
+use tempfile::TempDir;
+use tokio::net::UdpSocket;
+
+/// How long anything on loopback may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long silence is listened to before it counts as silence.
+pub const SILENCE: Duration = Duration::from_millis(400);
+
+fn key() -> MasterKey {
+    MasterKey::from_bytes([42; 32])
+}
+
+pub fn ada() -> Actor {
+    Actor("ada".into())
+}
+
+/// A server with the tenant `city`, whose messages go to a log file.
+pub struct Scene {
+    pub folder: Arc<TempDir>,
+    pub app: Arc<App>,
+    pub gateway: GatewayHandle,
+    pub tenant: TenantId,
+}
+
+impl Scene {
+    pub async fn new() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let upstream = format!("log:{}", folder.path().join("city.ndjson").display());
+        Self::with_upstream(folder, &upstream).await
+    }
+
+    pub async fn with_upstream(folder: Arc<TempDir>, upstream: &str) -> Self {
+        let app = open_app(folder.path()).await;
+        app.add_tenant(&ada(), "city", upstream.parse().unwrap()).await.unwrap();
+        Self::start(folder, app, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn start(folder: Arc<TempDir>, app: Arc<App>, listen: SocketAddr) -> Self {
+        let tenant = app.tenant_id("city").await.unwrap();
+        let gateway = start_gateway(&app, folder.path(), listen).await;
+        Self { folder, app, gateway, tenant }
+    }
+
+    /// Ends the server in order and starts another on the same folder and address.
+    pub async fn restart(self) -> Self {
+        let Self { folder, app, gateway, .. } = self;
+        let address = gateway.local_addr();
+        gateway.drain(PATIENCE).await;
+        app.shutdown().await;
+        drop(app);
+        let app = open_app(folder.path()).await;
+        Self::start(folder, app, address).await
+    }
+
+    /// What a `kill -9` at this instant leaves on the disk, with a new server on it. The old one is left
+    /// running, but nobody speaks to it any more.
+    pub async fn crash(&self) -> Self {
+        let folder = Arc::new(self.crash_image());
+        let app = open_app(folder.path()).await;
+        Self::start(folder, app, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// What a `kill -9` at this instant leaves on the disk.
+    pub fn crash_image(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), folder.path());
+        folder
+    }
+
+    /// Adds a water meter and answers its key.
+    pub async fn add(&self, name: &str) -> (DeviceKey, Vec<u8>) {
+        let types = self.app.types(self.tenant).await.unwrap();
+        if types.items.is_empty() {
+            self.app.add_type(&ada(), self.tenant, "water meter").await.unwrap();
+        }
+        let device = NewDevice { name: name.into(), device_type: "water meter".into(), ..NewDevice::default() };
+        let added = self.app.add_device(&ada(), self.tenant, device).await.unwrap();
+        let key = self.app.device_key(self.tenant, name).await.unwrap();
+        (key, unhex(&added.psk))
+    }
+
+    /// Adds a water meter and connects it.
+    pub async fn meter(&self, name: &str) -> (DeviceKey, Device) {
+        let (key, psk) = self.add(name).await;
+        (key, Device::connect(self.gateway.local_addr(), name, &psk).await.expect("the handshake finishes"))
+    }
+
+    /// The lines of the log upstream.
+    pub fn delivered(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join("city.ndjson")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+async fn open_app(folder: &Path) -> Arc<App> {
+    App::open(AppOptions::new(folder.join("data"), key(), Clock::real())).await.unwrap()
+}
+
+pub async fn start_gateway(app: &Arc<App>, folder: &Path, listen: SocketAddr) -> GatewayHandle {
+    let options = GatewayOptions { sessions_max: 1_000, ..GatewayOptions::new(listen, sessions(folder), key()) };
+    Gateway::start(Arc::clone(app), options).await.unwrap()
+}
+
+pub fn sessions(folder: &Path) -> PathBuf {
+    folder.join("data").join("sessions")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn fill(out: &mut [u8]) {
+    getrandom::fill(out).unwrap();
+}
+
+/// Waits until `ready` says so.
+pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !ready().await {
+        assert!(start.elapsed() < PATIENCE, "{what} did not happen in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A response as a test looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub kind: Type,
+    pub code: Code,
+    pub max_age: Option<u32>,
+    pub payload: Vec<u8>,
+}
+
+impl Response {
+    fn of(view: &MessageView<'_>) -> Self {
+        Self { kind: view.kind(), code: view.code(), max_age: view.max_age(), payload: view.payload().to_vec() }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).unwrap()
+    }
+}
+
+/// A device: one DTLS connection on one socket.
+pub struct Device {
+    pub connection: Connection,
+    pub gateway: SocketAddr,
+    socket: UdpSocket,
+    origin: Instant,
+    next_id: u16,
+    /// Datagrams as they were sent, for an attacker to replay.
+    pub sent: Vec<Vec<u8>>,
+    /// Application data not yet looked at.
+    inbox: Vec<Vec<u8>>,
+    pub closed: bool,
+    /// Epoch and sequence number of every record of the server after the handshake.
+    pub heard: Vec<u64>,
+}
+
+impl Device {
+    /// Connects; `None` if the handshake is not finished in time.
+    pub async fn connect(gateway: SocketAddr, identity: &str, psk: &[u8]) -> Option<Self> {
+        Self::connect_within(gateway, identity, psk, PATIENCE).await
+    }
+
+    pub async fn connect_within(gateway: SocketAddr, identity: &str, psk: &[u8], patience: Duration) -> Option<Self> {
+        let config = ClientConfig {
+            retransmit_ms: 300,
+            ..ClientConfig::new(&RUSTCRYPTO, identity.as_bytes(), SecretBytes::new(psk).unwrap())
+        };
+        let origin = Instant::now();
+        let connection = Connection::connect(config, bartizan_dtls::Instant::from_millis(0), &mut fill).unwrap();
+        let mut device = Self {
+            connection,
+            gateway,
+            socket: bound().await,
+            origin,
+            next_id: 1,
+            sent: Vec::new(),
+            inbox: Vec::new(),
+            closed: false,
+            heard: Vec::new(),
+        };
+        device.wait(patience, |device| device.connection.exporter().is_some()).await.then_some(device)
+    }
+
+    fn now(&self) -> bartizan_dtls::Instant {
+        bartizan_dtls::Instant::from_millis(self.origin.elapsed().as_millis() as u64)
+    }
+
+    /// As a NAT does while a device sleeps: another port, the same association.
+    pub async fn rebind(&mut self) {
+        self.socket = bound().await;
+    }
+
+    pub async fn transmit(&mut self) {
+        let now = self.now();
+        while let Some(datagram) = self.connection.poll_transmit(now) {
+            self.socket.send_to(&datagram, self.gateway).await.unwrap();
+            self.sent.push(datagram);
+        }
+    }
+
+    /// Runs the connection until `done`; `false` if that does not happen in time.
+    pub async fn wait(&mut self, patience: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = Instant::now() + patience;
+        loop {
+            self.transmit().await;
+            self.take_events();
+            if done(self) {
+                return true;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            self.receive(left.min(Duration::from_millis(50))).await;
+        }
+    }
+
+    async fn receive(&mut self, patience: Duration) {
+        let mut buffer = vec![0; 4096];
+        let received = tokio::time::timeout(patience, self.socket.recv_from(&mut buffer)).await;
+        let now = self.now();
+        if let Ok(Ok((length, _))) = received {
+            self.note_sequence(&buffer[..length]);
+            self.connection.handle(now, &mut buffer[..length]);
+        }
+        if self.connection.poll_timeout().is_some_and(|due| due <= now) {
+            self.connection.handle_timeout(now);
+        }
+    }
+
+    /// The server sends protected records without Connection ID (we asked for none): type, version, epoch
+    /// and sequence number.
+    fn note_sequence(&mut self, datagram: &[u8]) {
+        if let [_, 254, 253, number @ ..] = datagram
+            && let Some(number) = number.first_chunk()
+            && u64::from_be_bytes(*number) >> 48 == 1
+        {
+            self.heard.push(u64::from_be_bytes(*number));
+        }
+    }
+
+    pub async fn close(&mut self) {
+        let now = self.now();
+        self.connection.close(now);
+        self.transmit().await;
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.connection.poll() {
+            match event {
+                ConnectionEvent::Data(data) => self.inbox.push(data),
+                ConnectionEvent::Closed(_) => self.closed = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends bytes as one record's content.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let now = self.now();
+        self.connection.send(now, bytes).unwrap();
+        self.transmit().await;
+    }
+
+    /// The next CoAP message of the server.
+    pub async fn next(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        self.wait(patience, |device| !device.inbox.is_empty()).await.then(|| self.inbox.remove(0))
+    }
+
+    /// A confirmable request under the next message id.
+    pub fn request(&mut self, code: Code, target: &str, payload: &[u8]) -> Vec<u8> {
+        self.next_id += 1;
+        let mut buffer = vec![0; 2048];
+        let token = self.next_id.to_be_bytes();
+        Builder::new(&mut buffer, Type::Confirmable, code, self.next_id, &token)
+            .target(target)
+            .content_format(50)
+            .payload(payload)
+            .finish()
+            .unwrap()
+            .to_vec()
+    }
+
+    /// Sends a request and waits for its response.
+    pub async fn exchange(&mut self, message: &[u8]) -> Option<Response> {
+        let token = MessageView::parse(message).unwrap().token().to_vec();
+        self.send(message).await;
+        let end = Instant::now() + PATIENCE;
+        while let Some(answer) = self.next(end.saturating_duration_since(Instant::now())).await {
+            let view = MessageView::parse(&answer).unwrap();
+            if view.token() == token && view.code().is_response() {
+                return Some(Response::of(&view));
+            }
+        }
+        None
+    }
+
+    pub async fn post(&mut self, target: &str, payload: &str) -> Response {
+        let message = self.request(Code::POST, target, payload.as_bytes());
+        self.exchange(&message).await.expect("a response")
+    }
+
+    pub async fn status(&mut self) -> Response {
+        let message = self.request(Code::GET, "/.well-known/bartizan/status", b"");
+        self.exchange(&message).await.expect("a response")
+    }
+}
+
+async fn bound() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").await.unwrap()
+}

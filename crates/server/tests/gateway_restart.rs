@@ -1,0 +1,113 @@
+//! Associations outlive the server: after a restart in order, and after a `kill -9`.
+
+#[path = "gateway/scene.rs"]
+mod scene;
+
+use std::sync::Arc;
+
+use bartizan_server::gateway::{Dropped, Gateway, GatewayOptions};
+use bartizan_server::store::MasterKey;
+use bartizan_wire::coap::Code;
+use tokio::net::UdpSocket;
+
+use scene::*;
+
+#[tokio::test]
+async fn a_device_goes_on_after_a_restart_without_a_handshake() {
+    let scene = Scene::new().await;
+    let (key, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let scene = scene.restart().await;
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+    meter.rebind().await;
+    assert_eq!(meter.post("/v", "3").await.code, Code::CHANGED);
+    assert_eq!(scene.gateway.counters().handshakes, 0);
+    assert_eq!(scene.delivered().len(), 3);
+    assert!(scene.app.show_device(key).await.unwrap().session.is_some());
+}
+
+#[tokio::test]
+async fn after_a_kill_no_nonce_repeats_no_replay_is_delivered_and_nobody_is_stranded() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    let mut sequences = Vec::new();
+    meter.sent.clear();
+    for round in 0..5 {
+        assert_eq!(meter.post("/v", &round.to_string()).await.code, Code::CHANGED);
+    }
+    sequences.extend(meter.heard.drain(..));
+    let captured = meter.sent.clone();
+    let crashed = scene.crash().await;
+
+    let attacker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for datagram in &captured {
+        attacker.send_to(datagram, crashed.gateway.local_addr()).await.unwrap();
+    }
+    until("all replays are refused", async || {
+        crashed.gateway.counters().dropped(Dropped::RecordReplayed) == captured.len() as u64
+    })
+    .await;
+    assert_eq!(crashed.delivered().len(), 5);
+
+    meter.gateway = crashed.gateway.local_addr();
+    for round in 5..8 {
+        assert_eq!(meter.post("/v", &round.to_string()).await.code, Code::CHANGED);
+    }
+    sequences.extend(meter.heard.drain(..));
+    let mut distinct = sequences.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), sequences.len(), "the server used a sequence number twice: {sequences:?}");
+    assert_eq!((crashed.delivered().len(), crashed.gateway.counters().handshakes), (8, 0));
+}
+
+#[tokio::test]
+async fn a_device_blocked_while_the_server_was_down_is_cut_off_at_its_start() {
+    let scene = Scene::new().await;
+    let (key, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let crashed = {
+        scene.app.isolate(&ada(), key, "stolen", true).await.unwrap();
+        // The association's end may not have reached the journal: it is put back as it was before.
+        scene.crash().await
+    };
+    meter.gateway = crashed.gateway.local_addr();
+    let message = meter.request(Code::POST, "/v", b"2");
+    meter.send(&message).await;
+    until("the association is gone", async || crashed.gateway.counters().sessions == 0).await;
+    assert_eq!(crashed.delivered().len(), 1);
+}
+
+#[tokio::test]
+async fn a_closed_association_does_not_come_back() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    meter.close().await;
+    until("the association is gone", async || scene.gateway.counters().sessions == 0).await;
+    let scene = scene.restart().await;
+    assert_eq!(scene.gateway.counters().sessions, 0);
+}
+
+#[tokio::test]
+async fn another_key_and_a_damaged_journal_are_refused_in_one_line() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+    let image = scene.crash_image();
+    let start = async |key: [u8; 32]| {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let options = GatewayOptions::new(listen, sessions(image.path()), MasterKey::from_bytes(key));
+        Gateway::start(Arc::clone(&scene.app), options).await.err().map(|error| error.to_string())
+    };
+    let wrong = start([1; 32]).await.unwrap();
+    assert!(wrong.contains("another key") && !wrong.contains('\n'), "{wrong}");
+
+    let file = std::fs::read_dir(sessions(image.path())).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = start([42; 32]).await.unwrap();
+    assert!(damaged.contains("damaged") && damaged.contains("sessions-"), "{damaged}");
+}
