@@ -4,7 +4,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bartizan_crypto::{AWS_LC, at_rest};
+use bartizan_crypto::AWS_LC;
 use bartizan_dtls::{Endpoint, EndpointConfig, ReplayWindow, SessionId, SessionState};
 use tokio::sync::mpsc;
 
@@ -147,7 +147,7 @@ fn bind(options: &GatewayOptions) -> Result<Socket, Error> {
 
 /// Reads the journal; away from the runtime's threads, since a large one takes a while.
 async fn open_journal(options: &GatewayOptions) -> Result<(Journal, Vec<Recovered>), Error> {
-    let key = at_rest::Key::from_bytes(*options.key.as_bytes()).derive(PURPOSE);
+    let key = options.key.derive(PURPOSE);
     let path = options.sessions_dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let folder = Folder::open(&path)?;
