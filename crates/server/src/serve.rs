@@ -21,6 +21,7 @@ use crate::cli::{Failure, open};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::data_dir::{DataDir, Endpoint, Lock, read_secret};
+use crate::gateway::{Gateway, GatewayHandle, GatewayOptions};
 use crate::ops::logs::{self, LevelSwitch};
 use crate::ops::{Health, Metrics, notify};
 
@@ -29,6 +30,7 @@ pub struct Server {
     pub app: Arc<App>,
     pub api: Arc<Api>,
     pub endpoint: Endpoint,
+    gateway: GatewayHandle,
     dir: DataDir,
     listening: JoinHandle<()>,
     _lock: Lock,
@@ -48,9 +50,11 @@ impl Server {
         let health = Arc::new(Health::default());
         let metrics = Arc::new(Metrics::default());
         metrics.add_app(&app);
+        let gateway = gateway(dir, config, &app).await?;
+        health.ask_gateway(Box::new(gateway.probe()));
         let endpoint = Endpoint {
             api: address,
-            gateway: None,
+            gateway: Some(gateway.local_addr()),
             pid: std::process::id(),
         };
         let api = Api::new(
@@ -72,6 +76,7 @@ impl Server {
             app,
             api,
             endpoint,
+            gateway,
             dir: dir.clone(),
             listening,
             _lock: lock,
@@ -82,12 +87,23 @@ impl Server {
     pub async fn stop(mut self, deadline: Duration) {
         self.dir.remove_endpoint();
         self.api.health.drain();
+        self.gateway.drain(deadline).await;
         if tokio::time::timeout(deadline, &mut self.listening).await.is_err() {
             tracing::warn!("requests were cut off: they took longer than server.drain_s");
             self.listening.abort();
         }
         self.app.shutdown().await;
     }
+}
+
+async fn gateway(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<GatewayHandle, Failure> {
+    let keys = &config.gateway;
+    let options = GatewayOptions {
+        sessions_max: u32::try_from(keys.sessions_max.value()).unwrap_or(u32::MAX),
+        handshakes_max: u32::try_from(keys.handshakes_max.value()).unwrap_or(u32::MAX),
+        ..GatewayOptions::new(keys.listen, dir.data().join("sessions"), dir.master_key()?)
+    };
+    Ok(Gateway::start(Arc::clone(app), options).await?)
 }
 
 /// Runs the server of `dir` until a signal ends it.

@@ -50,6 +50,12 @@ pub enum Verb {
     /// Stops on SIGINT or SIGTERM after finishing what is under way (server.drain_s). On SIGHUP it reads the
     /// configuration again; a bad file is refused and the old one stays.
     Serve,
+    /// Play a simulated city under attack in front of the real server
+    ///
+    /// Makes an installation of its own in the system's temporary folder and removes it at the end. The city's
+    /// time runs faster than ours; the detectors are as shipped.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::DemoArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(Config),

@@ -22,17 +22,26 @@ const PUBLIC: u32 = 0o644;
 /// # Errors
 /// One line; an existing installation is never touched.
 pub async fn init(dir: &DataDir, args: &Init) -> Result<String, Failure> {
+    make(dir, &args.operator, &args.hosts).await?;
+    Ok(made(dir))
+}
+
+/// The same without a word.
+///
+/// # Errors
+/// As [`init`].
+pub async fn make(dir: &DataDir, operator: &str, hosts: &[String]) -> Result<(), Failure> {
     refuse_to_overwrite(dir)?;
-    let issued = issue(&args.hosts)?;
+    let issued = issue(hosts)?;
     make_folder(dir)?;
     let _lock = dir.lock()?;
     write_new(&dir.key(), &*random::<32>()?, SECRET)?;
     write_new(&dir.config(), config::commented_file().as_bytes(), PUBLIC)?;
     write_certificates(dir, &issued)?;
     let app = open_fresh(dir).await?;
-    add_operator(dir, &app, &args.operator).await?;
+    add_operator(dir, &app, operator).await?;
     app.shutdown().await;
-    Ok(made(dir))
+    Ok(())
 }
 
 /// Makes a data directory out of a backup.

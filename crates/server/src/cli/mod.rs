@@ -9,7 +9,7 @@ mod config;
 mod devices;
 mod error;
 mod explain;
-mod init;
+pub(crate) mod init;
 pub mod open;
 mod session;
 mod table;
@@ -56,6 +56,8 @@ fn dispatch(cli: Cli) -> Outcome {
     let dir = DataDir::new(&global.data_dir);
     match verb {
         Verb::Serve => block_on(crate::serve::run(&dir, global.config.as_deref())).map(quiet),
+        #[cfg(feature = "demo")]
+        Verb::Demo(args) => block_on(crate::demo::run(args)).map(|_| quiet(())),
         Verb::Init(args) => block_on(init::init(&dir, &args)).map(done),
         Verb::Restore(args) => block_on(init::restore(&dir, &args)).map(done),
         Verb::Config(args::Config::Check) => config::check(&dir, &global),

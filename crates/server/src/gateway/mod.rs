@@ -126,6 +126,13 @@ impl GatewayHandle {
         self.shown.unready()
     }
 
+    /// [`Self::unready`] for somebody who has not the handle.
+    #[must_use]
+    pub fn probe(&self) -> impl Fn() -> Option<String> + Send + Sync + 'static {
+        let shown = Arc::clone(&self.shown);
+        move || shown.unready()
+    }
+
     /// The last decisions that reached the data path, oldest first.
     #[must_use]
     pub fn enforced(&self) -> Vec<Enforced> {

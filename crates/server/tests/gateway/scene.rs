@@ -98,9 +98,7 @@ impl Scene {
     /// Adds a water meter and connects it.
     pub async fn meter(&self, name: &str) -> (DeviceKey, Device) {
         let (key, psk) = self.add(name).await;
-        let device = Device::connect(self.gateway.local_addr(), name, &psk).await;
-        let device = device.unwrap_or_else(|| panic!("no handshake: {:?}", self.gateway.counters()));
-        (key, device)
+        (key, Device::connect(self.gateway.local_addr(), name, &psk).await.expect("the handshake finishes"))
     }
 
     /// The lines of the log upstream.

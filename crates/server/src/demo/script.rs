@@ -1,0 +1,217 @@
+//! The plot: a quiet day, four attacks one after another, a person's release, dusk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bartizan_sim::{Attack, AttackKind, World};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use super::plan::Plan;
+use super::say;
+use super::stage::{PERSON, Stage};
+use super::summary::{AttackSummary, Beginning, Summary};
+use super::watch::{News, Watch};
+use crate::app::views::rfc3339;
+use crate::app::{Actor, Error};
+use crate::cli::Failure;
+
+/// How often the server is asked what it noticed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long devices may take to deliver what is left, at least.
+const PATIENCE_MIN: Duration = Duration::from_secs(20);
+/// How many findings about one device are told.
+const TOLD_PER_DEVICE: usize = 2;
+
+pub(super) struct Script {
+    stage: Arc<Stage>,
+    plan: Plan,
+    headless: bool,
+    world: World,
+    watch: Watch,
+    attacks: Vec<Attack>,
+    /// Attacks that are under way, by index.
+    under_way: Vec<usize>,
+    begun: Instant,
+    beginning: Beginning,
+    told: std::collections::HashMap<String, usize>,
+}
+
+/// Why a phase ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    InTime,
+    /// Ctrl-C, or SIGTERM.
+    Early,
+}
+
+impl Script {
+    pub(super) fn new(stage: Arc<Stage>, plan: Plan, headless: bool) -> Result<Self, Failure> {
+        let beginning = Beginning { at: stage.clock.now(), scale: plan.scale };
+        let world = World::start(stage.city.clone(), stage.gateway, stage.pace());
+        let world = world.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Self {
+            stage,
+            plan,
+            headless,
+            world,
+            watch: Watch::default(),
+            attacks: Vec::new(),
+            under_way: Vec::new(),
+            begun: Instant::now(),
+            beginning,
+            told: std::collections::HashMap::new(),
+        })
+    }
+
+    /// Plays it to the end, or to Ctrl-C.
+    pub(super) async fn play(mut self) -> Result<Summary, Failure> {
+        let ended = self.acts().await?;
+        if !self.headless && ended == Ended::InTime {
+            say("\nThe script is over; the city lives on until Ctrl-C.");
+            self.until(None).await?;
+        }
+        self.dusk().await
+    }
+
+    async fn acts(&mut self) -> Result<Ended, Failure> {
+        say("\nThe city wakes up; the server gets to know it.");
+        if self.until(Some(self.plan.learnt)).await? == Ended::Early {
+            return Ok(Ended::Early);
+        }
+        self.tell_fleet().await?;
+        for (number, kind) in AttackKind::ALL.into_iter().enumerate() {
+            self.attack(kind)?;
+            let next = self.plan.learnt + self.plan.between * (number as u32 + 1);
+            if self.until(Some(next)).await? == Ended::Early {
+                return Ok(Ended::Early);
+            }
+        }
+        if self.until(Some(self.plan.release)).await? == Ended::Early {
+            return Ok(Ended::Early);
+        }
+        self.release().await?;
+        self.until(Some(self.plan.dusk)).await
+    }
+
+    fn attack(&mut self, kind: AttackKind) -> Result<(), Failure> {
+        let attack = self.world.attack(kind).map_err(|error| Failure::new(error.to_string()))?;
+        say(&format!("\n{} {}: {}.", self.clock_face(), kind.name(), kind.story()));
+        self.under_way.push(self.attacks.len());
+        self.attacks.push(attack);
+        Ok(())
+    }
+
+    /// Lets time pass until `offset` (for ever if there is none), and tells what the server notices.
+    async fn until(&mut self, offset: Option<Duration>) -> Result<Ended, Failure> {
+        let stop = |kind| signal(kind).map_err(|error| Failure::new(format!("the system gives no signals: {error}")));
+        let (mut interrupt, mut terminate) = (stop(SignalKind::interrupt())?, stop(SignalKind::terminate())?);
+        loop {
+            self.look().await?;
+            let next = Instant::now() + LOOK_EVERY;
+            let end = offset.map(|offset| self.begun + offset);
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return Ok(Ended::InTime);
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(end.map_or(next, |end| end.min(next))) => {}
+                _ = interrupt.recv() => return Ok(Ended::Early),
+                _ = terminate.recv() => return Ok(Ended::Early),
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), Error> {
+        for news in self.watch.look(&self.stage.app, self.stage.tenant).await? {
+            self.tell(&news);
+        }
+        self.end_what_is_over();
+        Ok(())
+    }
+
+    /// An attack that was answered ends: its devices are cleaned, so that they can be let in again.
+    fn end_what_is_over(&mut self) {
+        let Self { attacks, under_way, watch, world, beginning, .. } = self;
+        under_way.retain(|index| {
+            let attack = &attacks[*index];
+            let over = AttackSummary::of(attack, watch, *beginning).isolated_s.is_some();
+            if over {
+                world.end(attack);
+            }
+            !over
+        });
+    }
+
+    fn tell(&mut self, news: &News) {
+        let line = match news {
+            News::Found(finding) => {
+                let who = finding.device.as_ref().or(finding.source.as_ref()).cloned().unwrap_or_default();
+                let told = self.told.entry(who.clone()).or_default();
+                *told += 1;
+                if *told > TOLD_PER_DEVICE {
+                    return;
+                }
+                format!("found: {who} {}", finding.text)
+            }
+            News::Isolated(device, isolation) => format!("{}: {device}. {}", isolation.access, isolation.explanation),
+            News::Limited(source) => format!("limited: source {}: {}", source.source, source.text),
+            News::LetIn(device) => format!("let in again: {device} behaved; its hold ended by itself"),
+        };
+        say(&format!("{}   {line}", self.clock_face()));
+    }
+
+    async fn tell_fleet(&self) -> Result<(), Error> {
+        let fleet = self.stage.app.summary(self.stage.tenant).await?;
+        say(&format!(
+            "{} {} of {} devices are active, {:.0} messages a second, {} findings.",
+            self.clock_face(),
+            fleet.active,
+            fleet.devices,
+            fleet.messages_per_s,
+            fleet.findings_total
+        ));
+        Ok(())
+    }
+
+    /// Real seconds, and the city's time of day.
+    fn clock_face(&self) -> String {
+        let city = rfc3339(self.stage.clock.now());
+        let time = city.get(11..16).unwrap_or_default();
+        format!("[{:>5.1} s, {time} in the city]", self.begun.elapsed().as_secs_f64())
+    }
+
+    /// A person looks at the meter, has it repaired, and lets it in.
+    async fn release(&mut self) -> Result<(), Failure> {
+        let meter = self.attacks.iter().find(|attack| attack.kind == AttackKind::MeterFrequency);
+        let held = meter.into_iter().flat_map(|attack| &attack.devices);
+        let held = held.chain(self.watch.isolated.keys()).find(|name| self.is_held(name)).cloned();
+        let Some(device) = held else {
+            say("Nobody is isolated, so nobody can be released.");
+            return Ok(());
+        };
+        let key = self.stage.app.device_key(self.stage.tenant, &device).await?;
+        let reason = "its firmware was replaced on site";
+        let view = self.stage.app.release(&Actor(PERSON.into()), key, reason).await?;
+        self.watch.note_release(&device);
+        say(&format!("\n{} A person releases {device}: {reason}. Its access is {}.", self.clock_face(), view.access));
+        Ok(())
+    }
+
+    fn is_held(&self, name: &str) -> bool {
+        self.watch.isolated.contains_key(name) && !self.watch.released.contains_key(name)
+    }
+
+    /// Everybody delivers what is left; then the figures.
+    async fn dusk(mut self) -> Result<Summary, Failure> {
+        say(&format!("\n{} Dusk: devices deliver what is left.", self.clock_face()));
+        self.look().await?;
+        let left = Duration::from_secs(self.plan.seconds).saturating_sub(self.begun.elapsed());
+        let (tallies, unfinished) = self.world.stop(left.max(PATIENCE_MIN)).await;
+        if unfinished > 0 {
+            say(&format!("{unfinished} devices did not finish."));
+        }
+        self.watch.look(&self.stage.app, self.stage.tenant).await?;
+        let log = self.stage.messages();
+        Ok(Summary::of(&self.plan, self.beginning, &self.attacks, &self.watch, &tallies, &log))
+    }
+}
