@@ -240,6 +240,20 @@ fn the_capability_table_points_at_what_exists() {
     }
 }
 
+/// docs/attacks.md claims nothing that no test shows.
+#[test]
+fn every_attack_names_a_test_that_exists() {
+    let text = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    let sources: String = rust_files(&root()).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() >= 20, "docs/attacks.md has {} rows", rows.len());
+    for row in rows {
+        let names = quoted(row.split('|').nth(3).unwrap_or_default());
+        assert!(!names.is_empty(), "no test for: {row}");
+        names.iter().for_each(|name| assert!(sources.contains(&format!("fn {name}(")), "no test is called {name}"));
+    }
+}
+
 #[test]
 fn the_web_lock_file_names_no_host() {
     let text = fs::read_to_string(root().join("web/package-lock.json")).unwrap();

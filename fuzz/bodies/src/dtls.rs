@@ -216,6 +216,35 @@ pub fn seeds() -> Vec<Vec<u8>> {
     [quiet, data].into_iter().chain(trouble).collect()
 }
 
+/// The plain handshake messages of an honest client, without their record headers.
+#[must_use]
+pub fn message_seeds() -> Vec<Vec<u8>> {
+    let mut world = World::new();
+    let first = world.client.poll_transmit(world.now).expect("a hello");
+    let body = |datagram: &[u8]| datagram.get(13..).unwrap_or_default().to_vec();
+    // With its handshake header, and without.
+    vec![body(&first), body(&first).get(12..).unwrap_or_default().to_vec()]
+}
+
+/// What both sides store of one association.
+#[must_use]
+pub fn stored_seeds() -> Vec<Vec<u8>> {
+    let mut world = World::new();
+    world.run(&[], Victim::Client);
+    let saved = world.client.save().expect("the handshake is finished");
+    let session = world.server.sessions().next().expect("the handshake is finished");
+    let state = world.server.state(session).expect("the session exists");
+    vec![saved.to_bytes(), state.to_bytes()]
+}
+
+/// Datagrams taken up and down in turn, then changed, lost and repeated ones.
+#[must_use]
+pub fn association_seeds() -> Vec<Vec<u8>> {
+    let honest = [0, 3].repeat(20);
+    let odd = (6..12).map(|action| [&honest[..16], &[action, 30, 7, 0, 3]].concat());
+    std::iter::once(honest.clone()).chain(odd).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ pub mod import;
 pub mod record;
 mod script;
 
+use bartizan_dtls::fuzzing;
+
 /// One fuzz target.
 pub struct Target {
     /// As in `fuzz/fuzz_targets`.
@@ -29,6 +31,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cbor_event", body: cbor::event_and_finding, seeds: cbor::seeds, rounds: 40_000 },
     Target { name: "dtls_client", body: dtls::client, seeds: dtls::seeds, rounds: 2_000 },
     Target { name: "dtls_server", body: dtls::server, seeds: dtls::seeds, rounds: 2_000 },
+    Target { name: "dtls_messages", body: fuzzing::messages, seeds: dtls::message_seeds, rounds: 20_000 },
+    Target { name: "dtls_stored", body: fuzzing::stored, seeds: dtls::stored_seeds, rounds: 20_000 },
+    Target { name: "dtls_associations", body: fuzzing::associations, seeds: dtls::association_seeds, rounds: 2_000 },
     Target { name: "device_client", body: device::client, seeds: device::seeds, rounds: 10_000 },
     Target { name: "device_saved", body: device::saved, seeds: device::saved_seeds, rounds: 4_000 },
     Target { name: "csv_import", body: import::csv, seeds: import::seeds, rounds: 5_000 },

@@ -86,5 +86,6 @@ macro_rules! seeded {
 }
 
 seeded! {
-    coap_message, record_header, cbor_event, dtls_client, dtls_server, device_client, device_saved, csv_import,
+    coap_message, record_header, cbor_event, dtls_client, dtls_server, dtls_messages, dtls_stored, dtls_associations,
+    device_client, device_saved, csv_import,
 }

@@ -26,13 +26,18 @@ macro_rules! cells {
 
 cells! {
     ccm8: PskAes128Ccm8 "ccm8" cid false rebind false loss 0;
+    ccm8_loss: PskAes128Ccm8 "ccm8" cid false rebind false loss 20;
     ccm8_cid: PskAes128Ccm8 "ccm8" cid true rebind false loss 0;
     ccm8_cid_rebind: PskAes128Ccm8 "ccm8" cid true rebind true loss 0;
     ccm8_cid_loss: PskAes128Ccm8 "ccm8" cid true rebind false loss 20;
     gcm: PskAes128GcmSha256 "gcm" cid false rebind false loss 0;
+    gcm_loss: PskAes128GcmSha256 "gcm" cid false rebind false loss 20;
+    gcm_cid: PskAes128GcmSha256 "gcm" cid true rebind false loss 0;
     gcm_cid_rebind: PskAes128GcmSha256 "gcm" cid true rebind true loss 0;
     gcm_cid_loss: PskAes128GcmSha256 "gcm" cid true rebind false loss 20;
     ecdhe_chacha: EcdhePskChacha20Poly1305Sha256 "ecdhe-chacha" cid false rebind false loss 0;
+    ecdhe_chacha_loss: EcdhePskChacha20Poly1305Sha256 "ecdhe-chacha" cid false rebind false loss 20;
+    ecdhe_chacha_cid: EcdhePskChacha20Poly1305Sha256 "ecdhe-chacha" cid true rebind false loss 0;
     ecdhe_chacha_cid_rebind: EcdhePskChacha20Poly1305Sha256 "ecdhe-chacha" cid true rebind true loss 0;
     ecdhe_chacha_cid_loss: EcdhePskChacha20Poly1305Sha256 "ecdhe-chacha" cid true rebind false loss 20;
 }

@@ -144,6 +144,8 @@ export const en = {
   'explain.blocked': 'This device is blocked: nothing passes, its sessions are closed and new ones refused.',
   'explain.retired': 'This device is retired: its credential is refused for good.',
   'explain.finding': 'It {finding}.',
+  'explain.person': 'Isolated by {by}: {reason}.',
+  'explain.pending': 'It is known, but has never connected yet.',
 
   'hold.title': 'Holds',
   'hold.none': 'Nothing restricts this device.',

@@ -146,6 +146,8 @@ export const zh: Record<Key, string> = {
   'explain.blocked': '这台设备已被封锁：任何数据都不通过，会话已关闭，新会话会被拒绝。',
   'explain.retired': '这台设备已退役：其凭据永久失效。',
   'explain.finding': '它{finding}。',
+  'explain.person': '由 {by} 隔离：{reason}。',
+  'explain.pending': '它已登记，但从未连接过。',
 
   'hold.title': '限制',
   'hold.none': '这台设备没有任何限制。',

@@ -4,7 +4,7 @@
 import { describe } from 'vitest';
 import { operatorFlows } from './flows.ts';
 import { hasChromium, NO_CHROMIUM } from './harness.ts';
-import { demoTarget, runningTarget, servedTarget } from './server.ts';
+import { demoTarget, hasDemo, runningTarget, servedTarget } from './server.ts';
 
 const { BARTIZAN_URL: url, BARTIZAN_TOKEN: token, BARTIZAN_BIN: bin } = process.env;
 
@@ -23,6 +23,6 @@ against('a fresh server', 'BARTIZAN_BIN', Boolean(bin), () => {
   operatorFlows(() => servedTarget(bin!), { traffic: false });
 });
 
-against('the demo', 'BARTIZAN_BIN', Boolean(bin), () => {
+against('the demo', 'a BARTIZAN_BIN that was built with its demo', Boolean(bin) && hasDemo(bin!), () => {
   operatorFlows(() => demoTarget(bin!), { traffic: true });
 });

@@ -50,6 +50,9 @@ async function seed(api: APIRequestContext, telemetry: string) {
   await api.dispose();
 }
 
+/** The demo is a feature that a build may leave out. */
+export const hasDemo = (bin: string): boolean => spawnSync(bin, ['demo', '--help']).status === 0;
+
 /** The demo, once its machines have isolated something. */
 export async function demoTarget(bin: string): Promise<Target> {
   const demo = run(bin, ['demo', '--devices', '200']);

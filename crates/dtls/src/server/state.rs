@@ -108,9 +108,10 @@ impl core::fmt::Debug for SessionState {
 }
 
 impl Endpoint {
+    /// What is known of an association: from [`EndpointEvent::Establishing`](crate::EndpointEvent) on.
     #[must_use]
     pub fn session(&self, session: SessionId) -> Option<SessionInfo> {
-        let hot = self.established(session)?;
+        let hot = self.live(session)?;
         let cold = self.slab.cold(session)?;
         Some(SessionInfo {
             principal: hot.principal,

@@ -98,7 +98,9 @@ impl Scene {
     /// Adds a water meter and connects it.
     pub async fn meter(&self, name: &str) -> (DeviceKey, Device) {
         let (key, psk) = self.add(name).await;
-        (key, Device::connect(self.gateway.local_addr(), name, &psk).await.expect("the handshake finishes"))
+        let device = Device::connect(self.gateway.local_addr(), name, &psk).await;
+        let device = device.unwrap_or_else(|| panic!("no handshake: {:?}", self.gateway.counters()));
+        (key, device)
     }
 
     /// The lines of the log upstream.

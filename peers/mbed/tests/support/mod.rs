@@ -1,11 +1,15 @@
 //! Both stacks on real loopback sockets.
 
+#![allow(dead_code, unused_imports, reason = "each test file uses another part")]
+
+mod openssl;
 mod ours;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use bartizan_dtls::CipherSuite;
+pub use openssl::{openssl_as_client, openssl_as_server};
 use ours::{Client, Server};
 
 pub const PSK: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];

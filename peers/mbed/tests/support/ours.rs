@@ -152,6 +152,18 @@ impl Client {
         panic!("{message:?} was not answered in {tries} tries");
     }
 
+    /// Sends `message` once.
+    pub fn say(&mut self, message: &[u8]) {
+        self.connection.send(now(self.start), message).expect("an open connection");
+        self.step();
+    }
+
+    /// Whether `message` arrives.
+    pub fn hears(&mut self, message: &[u8]) -> bool {
+        self.until(Duration::from_secs(10), |client| client.inbox.iter().any(|got| got == message));
+        self.inbox.iter().any(|got| got == message)
+    }
+
     pub fn rebind(&mut self) {
         self.socket = bind();
     }
