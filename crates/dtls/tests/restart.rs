@@ -8,29 +8,8 @@ use std::collections::BTreeSet;
 use bartizan_dtls::*;
 use support::*;
 
-/// Epoch, sequence number and direction of every protected record on the tape.
-fn nonces(world: &World) -> Vec<(bool, Vec<u8>)> {
-    let protected = |(up, _, data): &(bool, std::net::SocketAddr, Vec<u8>)| {
-        let mut found = Vec::new();
-        let mut rest = &data[..];
-        while rest.len() > 13 {
-            let cid = match (rest[0], up) {
-                (25, true) => 8,
-                _ => 0,
-            };
-            let length = usize::from(u16::from_be_bytes([rest[11 + cid], rest[12 + cid]]));
-            if rest[3..5] == [0, 1] {
-                found.push((*up, rest[3..11].to_vec()));
-            }
-            rest = &rest[13 + cid + length..];
-        }
-        found
-    };
-    world.tape.iter().flat_map(protected).collect()
-}
-
 fn assert_no_nonce_twice(world: &World) {
-    let all = nonces(world);
+    let all: Vec<_> = world.tape.iter().flat_map(nonces_of).collect();
     let distinct: BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len(), "a nonce was used twice");
 }

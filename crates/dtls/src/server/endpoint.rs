@@ -128,7 +128,7 @@ impl Endpoint {
             return self.fail_handshake(id, HandshakeFailure::TimedOut, None);
         }
         if handshake.alert.is_some() {
-            return self.fail_handshake(id, HandshakeFailure::Refused, None);
+            return self.fail_handshake(id, HandshakeFailure::NoCommonGround, None);
         }
         handshake.timer.back_off(now);
         self.repeat_flight(id);

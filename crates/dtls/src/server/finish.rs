@@ -171,7 +171,7 @@ impl Endpoint {
                 self.on_finished(now, id, remote, sequence, message);
             }
             Ok((ContentType::ALERT, _)) => {
-                self.fail_handshake(id, HandshakeFailure::Refused, None);
+                self.fail_handshake(id, HandshakeFailure::NoCommonGround, None);
             }
             Ok(_) => self.reject(remote, None, RecordRejection::Unexpected),
             Err(_) => self.on_wrong_key(id),

@@ -350,7 +350,7 @@ impl World {
 
     /// The server dies and comes back with what is on disk.
     pub fn restart(&mut self) {
-        self.server = Endpoint::server(self.config.clone(), Box::new(self.rng.clone())).unwrap();
+        self.server = Endpoint::server(self.config.clone(), Box::new(Rng(self.rng.next()))).unwrap();
         for (session, bytes) in &self.disk.states {
             let state = SessionState::from_bytes(bytes).unwrap();
             let remote = self.disk.remotes.get(session).copied().unwrap_or(address(1));
@@ -382,4 +382,24 @@ impl World {
     pub fn session(&self) -> SessionId {
         self.server.sessions().next().expect("a session")
     }
+}
+
+/// Direction, epoch, sequence number and Connection ID of every protected record in a datagram. Upwards the
+/// Connection ID names the key; downwards only a world with one association can be checked.
+pub fn nonces_of((up, _, data): &(bool, SocketAddr, Vec<u8>)) -> Vec<(bool, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut rest = &data[..];
+    while rest.len() > 13 {
+        let cid = match (rest[0], up) {
+            (25, true) => 8,
+            (25, false) => 3,
+            _ => 0,
+        };
+        let length = usize::from(u16::from_be_bytes([rest[11 + cid], rest[12 + cid]]));
+        if rest[3..5] == [0, 1] {
+            found.push((*up, rest[3..11 + cid].to_vec()));
+        }
+        rest = &rest[13 + cid + length..];
+    }
+    found
 }
