@@ -55,7 +55,7 @@ export const hasDemo = (bin: string): boolean => spawnSync(bin, ['demo', '--help
 
 /** The demo, once its machines have isolated something. */
 export async function demoTarget(bin: string): Promise<Target> {
-  const demo = run(bin, ['demo', '--devices', '200']);
+  const demo = run(bin, ['demo', '--devices', '200', '--seconds', '120']);
   let address = '';
   await until('the demo prints the address of its console', async () => {
     if (demo.child.exitCode !== null) throw new Error(`bartizan demo ended:\n${demo.said()}`);
@@ -97,7 +97,7 @@ function run(bin: string, args: string[]): Running {
   const stop = async () => {
     if (child.exitCode !== null) return;
     const ended = once(child, 'exit');
-    child.kill('SIGTERM');
+    child.kill('SIGINT');
     const hard = setTimeout(() => child.kill('SIGKILL'), 15_000);
     await ended;
     clearTimeout(hard);
