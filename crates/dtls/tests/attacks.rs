@@ -3,6 +3,7 @@
 
 mod support;
 
+use bartizan_crypto::INSECURE;
 use bartizan_dtls::*;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 use support::*;
@@ -351,16 +352,84 @@ fn an_impostor_with_the_wrong_key_leaves_the_association_alone() {
     assert_eq!(world.clients[client].data(), [b"one", b"two"]);
 }
 
+/// A protected record as anybody can make it where ciphers are arithmetic: any tag of 0x5A opens.
+fn sealed(cid: &[u8], sequence: u8, kind: u8, content: &[u8]) -> Vec<u8> {
+    let inner = if cid.is_empty() { 0 } else { 1 };
+    let outer = if cid.is_empty() { kind } else { 25 };
+    let mut record = vec![outer, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, sequence];
+    record.extend_from_slice(cid);
+    record.extend_from_slice(&(8 + content.len() as u16 + inner + 8).to_be_bytes());
+    record.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, sequence]);
+    record.extend_from_slice(content);
+    record.extend_from_slice(&vec![kind; usize::from(inner)]);
+    record.extend_from_slice(&[0x5A; 8]);
+    record
+}
+
 #[test]
 fn renegotiation_is_answered_with_no() {
-    // A device that asks, by sealing a ClientHello: our client cannot, so its saved keys do.
-    let (mut world, client) = worlds().remove(1);
+    let mut world = World::calm(EndpointConfig { provider: &INSECURE, ..server_config() });
+    let config = ClientConfig { provider: &INSECURE, ..with_suite(CipherSuite::PskAes128Ccm8) };
+    let client = world.connected(config);
     let from = world.clients[client].address;
-    let hello = world.tape[0].2.clone();
-    world.inject(from, &hello);
-    assert_eq!(world.server.handshakes(), 0, "a hello in the clear only gets a cookie request");
+    world.exchange(client, b"reading");
+    world.server_events.clear();
+    let cid = world.tape.iter().rfind(|(up, ..)| *up).unwrap().2[11..19].to_vec();
+    // The client's own hello, protected: what a renegotiation begins with (RFC 5246 section 7.4.1.2).
+    let hello = world.tape[0].2[13..].to_vec();
+    world.inject(from, &sealed(&cid, 50, 22, &hello));
+    assert_eq!(rejections(&world), [RecordRejection::Unexpected]);
+    assert_eq!(world.server.handshakes(), 0);
+    let answer = last_downward(&world);
+    let no_renegotiation = [1, AlertDescription::NO_RENEGOTIATION.0];
+    assert_eq!((answer[0], &answer[21..23]), (21, &no_renegotiation[..]));
+    // HelloRequest, with which a server asks for one (section 7.4.1.1).
+    world.inject_to_client(client, &sealed(&[], 50, 22, &[0; 12]));
+    let answer = last_upward(&world);
+    assert_eq!((answer[0], &answer[29..32]), (25, &[1, AlertDescription::NO_RENEGOTIATION.0, 21][..]));
     world.exchange(client, b"still here");
     assert_eq!(world.clients[client].data().last().unwrap(), b"still here");
+    // The helper makes what opens: as application data the same bytes are delivered.
+    world.inject(from, &sealed(&cid, 60, 23, b"made up"));
+    assert_eq!(world.received().last().unwrap(), b"made up");
+}
+
+#[test]
+fn strange_contents_of_authentic_records_are_refused() {
+    let mut world = World::calm(EndpointConfig { provider: &INSECURE, ..server_config() });
+    let config = ClientConfig { provider: &INSECURE, ..with_suite(CipherSuite::PskAes128Ccm8) };
+    let client = world.connected(config);
+    let from = world.clients[client].address;
+    world.exchange(client, b"reading");
+    world.server_events.clear();
+    let cid = world.tape.iter().rfind(|(up, ..)| *up).unwrap().2[11..19].to_vec();
+    // ChangeCipherSpec, an alert of one byte, a record within a record, no type at all, an unknown type.
+    let contents = [(20, &[1][..]), (21, &[1]), (25, b"x"), (0, b""), (99, b"x")];
+    for (number, (kind, content)) in contents.into_iter().enumerate() {
+        world.inject(from, &sealed(&cid, 50 + number as u8, kind, content));
+    }
+    use RecordRejection::{Malformed, Unexpected};
+    assert_eq!(rejections(&world), [Unexpected, Malformed, Unexpected, Unexpected, Unexpected]);
+    world.exchange(client, b"still here");
+    assert_eq!(world.clients[client].data().last().unwrap(), b"still here");
+}
+
+#[test]
+fn once_negotiated_a_connection_id_is_on_every_record() {
+    let mut world = World::calm(EndpointConfig { provider: &INSECURE, ..server_config() });
+    let own_cid = ConnectionId::new(b"abc");
+    let config = ClientConfig { provider: &INSECURE, own_cid, ..with_suite(CipherSuite::PskAes128Ccm8) };
+    let client = world.connected(config);
+    let from = world.clients[client].address;
+    world.server_events.clear();
+    world.inject(from, &sealed(b"", 50, 23, b"without"));
+    assert_eq!(rejections(&world), [RecordRejection::Unexpected]);
+    for (cid, reason) in [(&b""[..], RecordRejection::Unexpected), (b"abd", RecordRejection::UnknownConnectionId)] {
+        world.inject_to_client(client, &sealed(cid, 50, 23, b"x"));
+        assert_eq!(*world.clients[client].events.last().unwrap(), ConnectionEvent::Rejected(reason));
+    }
+    world.inject_to_client(client, &sealed(b"abc", 50, 23, b"command"));
+    assert_eq!(world.clients[client].data(), [b"command"]);
 }
 
 #[test]
