@@ -307,10 +307,10 @@ impl World {
                 self.disk.leases.insert(*session, lease);
                 let window = self.server.window(*session).unwrap();
                 self.disk.windows.insert(*session, window);
+                let remote = self.server.session(*session).unwrap().remote;
+                self.disk.remotes.insert(*session, remote);
                 if self.confirm {
                     self.server.confirm_durable(now, *session);
-                    let remote = self.server.session(*session).unwrap().remote;
-                    self.disk.remotes.insert(*session, remote);
                 }
             }
             EndpointEvent::LeaseLow { session, upto } => {
