@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bartizan_crypto::RUSTCRYPTO;
 use bartizan_dtls::{ClientConfig, Connection, ConnectionEvent, SecretBytes};
-use bartizan_server::app::{Actor, App, AppOptions, NewDevice};
+use bartizan_server::app::{Actor, App, AppOptions, NewDevice, TenantChange};
 use bartizan_server::clock::Clock;
 use bartizan_server::gateway::{Gateway, GatewayHandle, GatewayOptions};
 use bartizan_server::store::MasterKey;
@@ -73,6 +73,11 @@ impl Scene {
     pub async fn crash(&self) -> Self {
         let folder = Arc::new(self.crash_image());
         let app = open_app(folder.path()).await;
+        // The server left running still holds its own log.
+        let upstream = format!("log:{}", folder.path().join("city.ndjson").display());
+        let change = TenantChange { upstream: Some(upstream.parse().unwrap()) };
+        let tenant = app.tenant_id("city").await.unwrap();
+        app.change_tenant(&ada(), tenant, change, None).await.unwrap();
         Self::start(folder, app, "127.0.0.1:0".parse().unwrap()).await
     }
 
