@@ -11,7 +11,7 @@ use super::device::Device;
 use super::error::{Error, Misuse};
 use super::holding::needs_time;
 use super::words::{command_view, command_words, issuer_name};
-use super::{Actor, App};
+use super::{Actor, App, ToDevice};
 use crate::limits::{COMMAND_EXPIRY_MS_MAX, COMMAND_PATH_BYTES_MAX, COMMAND_PAYLOAD_BYTES_MAX, COMMANDS_PER_DEVICE_MAX};
 use crate::store::{CommandRow, TimelineWrite};
 
@@ -307,6 +307,9 @@ impl App {
         self.behind.write_line(device.tenant(), line, false);
         let view = || UpdateKind::Command { device: device.name.clone(), command: command_view(row) };
         self.publish(device.key.tenant, view);
+        if command.state == CommandState::Queued {
+            self.to_device(ToDevice::CommandQueued(device.key));
+        }
         let kind = EventKind::Command { id: command.id, state: command.state };
         self.observe_own(device, Event { at, subject: device.subject(), kind });
     }

@@ -73,6 +73,8 @@ pub struct App {
     behind: Arc<Behind>,
     bus: broadcast::Sender<Update>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<AccessChange>>>,
+    /// To the gateway that carries messages down to devices.
+    downlink: Mutex<Option<mpsc::Sender<ToDevice>>>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -135,6 +137,16 @@ pub struct AccessChange {
     pub close: bool,
 }
 
+/// Something for a device, as [`App::to_devices`] gives it to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToDevice {
+    /// A notification of its upstream.
+    Notification(path::Downlink),
+    /// A command was queued: if the device is awake, it need not wait for its next record. Only a hint;
+    /// [`App::next_commands`] says what is due.
+    CommandQueued(DeviceKey),
+}
+
 /// Whether a datagram of an unknown source gets work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceVerdict {
@@ -183,6 +195,7 @@ impl App {
             behind: Behind::start(),
             bus: broadcast::Sender::new(BUS_UPDATES_MAX),
             subscribers: Mutex::default(),
+            downlink: Mutex::default(),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),

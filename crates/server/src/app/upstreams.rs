@@ -11,7 +11,7 @@ use super::commands::{Issuer, NewCommand};
 use super::error::Error;
 use super::path::Downlink;
 use super::tenant::Tenant;
-use super::App;
+use super::{App, ToDevice};
 use crate::limits::{DOWNLINK_EXPIRY_MS, DOWNLINK_QUEUE_MAX};
 use crate::store::Ports;
 use crate::upstream::{Upstream, UpstreamConfig, UpstreamContext, UpstreamLimits};
@@ -66,7 +66,28 @@ impl App {
         }
     }
 
+    /// What is to be carried down to devices from now on, for the one gateway. While its queue is full,
+    /// notifications and hints are lost, as they may be on the way to a sleeping device.
+    #[must_use]
+    pub fn to_devices(&self) -> mpsc::Receiver<ToDevice> {
+        let (sender, receiver) = mpsc::channel(DOWNLINK_QUEUE_MAX);
+        *self.downlink.lock().expect("invariant: nothing panics while it holds the downlink") = Some(sender);
+        receiver
+    }
+
+    pub(super) fn to_device(&self, what: ToDevice) {
+        let downlink = self.downlink.lock().expect("invariant: nothing panics while it holds the downlink");
+        if let Some(sender) = downlink.as_ref() {
+            let _ = sender.try_send(what); // see `to_devices`
+        }
+    }
+
+    /// A request becomes a command, which passes the gate and waits for its device. A response is a
+    /// notification that the device asked for.
     async fn take_downlink(&self, downlink: Downlink) {
+        if MessageView::parse(&downlink.coap).is_ok_and(|view| view.code().is_response()) {
+            return self.to_device(ToDevice::Notification(downlink));
+        }
         let Some(command) = command_of(downlink.coap) else {
             tracing::warn!("an upstream sent what is no CoAP message");
             return;

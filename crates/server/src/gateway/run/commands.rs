@@ -60,7 +60,7 @@ impl Run {
         };
         let now = self.instant();
         let awake = self.endpoint.session(session).is_some_and(|info| now.since(info.last_seen) < AWAKE_MS);
-        if awake && !self.restored.contains(&super::devices::principal_of(key).unwrap_or(0)) {
+        if awake {
             self.offer_commands(session, &device);
         }
     }

@@ -26,8 +26,7 @@ use super::counters::{Shown, count};
 use super::hold::{Held, Hold, record_session};
 use super::journal::{Journal, Notice};
 use super::socket::Socket;
-use crate::app::path::Downlink;
-use crate::app::{AccessChange, App, Credential, Device, Error};
+use crate::app::{AccessChange, App, Credential, Device, Error, ToDevice};
 use crate::limits::{GATEWAY_DONE_PER_TURN, GATEWAY_PEERS_LIVE_MAX};
 use commands::{CommandChange, store_commands};
 use devices::Route;
@@ -86,8 +85,7 @@ pub struct Run {
     /// Commands that were answered and are not stored as such yet: they must not be offered again.
     settling: HashSet<(DeviceKey, CommandId)>,
     access_changes: mpsc::UnboundedReceiver<AccessChange>,
-    notifications: mpsc::Receiver<Downlink>,
-    commands_queued: mpsc::UnboundedReceiver<DeviceKey>,
+    to_devices: mpsc::Receiver<ToDevice>,
     lease: u64,
     stalled: bool,
     draining: bool,
@@ -99,8 +97,7 @@ enum Wake {
     Access(AccessChange),
     Done(Done),
     Journal(Notice),
-    Notification(Downlink),
-    Queued(DeviceKey),
+    ToDevice(ToDevice),
     Control,
     Timer,
 }
@@ -118,8 +115,8 @@ impl Run {
                 Wake::Access(change) => self.access_changed(&change),
                 Wake::Done(done) => self.finish_tasks(done),
                 Wake::Journal(notice) => self.journal_noticed(notice),
-                Wake::Notification(downlink) => self.notify(&downlink),
-                Wake::Queued(device) => self.offer_to(device),
+                Wake::ToDevice(ToDevice::Notification(downlink)) => self.notify(&downlink),
+                Wake::ToDevice(ToDevice::CommandQueued(device)) => self.offer_to(device),
                 Wake::Control => self.draining = true,
                 Wake::Timer => self.time_passed(),
             }
@@ -138,8 +135,7 @@ impl Run {
             Some(done) = self.dones.recv() => Wake::Done(done),
             Some(Control::Drain) = controls.recv() => Wake::Control,
             () = tokio::time::sleep(timeout), if timeout.is_zero() => Wake::Timer,
-            Some(downlink) = self.notifications.recv() => Wake::Notification(downlink),
-            Some(device) = self.commands_queued.recv() => Wake::Queued(device),
+            Some(what) = self.to_devices.recv() => Wake::ToDevice(what),
             () = self.socket.ready(read) => Wake::Socket,
             () = tokio::time::sleep(timeout) => Wake::Timer,
         }

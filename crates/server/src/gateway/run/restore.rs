@@ -33,8 +33,7 @@ impl Run {
         tokio::spawn(store_commands(Arc::clone(&app), changes, done.clone()));
         let mut run = Self {
             access_changes: app.access_changes(),
-            notifications: mpsc::channel(1).1,
-            commands_queued: mpsc::unbounded_channel().1,
+            to_devices: app.to_devices(),
             app,
             shown,
             socket,
