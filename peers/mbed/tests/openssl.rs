@@ -5,7 +5,7 @@
 mod support;
 
 use bartizan_dtls::CipherSuite;
-use support::{openssl_as_client, openssl_as_server};
+use support::{openssl_as_client, openssl_as_server, openssl_exports_the_same};
 
 const CCM8: (CipherSuite, &str) = (CipherSuite::PskAes128Ccm8, "PSK-AES128-CCM8");
 const GCM: (CipherSuite, &str) = (CipherSuite::PskAes128GcmSha256, "PSK-AES128-GCM-SHA256");
@@ -49,4 +49,10 @@ fn ecdhe_chacha_server_with_x25519() {
 #[test]
 fn ecdhe_chacha_server_with_p256() {
     openssl_as_server(CHACHA.0, CHACHA.1, "P-256");
+}
+
+#[test]
+fn the_exported_keying_material_is_the_same() {
+    openssl_exports_the_same(CCM8.0, CCM8.1);
+    openssl_exports_the_same(CHACHA.0, CHACHA.1);
 }

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use bartizan_dtls::CipherSuite;
-pub use openssl::{openssl_as_client, openssl_as_server};
+pub use openssl::{openssl_as_client, openssl_as_server, openssl_exports_the_same};
 use ours::{Client, Server};
 
 pub const PSK: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];

@@ -27,6 +27,23 @@ pub fn openssl_as_client(suite: CipherSuite, name: &str, group: &str) {
     assert_eq!((seen.handshakes, seen.connection_id), (1, false));
 }
 
+/// OpenSSL connects to our endpoint, and both export the same keying material (RFC 5705): the master secret, its
+/// extension (RFC 7627) and the exporter are right, not only the same at both of our own ends.
+pub fn openssl_exports_the_same(suite: CipherSuite, name: &str) {
+    let server = Server::start(suite);
+    let address = server.address().to_string();
+    let export = ["-keymatexport", "EXPORTER-bartizan-session", "-keymatexportlen", "32"];
+    let mut child = openssl("s_client", &[&["-connect", &address], &export[..]].concat(), name, "X25519");
+    let output = watch(&mut child);
+    let text = text_until(&output, "Extended master secret: yes");
+    let _ = child.kill();
+    let _ = child.wait();
+    let seen = server.stop();
+    let ours: String = seen.exporter.iter().map(|byte| format!("{byte:02X}")).collect();
+    assert!(text.contains(&format!("Keying material: {ours}")), "{ours} is not in {text}");
+    assert!(text.contains("Extended master secret: yes"), "{text}");
+}
+
 /// Our client connects to OpenSSL and says a line, which OpenSSL prints.
 pub fn openssl_as_server(suite: CipherSuite, name: &str, group: &str) {
     let port = free_port().to_string();
@@ -78,17 +95,26 @@ fn watch(child: &mut Child) -> mpsc::Receiver<Vec<u8>> {
 }
 
 fn wait_for(output: &mpsc::Receiver<Vec<u8>>, wanted: &str) -> bool {
+    let text = text_until(output, wanted);
+    let heard = text.contains(wanted);
+    if !heard {
+        eprintln!("{text}");
+    }
+    heard
+}
+
+/// What the peer prints until it prints what is wanted, or for 20 seconds.
+fn text_until(output: &mpsc::Receiver<Vec<u8>>, wanted: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut text = String::new();
     while !text.contains(wanted) {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok(bytes) = output.recv_timeout(left) else {
-            eprintln!("{text}");
-            return false;
+            break;
         };
         text.push_str(&String::from_utf8_lossy(&bytes));
     }
-    true
+    text
 }
 
 /// OpenSSL cannot be asked where it is bound, so it is told.

@@ -32,6 +32,8 @@ pub struct Seen {
     pub handshakes: usize,
     pub rebound: usize,
     pub connection_id: bool,
+    /// RFC 5705 keying material of the last association.
+    pub exporter: [u8; 32],
 }
 
 pub struct Server {
@@ -95,8 +97,9 @@ fn answer(endpoint: &mut Endpoint, now: Instant, event: EndpointEvent, seen: &mu
             endpoint.provide_psk(now, handshake, entry);
         }
         EndpointEvent::Establishing { session, .. } => endpoint.confirm_durable(now, session),
-        EndpointEvent::Established { connection_id, .. } => {
+        EndpointEvent::Established { session, connection_id, .. } => {
             seen.handshakes += 1;
+            seen.exporter = endpoint.session(session).expect("just established").exporter;
             seen.connection_id = connection_id;
         }
         EndpointEvent::Data { session, data, .. } => endpoint.send(now, session, &data).expect("an open session"),
