@@ -36,6 +36,7 @@ const TEST_PACKAGES: &[Package] = &[
     Package { name: "libclang-dev", shown_by: "/usr/lib/llvm-14/lib/libclang.so", why: "reads Mbed TLS's headers" },
     Package { name: "cmake", shown_by: "/usr/bin/cmake", why: "builds Mbed TLS" },
     Package { name: "ninja-build", shown_by: "/usr/bin/ninja", why: "builds Mbed TLS" },
+    Package { name: "openssl", shown_by: "/usr/bin/openssl", why: "another independent DTLS peer" },
 ];
 
 /// The C compiler that SQLite and the server's cryptography are built with.
