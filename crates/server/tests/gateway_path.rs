@@ -158,7 +158,7 @@ async fn pings_and_nonsense_are_answered_as_rfc_7252_says() {
 
 #[tokio::test]
 async fn a_command_leaves_at_the_next_record_and_shows_as_acknowledged() {
-    let scene = Scene::new().await;
+    let scene = Scene::of_sleepers().await;
     let (key, mut meter) = scene.meter("meter-1").await;
     let command = bartizan_server::app::NewCommand {
         method: Code::PUT.0,
@@ -169,6 +169,7 @@ async fn a_command_leaves_at_the_next_record_and_shows_as_acknowledged() {
         expires_in_ms: 60_000,
     };
     let queued = scene.app.send_command(&ada(), key, command).await.unwrap();
+    assert_eq!(meter.next(SILENCE).await, None, "a sleeper is not called");
     meter.send(&empty(Type::Confirmable, 7)).await; // any authentic record wakes the queue
     let message = loop {
         let message = meter.next(PATIENCE).await.expect("the command comes");
@@ -203,4 +204,66 @@ async fn a_port_in_use_is_one_clear_line() {
     let error = bartizan_server::gateway::Gateway::start(scene.app.clone(), options).await.err().unwrap();
     let text = error.to_string();
     assert!(text.contains("cannot listen on UDP 127.0.0.1:") && !text.contains('\n'), "{text}");
+}
+
+#[tokio::test]
+async fn a_command_to_a_device_that_is_awake_does_not_wait() {
+    let scene = Scene::new().await;
+    let (key, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let command = bartizan_server::app::NewCommand {
+        method: Code::GET.0,
+        path: "/3/0/9".into(),
+        content_format: None,
+        payload: Default::default(),
+        coap: None,
+        expires_in_ms: 60_000,
+    };
+    scene.app.send_command(&ada(), key, command).await.unwrap();
+    let message = meter.next(PATIENCE).await.expect("the command comes by itself");
+    assert_eq!(MessageView::parse(&message).unwrap().code(), Code::GET);
+    meter.send(&empty(Type::Reset, MessageView::parse(&message).unwrap().message_id())).await;
+    until("the rejection shows", async || {
+        let commands = scene.app.commands(key, &Default::default()).await.unwrap();
+        commands.items[0].state == "refused"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_that_floods_is_isolated_by_the_judge_and_an_innocent_one_is_not() {
+    let scene = Scene::new().await;
+    let (key, mut meter) = scene.meter("meter-1").await;
+    let (_, mut innocent) = scene.meter("meter-2").await;
+    assert_eq!(innocent.post("/v", "1").await.code, Code::CHANGED);
+    let mut passed = 0;
+    let refused = loop {
+        let response = meter.post("/v", "flood").await;
+        if response.code != Code::CHANGED || passed == 2_000 {
+            break response;
+        }
+        passed += 1;
+    };
+    assert_eq!(refused.code, Code::FORBIDDEN, "after {passed} messages");
+    let status = meter.status().await;
+    assert!(status.text().contains("quarantined"), "{}", status.text());
+    assert_eq!(innocent.post("/v", "2").await.code, Code::CHANGED);
+    assert_eq!(scene.delivered().len(), passed + 2, "nothing of it passed after the decision");
+    scene.app.release(&ada(), key, "looked at").await.unwrap();
+    assert_ne!(meter.post("/v", "1").await.code, Code::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn draining_finishes_what_was_taken() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    let message = meter.request(Code::POST, "/v", b"last");
+    meter.send(&message).await;
+    until("the record was taken", async || scene.gateway.counters().records == 1).await;
+    let Scene { gateway, folder, .. } = scene;
+    gateway.drain(PATIENCE).await;
+    let answer = meter.next(PATIENCE).await.expect("it is answered");
+    assert_eq!(MessageView::parse(&answer).unwrap().code(), Code::CHANGED);
+    let log = std::fs::read_to_string(folder.path().join("city.ndjson")).unwrap();
+    assert_eq!(log.lines().count(), 1);
 }

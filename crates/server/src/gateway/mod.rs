@@ -52,6 +52,9 @@ pub struct GatewayOptions {
     pub lease: u64,
     /// Refuse devices without Connection ID.
     pub require_cid: bool,
+    /// How long after its last record a device counts as awake, in milliseconds. LPWA networks release a
+    /// radio connection after 10 to 20 s of silence; a command queued later waits for the next record.
+    pub awake_ms: u64,
 }
 
 impl GatewayOptions {
@@ -66,6 +69,7 @@ impl GatewayOptions {
             handshakes_max: 4_096,
             lease: 1_024,
             require_cid: false,
+            awake_ms: 10_000,
         }
     }
 }

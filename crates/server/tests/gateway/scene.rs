@@ -51,9 +51,18 @@ impl Scene {
         Self::start(folder, app, "127.0.0.1:0".parse().unwrap()).await
     }
 
+    /// Devices count as asleep as soon as they have said something.
+    pub async fn of_sleepers() -> Self {
+        let Self { folder, app, gateway, tenant } = Self::new().await;
+        gateway.drain(PATIENCE).await;
+        let options = GatewayOptions { awake_ms: 0, ..options(folder.path(), "127.0.0.1:0".parse().unwrap()) };
+        let gateway = Gateway::start(Arc::clone(&app), options).await.unwrap();
+        Self { folder, app, gateway, tenant }
+    }
+
     async fn start(folder: Arc<TempDir>, app: Arc<App>, listen: SocketAddr) -> Self {
         let tenant = app.tenant_id("city").await.unwrap();
-        let gateway = start_gateway(&app, folder.path(), listen).await;
+        let gateway = Gateway::start(Arc::clone(&app), options(folder.path(), listen)).await.unwrap();
         Self { folder, app, gateway, tenant }
     }
 
@@ -119,9 +128,8 @@ async fn open_app(folder: &Path) -> Arc<App> {
     App::open(AppOptions::new(folder.join("data"), key(), Clock::real())).await.unwrap()
 }
 
-pub async fn start_gateway(app: &Arc<App>, folder: &Path, listen: SocketAddr) -> GatewayHandle {
-    let options = GatewayOptions { sessions_max: 1_000, ..GatewayOptions::new(listen, sessions(folder), key()) };
-    Gateway::start(Arc::clone(app), options).await.unwrap()
+fn options(folder: &Path, listen: SocketAddr) -> GatewayOptions {
+    GatewayOptions { sessions_max: 1_000, ..GatewayOptions::new(listen, sessions(folder), key()) }
 }
 
 pub fn sessions(folder: &Path) -> PathBuf {

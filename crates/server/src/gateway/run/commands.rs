@@ -14,10 +14,6 @@ use super::steps::hand_over;
 use super::{Done, Run};
 use crate::app::{App, Device};
 
-/// How long after its last record a device counts as awake, in milliseconds. LPWA networks release a radio
-/// connection after 10 to 20 s of silence; what is sent later waits in the network or is lost.
-const AWAKE_MS: u64 = 10_000;
-
 /// A change of a command's state, stored in the order it happened.
 pub struct CommandChange {
     device: Arc<Device>,
@@ -59,7 +55,7 @@ impl Run {
             return;
         };
         let now = self.instant();
-        let awake = self.endpoint.session(session).is_some_and(|info| now.since(info.last_seen) < AWAKE_MS);
+        let awake = self.endpoint.session(session).is_some_and(|info| now.since(info.last_seen) < self.awake_ms);
         if awake {
             self.offer_commands(session, &device);
         }

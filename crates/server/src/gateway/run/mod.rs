@@ -87,6 +87,7 @@ pub struct Run {
     access_changes: mpsc::UnboundedReceiver<AccessChange>,
     to_devices: mpsc::Receiver<ToDevice>,
     lease: u64,
+    awake_ms: u64,
     stalled: bool,
     draining: bool,
 }

@@ -58,6 +58,7 @@ impl Run {
             command_changes,
             settling: HashSet::new(),
             lease: options.lease,
+            awake_ms: options.awake_ms,
             stalled: false,
             draining: false,
         };
