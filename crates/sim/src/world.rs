@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::attack::{Attack, AttackKind};
 use crate::city::{City, DeviceSpec, Kind};
@@ -25,6 +25,8 @@ const FLOODERS: usize = 4;
 const FLOOD_EVERY: Duration = Duration::from_millis(15);
 /// The real time between two attempts of somebody without a key.
 const OUTSIDER_EVERY: Duration = Duration::from_millis(40);
+/// Handshakes that an impostor tries at a time: a gateway that says nothing to a wrong key makes him wait.
+const KNOCKERS: u64 = 6;
 /// Files open beside the devices' sockets.
 const OTHER_FILES: u64 = 256;
 
@@ -35,7 +37,7 @@ pub struct World {
     gateway: SocketAddr,
     devices: HashMap<String, Handle>,
     tasks: JoinSet<std::io::Result<()>>,
-    outsiders: HashMap<AttackKind, JoinHandle<std::io::Result<()>>>,
+    outsiders: HashMap<AttackKind, JoinSet<std::io::Result<()>>>,
     /// The lock that somebody listens to, and what was heard.
     overheard: (String, Tap),
     /// The lock that the impostor names.
@@ -121,9 +123,8 @@ impl World {
 
     /// Ends an attack: the devices are their owner's again, the outsider is gone.
     pub fn end(&mut self, attack: &Attack) {
-        if let Some(task) = self.outsiders.remove(&attack.kind) {
-            task.abort();
-        }
+        // Dropping them ends them.
+        self.outsiders.remove(&attack.kind);
         self.each(&attack.devices, |handle| {
             handle.mode.send_if_modified(|mode| {
                 let driven = matches!(mode, Mode::Driven { .. });
@@ -161,14 +162,16 @@ impl World {
     fn let_in(&mut self, kind: AttackKind, devices: &[String]) -> anyhow::Result<()> {
         ensure!(!self.outsiders.contains_key(&kind), "{} is under way", kind.name());
         let random = Seeded::new(self.city.seed).fork(u64::MAX - 1 - kind as u64);
-        let gateway = self.gateway;
-        let task = if kind == AttackKind::LockReplay {
-            tokio::spawn(outsider::replay(gateway, Arc::clone(&self.overheard.1), OUTSIDER_EVERY, random))
+        let (gateway, mut tasks) = (self.gateway, JoinSet::new());
+        if kind == AttackKind::LockReplay {
+            tasks.spawn(outsider::replay(gateway, Arc::clone(&self.overheard.1), OUTSIDER_EVERY, random));
         } else {
-            let identity = devices.first().cloned().context("nobody to name")?;
-            tokio::spawn(outsider::knock(gateway, identity, OUTSIDER_EVERY, random))
-        };
-        self.outsiders.insert(kind, task);
+            let identity = devices.first().context("nobody to name")?;
+            for number in 0..KNOCKERS {
+                tasks.spawn(outsider::knock(gateway, identity.clone(), OUTSIDER_EVERY, random.fork(number)));
+            }
+        }
+        self.outsiders.insert(kind, tasks);
         Ok(())
     }
 
@@ -196,7 +199,7 @@ impl World {
     /// Ends the day: nobody begins anything new, everybody delivers what is left, at most until `patience` is over.
     /// Returns the tallies, and how many devices did not finish.
     pub async fn stop(mut self, patience: Duration) -> (HashMap<String, Tally>, usize) {
-        self.outsiders.values().for_each(JoinHandle::abort);
+        self.outsiders.clear();
         for handle in self.devices.values() {
             handle.mode.send_replace(Mode::Stopping);
         }

@@ -10,6 +10,7 @@
 //! passes faster than ours: server and simulator share one clock, whose scale is printed.
 
 mod args;
+mod interrupt;
 mod plan;
 mod script;
 mod stage;
@@ -23,27 +24,36 @@ pub use plan::Plan;
 pub use summary::{AttackSummary, Summary};
 
 use crate::cli::Failure;
+use interrupt::Interrupt;
 use script::Script;
 use stage::Stage;
 
-/// Plays the demo and answers what happened.
+/// Plays the demo and answers what happened; nothing if it was interrupted before it began.
 ///
 /// # Errors
 /// One line: ports in use, too few open files allowed, a summary that cannot be written.
-pub async fn run(args: DemoArgs) -> Result<Summary, Failure> {
+pub async fn run(args: DemoArgs) -> Result<Option<Summary>, Failure> {
+    let mut interrupt = Interrupt::listen()?;
     let plan = Plan::of(&args);
     plan.remarks.iter().for_each(|remark| say(remark));
-    let stage = Arc::new(Stage::set(&args, &plan).await?);
-    say(&stage.welcome(&plan, args.headless)?);
-    let summary = Script::new(Arc::clone(&stage), plan, args.headless)?.play().await;
+    let stage = tokio::select! {
+        stage = Stage::set(&args, &plan) => Arc::new(stage?),
+        () = interrupt.heard() => return Ok(None),
+    };
+    let played = play(&stage, plan, &args, interrupt).await;
     stage.strike().await;
-    let summary = summary?;
+    let summary = played?;
     say(&summary.to_string());
     if let Some(file) = &args.summary {
         let json = serde_json::to_vec_pretty(&summary).expect("invariant: a summary is JSON");
         tokio::fs::write(file, json).await.map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     }
-    Ok(summary)
+    Ok(Some(summary))
+}
+
+async fn play(stage: &Arc<Stage>, plan: Plan, args: &DemoArgs, interrupt: Interrupt) -> Result<Summary, Failure> {
+    say(&stage.welcome(&plan, args.headless)?);
+    Script::new(Arc::clone(stage), plan, args.headless, interrupt)?.play().await
 }
 
 /// The demo speaks to the person who started it.

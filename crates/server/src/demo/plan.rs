@@ -24,8 +24,6 @@ pub struct Plan {
     pub learnt: Duration,
     /// From one attack to the next.
     pub between: Duration,
-    /// When a person releases a device.
-    pub release: Duration,
     /// When the day ends and everybody delivers what is left.
     pub dusk: Duration,
     /// What the person who started it should know.
@@ -50,7 +48,6 @@ impl Plan {
             seconds,
             learnt: part(40),
             between: part(10),
-            release: part(82),
             dusk: part(90),
             remarks,
         };
@@ -107,8 +104,7 @@ mod tests {
     fn everything_has_its_turn_before_dusk() {
         for seconds in [45, 60, 150, 600] {
             let plan = plan(300, Some(seconds), None);
-            assert!(plan.learnt + 4 * plan.between <= plan.release);
-            assert!(plan.release < plan.dusk && plan.dusk < Duration::from_secs(seconds));
+            assert!(plan.learnt + 4 * plan.between < plan.dusk && plan.dusk < Duration::from_secs(seconds));
         }
     }
 

@@ -1,12 +1,13 @@
 //! The plot: a quiet day, four attacks one after another, a person's release, dusk.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bartizan_sim::{Attack, AttackKind, World};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use super::interrupt::Interrupt;
 use super::plan::Plan;
 use super::say;
 use super::stage::{PERSON, Stage};
@@ -18,15 +19,16 @@ use crate::cli::Failure;
 
 /// How often the server is asked what it noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long devices may take to deliver what is left, at least.
-const PATIENCE_MIN: Duration = Duration::from_secs(20);
-/// How many findings about one device are told.
-const TOLD_PER_DEVICE: usize = 2;
+/// How long devices may take to deliver what is left.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a person takes to look at an isolated device.
+const PERSON_LOOKS_FOR: Duration = Duration::from_millis(1500);
 
 pub(super) struct Script {
     stage: Arc<Stage>,
     plan: Plan,
     headless: bool,
+    interrupt: Interrupt,
     world: World,
     watch: Watch,
     attacks: Vec<Attack>,
@@ -34,7 +36,10 @@ pub(super) struct Script {
     under_way: Vec<usize>,
     begun: Instant,
     beginning: Beginning,
-    told: std::collections::HashMap<String, usize>,
+    /// Whose findings were told; further ones are in the console.
+    told: HashSet<String>,
+    /// Since when a person looks at the isolated meter.
+    looked_at: Option<Instant>,
 }
 
 /// Why a phase ended.
@@ -46,7 +51,7 @@ enum Ended {
 }
 
 impl Script {
-    pub(super) fn new(stage: Arc<Stage>, plan: Plan, headless: bool) -> Result<Self, Failure> {
+    pub(super) fn new(stage: Arc<Stage>, plan: Plan, headless: bool, interrupt: Interrupt) -> Result<Self, Failure> {
         let beginning = Beginning { at: stage.clock.now(), scale: plan.scale };
         let world = World::start(stage.city.clone(), stage.gateway, stage.pace());
         let world = world.map_err(|error| Failure::new(error.to_string()))?;
@@ -54,13 +59,15 @@ impl Script {
             stage,
             plan,
             headless,
+            interrupt,
             world,
             watch: Watch::default(),
             attacks: Vec::new(),
             under_way: Vec::new(),
             begun: Instant::now(),
             beginning,
-            told: std::collections::HashMap::new(),
+            told: HashSet::new(),
+            looked_at: None,
         })
     }
 
@@ -87,10 +94,6 @@ impl Script {
                 return Ok(Ended::Early);
             }
         }
-        if self.until(Some(self.plan.release)).await? == Ended::Early {
-            return Ok(Ended::Early);
-        }
-        self.release().await?;
         self.until(Some(self.plan.dusk)).await
     }
 
@@ -104,10 +107,9 @@ impl Script {
 
     /// Lets time pass until `offset` (for ever if there is none), and tells what the server notices.
     async fn until(&mut self, offset: Option<Duration>) -> Result<Ended, Failure> {
-        let stop = |kind| signal(kind).map_err(|error| Failure::new(format!("the system gives no signals: {error}")));
-        let (mut interrupt, mut terminate) = (stop(SignalKind::interrupt())?, stop(SignalKind::terminate())?);
         loop {
             self.look().await?;
+            self.release_when_looked_at().await?;
             let next = Instant::now() + LOOK_EVERY;
             let end = offset.map(|offset| self.begun + offset);
             if end.is_some_and(|end| Instant::now() >= end) {
@@ -115,8 +117,7 @@ impl Script {
             }
             tokio::select! {
                 () = tokio::time::sleep_until(end.map_or(next, |end| end.min(next))) => {}
-                _ = interrupt.recv() => return Ok(Ended::Early),
-                _ = terminate.recv() => return Ok(Ended::Early),
+                () = self.interrupt.heard() => return Ok(Ended::Early),
             }
         }
     }
@@ -146,16 +147,15 @@ impl Script {
         let line = match news {
             News::Found(finding) => {
                 let who = finding.device.as_ref().or(finding.source.as_ref()).cloned().unwrap_or_default();
-                let told = self.told.entry(who.clone()).or_default();
-                *told += 1;
-                if *told > TOLD_PER_DEVICE {
+                if !self.told.insert(who.clone()) {
                     return;
                 }
-                format!("found: {who} {}", finding.text)
+                let who = if finding.text.starts_with(&who) { String::new() } else { who + " " };
+                format!("found: {who}{}", finding.text)
             }
             News::Isolated(device, isolation) => format!("{}: {device}. {}", isolation.access, isolation.explanation),
             News::Limited(source) => format!("limited: source {}: {}", source.source, source.text),
-            News::LetIn(device) => format!("let in again: {device} behaved; its hold ended by itself"),
+            News::LetIn(device) => format!("let in again: {device} behaved for long enough; at a limited rate first"),
         };
         say(&format!("{}   {line}", self.clock_face()));
     }
@@ -181,19 +181,22 @@ impl Script {
     }
 
     /// A person looks at the meter, has it repaired, and lets it in.
-    async fn release(&mut self) -> Result<(), Failure> {
+    async fn release_when_looked_at(&mut self) -> Result<(), Failure> {
         let meter = self.attacks.iter().find(|attack| attack.kind == AttackKind::MeterFrequency);
-        let held = meter.into_iter().flat_map(|attack| &attack.devices);
-        let held = held.chain(self.watch.isolated.keys()).find(|name| self.is_held(name)).cloned();
-        let Some(device) = held else {
-            say("Nobody is isolated, so nobody can be released.");
+        let held = meter.into_iter().flat_map(|attack| &attack.devices).find(|name| self.is_held(name));
+        let Some(device) = held.cloned() else { return Ok(()) };
+        if self.looked_at.get_or_insert_with(Instant::now).elapsed() < PERSON_LOOKS_FOR {
             return Ok(());
-        };
+        }
         let key = self.stage.app.device_key(self.stage.tenant, &device).await?;
         let reason = "its firmware was replaced on site";
         let view = self.stage.app.release(&Actor(PERSON.into()), key, reason).await?;
         self.watch.note_release(&device);
-        say(&format!("\n{} A person releases {device}: {reason}. Its access is {}.", self.clock_face(), view.access));
+        say(&format!(
+            "{}   a person releases {device}: {reason}. Its access is {} again.",
+            self.clock_face(),
+            view.access
+        ));
         Ok(())
     }
 
@@ -205,8 +208,11 @@ impl Script {
     async fn dusk(mut self) -> Result<Summary, Failure> {
         say(&format!("\n{} Dusk: devices deliver what is left.", self.clock_face()));
         self.look().await?;
-        let left = Duration::from_secs(self.plan.seconds).saturating_sub(self.begun.elapsed());
-        let (tallies, unfinished) = self.world.stop(left.max(PATIENCE_MIN)).await;
+        let before = self.world.tallies();
+        let (tallies, unfinished) = tokio::select! {
+            finished = self.world.stop(PATIENCE) => finished,
+            () = self.interrupt.heard() => (before, self.plan.devices as usize),
+        };
         if unfinished > 0 {
             say(&format!("{unfinished} devices did not finish."));
         }

@@ -12,7 +12,9 @@ use super::plan::Plan;
 use crate::app::Actor;
 use crate::cli::{Failure, init, open};
 use crate::clock::Clock;
+use crate::config::LogLevel;
 use crate::data_dir::DataDir;
+use crate::ops::logs;
 use crate::serve::Server;
 use crate::upstream::UpstreamConfig;
 
@@ -71,6 +73,9 @@ impl Stage {
         let mut config = open::config(&dir, None)?.config;
         config.api.listen = args.listen;
         config.gateway.listen = ([127, 0, 0, 1], 0).into();
+        config.log.level = LogLevel::Error;
+        // Errors only: the demo does the telling. The level stays.
+        let _ = logs::start(&config.log);
         let clock = Clock::scaled(morning(Clock::real().now()), plan.scale);
         let server = Server::start(&dir, &config, clock.clone()).await?;
         let gateway = server.endpoint.gateway.ok_or_else(|| Failure::new("the gateway did not start"))?;

@@ -1,0 +1,59 @@
+//! The whole loop: a city of real DTLS clients in front of the real server, four attacks, and what became of them.
+#![cfg(feature = "demo")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use bartizan_server::demo::{DemoArgs, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_attacks_are_recognised_and_no_innocent_is_harmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("summary.json");
+    let args = DemoArgs {
+        headless: true,
+        devices: 150,
+        seconds: Some(50),
+        seed: 7,
+        summary: Some(file.clone()),
+        time_scale: None,
+        listen: ([127, 0, 0, 1], 0).into(),
+    };
+    let summary = run(args).await.unwrap().expect("nobody interrupted it");
+    let names: Vec<_> = summary.attacks.iter().map(|attack| attack.name).collect();
+    assert_eq!(names, ["light-flood", "meter-frequency", "lock-replay", "wrong-key"]);
+    for attack in &summary.attacks {
+        let (detected, isolated) = (attack.detected_s.expect(attack.name), attack.isolated_s.expect(attack.name));
+        assert!(attack.started_s <= detected && detected <= isolated, "{attack:?}");
+        assert!(attack.finding.is_some(), "{attack:?}");
+    }
+    let authenticated: Vec<_> = summary.attacks.iter().map(|attack| attack.authenticated).collect();
+    assert_eq!(authenticated, [true, true, false, false]);
+    assert_eq!(summary.false_isolations, 0, "{summary}");
+    assert_eq!(summary.lost_innocent_messages, 0, "{summary}");
+    assert!(summary.released >= 1, "{summary}");
+    assert!(summary.messages > 1_000, "{summary}");
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(written["devices"], 150);
+    assert_eq!(written["attacks"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn an_interrupt_ends_the_demo_cleanly_at_any_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_bartizan"))
+        .args(["demo", "--devices", "50"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let console = lines.find(|line| line.starts_with("Console: https://")).expect("the console's address");
+    assert!(console.contains("/#token=bartizan_"), "{console}");
+    lines.find(|line| line.contains("wakes up")).expect("the script's beginning");
+    let process = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    assert!(lines.any(|line| line.starts_with("Summary: 50 devices")), "no summary");
+    assert!(demo.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
+}
