@@ -34,6 +34,8 @@ pub(super) struct Behind {
 #[derive(Default)]
 struct Pending {
     devices: HashMap<DeviceKey, Arc<Device>>,
+    /// Heard, but not yet to be written.
+    touched: Vec<Arc<Device>>,
     entries: HashMap<TenantId, Entries>,
     count: usize,
     waiters: Vec<oneshot::Sender<Result<(), String>>>,
@@ -61,6 +63,22 @@ impl Behind {
         self.wake.notify_one();
     }
 
+    /// The device was heard: its counters are written with the next [`Behind::write_touched`], since a write for
+    /// every message would cost more than the message.
+    pub fn touch(&self, device: Arc<Device>) {
+        self.pending().touched.push(device);
+    }
+
+    /// Lets the counters of all devices that were heard be written.
+    pub fn write_touched(&self) {
+        let mut pending = self.pending();
+        if !pending.touched.is_empty() {
+            pending.take_touched();
+            drop(pending);
+            self.wake.notify_one();
+        }
+    }
+
     /// `keep`: it belongs to a change of posture or to a person's act, and is never shed.
     pub fn write_line(&self, tenant: &Arc<Tenant>, line: TimelineWrite, keep: bool) {
         self.push(tenant, keep, |entries| entries.timeline.push(line));
@@ -75,15 +93,26 @@ impl Behind {
     /// # Errors
     /// The reason why it could not be written; it stays queued and is tried again.
     pub async fn barrier(&self) -> Result<(), String> {
+        let stopping = || Err("the server is stopping".into());
         let (done, written) = oneshot::channel();
-        self.pending().waiters.push(done);
+        {
+            let mut pending = self.pending();
+            if pending.closed {
+                return stopping();
+            }
+            pending.waiters.push(done);
+        }
         self.wake.notify_one();
-        written.await.unwrap_or_else(|_| Err("the server is stopping".into()))
+        written.await.unwrap_or_else(|_| stopping())
     }
 
     /// Writes what is left and ends the task.
     pub async fn close(&self) {
-        self.pending().closed = true;
+        {
+            let mut pending = self.pending();
+            pending.closed = true;
+            pending.take_touched();
+        }
         self.wake.notify_one();
         let writer = self.writer.lock().expect("invariant: nothing panics while it holds the writer").take();
         if let Some(writer) = writer {
@@ -122,7 +151,8 @@ impl Behind {
             let (taken, closed) = {
                 let mut pending = self.pending();
                 let closed = pending.closed;
-                (std::mem::replace(&mut *pending, Pending { closed, ..Pending::default() }), closed)
+                let touched = std::mem::take(&mut pending.touched);
+                (std::mem::replace(&mut *pending, Pending { closed, touched, ..Pending::default() }), closed)
             };
             let failed = self.write(taken).await;
             if closed && !failed {
@@ -177,6 +207,12 @@ impl Behind {
 impl Pending {
     fn is_urgent(&self) -> bool {
         self.closed || !self.waiters.is_empty()
+    }
+
+    fn take_touched(&mut self) {
+        for device in std::mem::take(&mut self.touched) {
+            self.devices.entry(device.key).or_insert(device);
+        }
     }
 
     fn entries_of(&mut self, tenant: &Arc<Tenant>) -> &mut Entries {

@@ -18,6 +18,9 @@ const BEATS_PER_SECOND: u64 = 4;
 /// Seconds between two savings of what was learnt. A crash loses at most that much learning.
 const SAVE_EVERY_S: u64 = 60;
 
+/// Seconds between two writings of counters: when a device was heard last, and how often.
+const COUNTERS_EVERY_S: u64 = 5;
+
 /// Runs until the app is gone or stops.
 pub(super) async fn run(app: Weak<App>) {
     let mut beats = tokio::time::interval(BEAT);
@@ -28,6 +31,9 @@ pub(super) async fn run(app: Weak<App>) {
         app.beat(app.clock.now());
         if beat.is_multiple_of(BEATS_PER_SECOND) {
             app.open_tenants().iter().for_each(|tenant| tenant.rate.rotate());
+        }
+        if beat.is_multiple_of(BEATS_PER_SECOND * COUNTERS_EVERY_S) {
+            app.behind.write_touched();
         }
         if beat.is_multiple_of(BEATS_PER_SECOND * SAVE_EVERY_S) {
             app.save_judges().await;

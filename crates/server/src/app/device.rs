@@ -29,6 +29,8 @@ pub struct Device {
     messages: AtomicU64,
     /// Whether the counters wait to be written.
     touched: AtomicBool,
+    /// Its upstream refused it for want of an address, and the history says so already.
+    pub(super) exhausted: AtomicBool,
     upstream: UpstreamDevice,
     tenant: Arc<Tenant>,
     state: Mutex<State>,
@@ -41,16 +43,12 @@ pub(super) struct State {
     pub sealed_psk: Vec<u8>,
     /// The newest association.
     pub session: Option<SessionFacts>,
-    /// A new association and the one that it replaces may stand side by side for a while.
-    pub associations: u32,
     /// Held, queued and sent ones, oldest first.
     pub commands: Vec<PendingCommand>,
     pub allowance: Allowance,
     pub version: u64,
     /// The posture has changed since it was last written.
     pub changed: bool,
-    /// Its upstream refused it for want of an address, and the history says so already.
-    pub exhausted: bool,
 }
 
 /// What the gateway tells about an association.
@@ -78,12 +76,10 @@ impl Device {
             posture: row.posture,
             sealed_psk: row.sealed_psk,
             session: None,
-            associations: 0,
             commands,
             allowance: Allowance::default(),
             version: row.version,
             changed: false,
-            exhausted: false,
         };
         Self {
             key,
@@ -97,6 +93,7 @@ impl Device {
             last_seen: AtomicU64::new(row.last_seen.map_or(0, |at| at.0)),
             messages: AtomicU64::new(row.messages),
             touched: AtomicBool::new(false),
+            exhausted: AtomicBool::new(false),
             upstream,
             tenant,
             state: Mutex::new(state),

@@ -68,7 +68,7 @@ impl App {
             return;
         };
         if device.touch(event.at) {
-            self.behind.write_device(&device);
+            self.behind.touch(device.clone());
         }
         if matches!(event.kind, EventKind::Established { .. }) {
             self.say(&device, event.at, Machine::HandshakeFinished, None);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bartizan_pipe::Judge;
 use bartizan_platform::brake::Brake;
@@ -53,16 +53,15 @@ impl App {
         self.load_device(key).await?.ok_or_else(|| Misuse::Unknown(format!("device {}", key.device.0)).into())
     }
 
-    /// An association of the device stands.
+    /// An association of the device stands; it takes the place of an older one.
     pub fn session_opened(&self, device: &Arc<Device>, facts: SessionFacts) {
         self.unauthenticated().limiter.vouch(Source::of(facts.address), facts.since);
         let how = if facts.connection_id { "with" } else { "without" };
         let text = format!("Connected from {} with {} {how} Connection ID.", facts.address, facts.suite);
-        let mut state = device.state();
-        state.session = Some(facts);
-        state.associations += 1;
-        drop(state);
-        device.tenant().counts.sessions.fetch_add(1, Relaxed);
+        let before = device.state().session.replace(facts);
+        if before.is_none() {
+            device.tenant().counts.sessions.fetch_add(1, Relaxed);
+        }
         self.note(device, "session", text);
     }
 
@@ -73,20 +72,11 @@ impl App {
         }
     }
 
-    /// One of its associations ended: called once for each [`App::session_opened`].
+    /// Its last association ended. An association that a newer one replaced is not told.
     pub fn session_closed(&self, device: &Arc<Device>) {
-        let mut state = device.state();
-        if state.associations == 0 {
-            return;
-        }
-        state.associations -= 1;
-        let last = state.associations == 0;
-        if last {
-            state.session = None;
-        }
-        drop(state);
-        device.tenant().counts.sessions.fetch_sub(1, Relaxed);
-        if last {
+        let closed = device.state().session.take();
+        if closed.is_some() {
+            device.tenant().counts.sessions.fetch_sub(1, Relaxed);
             self.note(device, "session", "Disconnected.".into());
         }
     }
@@ -141,7 +131,8 @@ impl App {
             rate: Rate::default(),
             counts: Counts::default(),
             next_finding: AtomicU64::new(store.next_finding().await?),
-            upstream: tokio::sync::Mutex::default(),
+            upstream: RwLock::default(),
+            opening_upstream: tokio::sync::Mutex::default(),
             pinned: Mutex::new(HashMap::new()),
             store,
         })
@@ -186,7 +177,7 @@ impl App {
         let commands = tenant.store.open_commands(key.device).await?;
         let loaded = Arc::new(Device::new(row, commands, tenant.clone()));
         let mut devices = self.devices.write().expect("invariant: nothing panics while it holds the devices");
-        make_room(&mut devices);
+        make_room(&mut devices, DEVICES_LIVE_MAX);
         // Another caller may have been faster, and its device may have changed already.
         let device = devices.entry(key).or_insert(loaded).clone();
         drop(devices);
@@ -199,13 +190,13 @@ impl App {
 }
 
 /// Drops devices that nobody holds (no session, nothing to write, nothing to expire) when the table is full.
-fn make_room(devices: &mut HashMap<DeviceKey, Arc<Device>>) {
-    if devices.len() < DEVICES_LIVE_MAX {
+pub(super) fn make_room(devices: &mut HashMap<DeviceKey, Arc<Device>>, max: usize) {
+    if devices.len() < max {
         return;
     }
     let mut idle: Vec<_> = devices.iter().filter(|(_, device)| Arc::strong_count(device) == 1).map(|(key, device)| (device.last_seen(), *key)).collect();
     idle.sort_unstable();
-    for (_, key) in idle.into_iter().take(DEVICES_LIVE_MAX / 16) {
+    for (_, key) in idle.into_iter().take(max.div_ceil(16)) {
         devices.remove(&key);
     }
 }

@@ -116,7 +116,7 @@ fn accepted(app: &App, device: &Arc<Device>, reply: Reply) -> Outcome {
     let tenant = device.tenant();
     tenant.counts.messages.fetch_add(1, Relaxed);
     tenant.rate.count();
-    if std::mem::take(&mut device.state().exhausted) {
+    if device.exhausted.load(Relaxed) && device.exhausted.swap(false, Relaxed) {
         app.note(device, "session", "The upstream has an address for it again.".into());
     }
     Outcome::Replied(reply)
@@ -133,7 +133,7 @@ fn mismatched(app: &App, device: &Arc<Device>, endpoint: &str) -> Outcome {
 
 fn exhausted(app: &App, device: &Arc<Device>, what: &str) -> Outcome {
     app.counts.ports_exhausted.fetch_add(1, Relaxed);
-    if !std::mem::replace(&mut device.state().exhausted, true) {
+    if !device.exhausted.swap(true, Relaxed) {
         tracing::error!(tenant = device.key.tenant.0, device = device.key.device.0, what, "a device was refused: the upstream has run out");
         app.note(device, "session", format!("Its messages are refused: {what}."));
     }

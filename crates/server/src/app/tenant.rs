@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bartizan_pipe::Judge;
 use bartizan_platform::brake::Brake;
@@ -23,7 +23,9 @@ pub(super) struct Tenant {
     pub rate: Rate,
     pub counts: Counts,
     pub next_finding: AtomicU64,
-    pub upstream: tokio::sync::Mutex<Option<Slot>>,
+    pub upstream: RwLock<Option<Slot>>,
+    /// Held while the upstream is opened or closed.
+    pub opening_upstream: tokio::sync::Mutex<()>,
     /// Devices that time still changes: holds, a grade, commands. They stay in memory.
     pub pinned: Mutex<HashMap<DeviceId, Arc<Device>>>,
 }
@@ -52,6 +54,17 @@ impl Tenant {
 
     pub fn pinned(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Device>>> {
         self.pinned.lock().expect("invariant: nothing panics while it holds the pinned devices")
+    }
+
+    /// The open upstream, if it is.
+    pub fn slot(&self) -> Option<Slot> {
+        self.upstream.read().expect("invariant: nothing panics while it holds the upstream").clone()
+    }
+
+    /// Puts an open upstream, or none, in the place of the one that is answered.
+    pub fn replace_slot(&self, slot: Option<Slot>) -> Option<Slot> {
+        let mut kept = self.upstream.write().expect("invariant: nothing panics while it holds the upstream");
+        std::mem::replace(&mut *kept, slot)
     }
 
     pub fn number_finding(&self) -> u64 {

@@ -32,12 +32,15 @@ impl App {
     }
 
     pub(super) async fn slot(&self, tenant: &Arc<Tenant>) -> Result<Slot, Error> {
-        let mut kept = tenant.upstream.lock().await;
-        if let Some(slot) = kept.as_ref() {
-            return Ok(slot.clone());
+        if let Some(slot) = tenant.slot() {
+            return Ok(slot);
+        }
+        let _one = tenant.opening_upstream.lock().await;
+        if let Some(slot) = tenant.slot() {
+            return Ok(slot);
         }
         let slot = self.open_upstream(tenant).await?;
-        *kept = Some(slot.clone());
+        tenant.replace_slot(Some(slot.clone()));
         Ok(slot)
     }
 
@@ -60,8 +63,9 @@ impl App {
 
     /// Closes the tenant's upstream; the next message opens the one that is configured then.
     pub(super) async fn close_upstream(&self, tenant: &Arc<Tenant>) {
-        let slot = tenant.upstream.lock().await.take();
-        if let Some(slot) = slot {
+        // Held until the old one has let go of its file or addresses, which the next one may need.
+        let _one = tenant.opening_upstream.lock().await;
+        if let Some(slot) = tenant.replace_slot(None) {
             slot.upstream.drain().await;
         }
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod crash;
 mod judging;
+mod kill;
 mod registry;
 mod restart;
 mod upstream;

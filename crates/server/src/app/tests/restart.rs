@@ -122,3 +122,61 @@ async fn histories_keep_to_their_bounds() {
     assert!((bound..bound + 64).contains(&kept), "{kept}");
     assert_eq!(world.timeline(&meter).await[0].text, "2999", "the newest are kept");
 }
+
+#[tokio::test]
+async fn counters_are_written_at_the_end() {
+    let world = World::new().await;
+    let meter = world.add("meter-1").await;
+    world.connect(&meter);
+    world.send(&meter).await;
+    let seen = world.clock.now();
+    drop(meter);
+    let world = world.restarted().await;
+    let meter = world.device("meter-1").await;
+    assert_eq!((meter.messages(), meter.last_seen()), (1, Some(seen)));
+}
+
+#[tokio::test]
+async fn findings_keep_to_their_bound() {
+    let world = World::new().await;
+    let tenant = world.app.open_tenant(world.tenant).await.unwrap();
+    // Every 256th finding thins out the older ones; the next but two is such a one.
+    let soon = (u64::from(crate::limits::FINDINGS_PER_TENANT_MAX) + 100).next_multiple_of(256);
+    tenant.next_finding.store(soon - 2, std::sync::atomic::Ordering::Relaxed);
+    let first = world.add("meter-1").await;
+    let count = async || -> i64 { sqlx::query_scalar("SELECT count(*) FROM findings").fetch_one(tenant.store.db.read()).await.unwrap() };
+    let insert = "INSERT INTO findings (id, at, engine, feature, observed, low, high, basis, unit, score, severity, text, source) \
+                  SELECT value, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, '', '192.0.2.1' FROM json_each(?)";
+    let old: Vec<u64> = (1..=300).collect();
+    sqlx::query(insert).bind(serde_json::to_string(&old).unwrap()).execute(tenant.store.db.write()).await.unwrap();
+    assert_eq!(count().await, 300);
+    world.connect(&first);
+    for endpoint in 0..12 {
+        world.clock.advance(HOUR);
+        world.event(&first, EventKind::EndpointMismatch { endpoint });
+    }
+    world.app.durable().await.unwrap();
+    assert!(count().await < 200, "the oldest have gone");
+}
+
+#[tokio::test]
+async fn a_full_table_drops_only_devices_that_nobody_needs() {
+    let world = World::new().await;
+    let rows: String = (0..20).map(|row| format!("n{row},t,id{row},00112233445566778899aabbccddeeff\n")).collect();
+    world.app.import_devices(&ada(), world.tenant, std::io::Cursor::new(format!("name,type,identity,psk\n{rows}"))).await.unwrap();
+    for row in 0..20 {
+        world.device(&format!("n{row}")).await;
+    }
+    let used = world.device("n3").await;
+    let held = world.device("n4").await.key;
+    world.app.isolate(&ada(), held, "", false).await.unwrap();
+    let mut devices = world.app.devices.write().unwrap();
+    live::make_room(&mut devices, 21);
+    assert_eq!(devices.len(), 20, "there is room");
+    live::make_room(&mut devices, 20);
+    assert_eq!(devices.len(), 18);
+    (0..20).for_each(|_| live::make_room(&mut devices, 1));
+    let mut left: Vec<DeviceKey> = devices.keys().copied().collect();
+    left.sort_unstable();
+    assert_eq!(left, [used.key, held]);
+}
