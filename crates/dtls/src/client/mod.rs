@@ -4,6 +4,7 @@ mod association;
 mod config;
 mod connection;
 pub(crate) mod handshake;
+mod receive;
 mod saved;
 
 pub use config::ClientConfig;

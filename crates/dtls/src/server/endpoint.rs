@@ -199,7 +199,7 @@ impl Endpoint {
                 Err(Error::Malformed(_)) => {
                     return self.reject(remote, None, RecordRejection::Malformed);
                 }
-                Err(_) => self.reject_plain(remote),
+                Err(_) => self.reject_plain(),
             }
         }
     }
@@ -228,7 +228,7 @@ impl Endpoint {
     }
 
     /// A handshake record of epoch 0 without a place, reported once for its datagram, if at all.
-    pub(super) const fn reject_plain(&mut self, _remote: SocketAddr) {
+    pub(super) const fn reject_plain(&mut self) {
         self.leftovers = true;
     }
 

@@ -26,16 +26,16 @@ impl Endpoint {
     pub(super) fn on_plain_fragment(&mut self, remote: SocketAddr, fragment: &Fragment<'_>) {
         let id = self.handshakes.at(remote);
         let Some((id, handshake)) = id.and_then(|id| Some((id, self.handshakes.get_mut(id)?))) else {
-            return self.reject_plain(remote);
+            return self.reject_plain();
         };
         if handshake.reassembly.is_old(fragment) {
             return;
         }
         if handshake.phase != Phase::KeyExchange {
-            return self.reject_plain(remote);
+            return self.reject_plain();
         }
         if handshake.reassembly.accept(fragment) == Accepted::Refused {
-            return self.reject_plain(remote);
+            return self.reject_plain();
         }
         let Some(message) = handshake.reassembly.next() else {
             return;
@@ -64,7 +64,7 @@ impl Endpoint {
             }
             (_, Some(handshake), None) if handshake.phase == Phase::Finished => {}
             (_, Some(handshake), None) if handshake.phase == Phase::PskOnly => {}
-            _ => self.reject_plain(remote),
+            _ => self.reject_plain(),
         }
     }
 
@@ -227,7 +227,7 @@ impl Endpoint {
         let hash = handshake.transcript.hash(provider);
         let mut window = ReplayWindow::default();
         window.mark(sequence);
-        self.serial += 1;
+        self.serial = self.serial.saturating_add(1);
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = keys.exporter.clone();
             cold.verify_data = schedule::verify_data(provider, &keys.master, Side::Server, &hash);

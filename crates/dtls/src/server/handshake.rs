@@ -93,6 +93,19 @@ pub(super) struct Handshake {
     wake: Instant,
 }
 
+/// What the client's second hello settles.
+pub(super) struct Opening {
+    pub remote: SocketAddr,
+    pub session: SessionId,
+    pub suite: CipherSuite,
+    pub randoms: Randoms,
+    pub peer_cid: Option<ConnectionId>,
+    /// The hello's; our first message has the same.
+    pub message_sequence: u16,
+    /// The hello's record's; our first record has the same (RFC 6347 section 4.2.1).
+    pub record_sequence: u64,
+}
+
 /// A record put aside.
 pub(super) struct Early {
     pub remote: SocketAddr,
@@ -102,38 +115,26 @@ pub(super) struct Early {
 }
 
 impl Handshake {
-    /// What a handshake begins with once its terms are settled; the rest fills in as it goes.
-    #[allow(clippy::too_many_arguments)] // each is another fact of the client's hello
-    pub fn new(
-        remote: SocketAddr,
-        session: SessionId,
-        suite: CipherSuite,
-        randoms: Randoms,
-        peer_cid: Option<ConnectionId>,
-        message_sequence: u16,
-        record_sequence: u64,
-        timer: Timer,
-        started: Instant,
-        handshake_ms: u64,
-    ) -> Self {
+    /// A handshake whose terms are settled; the rest fills in as it goes.
+    pub fn new(opening: Opening, timer: Timer, started: Instant, expires: Instant) -> Self {
         Self {
             phase: Phase::KeyExchange,
-            remote,
-            session,
-            suite,
+            remote: opening.remote,
+            session: opening.session,
+            suite: opening.suite,
             exchange: None,
             shared: None,
-            randoms,
-            peer_cid,
-            reassembly: Reassembly::new(message_sequence.saturating_add(1)),
+            randoms: opening.randoms,
+            peer_cid: opening.peer_cid,
+            reassembly: Reassembly::new(opening.message_sequence.saturating_add(1)),
             transcript: Transcript::default(),
             session_hash: [0; 32],
             flight: Vec::new(),
-            message_sequence,
-            record_sequence,
+            message_sequence: opening.message_sequence,
+            record_sequence: opening.record_sequence,
             timer,
             started,
-            expires: started.plus(handshake_ms),
+            expires,
             identity: None,
             principal: None,
             keys: None,

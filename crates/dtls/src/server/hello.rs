@@ -8,7 +8,7 @@ use bartizan_wire::record::{ContentType, DTLS_1_2};
 
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, SessionId};
-use super::handshake::Handshake;
+use super::handshake::{Handshake, Opening};
 use super::slab::{self, cid_of};
 use crate::alert::Alert;
 use crate::handshake::exchange::{self, Group};
@@ -142,18 +142,18 @@ impl Endpoint {
         };
         let mut server_random = [0; 32];
         self.rng.fill(&mut server_random);
-        let mut handshake = Box::new(Handshake::new(
+        let opening = Opening {
             remote,
             session,
-            terms.suite,
-            Randoms { client: hello.random, server: server_random },
-            terms.peer_cid,
-            fragment.sequence,
+            suite: terms.suite,
+            randoms: Randoms { client: hello.random, server: server_random },
+            peer_cid: terms.peer_cid,
+            message_sequence: fragment.sequence,
             record_sequence,
-            Timer::start(now, self.config.retransmit_ms),
-            now,
-            self.config.handshake_ms(),
-        ));
+        };
+        let timer = Timer::start(now, self.config.retransmit_ms);
+        let expires = now.plus(self.config.handshake_ms());
+        let mut handshake = Box::new(Handshake::new(opening, timer, now, expires));
         let hello_message = message::encode(Kind::ClientHello, fragment.sequence, fragment.body);
         let outcome = handshake.transcript.append(&hello_message).and_then(|()| self.put_flight(&mut handshake, terms));
         if outcome.is_err() {

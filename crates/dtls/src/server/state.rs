@@ -87,6 +87,9 @@ impl SessionState {
             plain_sequence,
         };
         reader.finish()?;
+        if plain_sequence > limits::SEQUENCE_MAX {
+            return Err(Error::Malformed("a sequence number of more than 48 bits"));
+        }
         Ok(state)
     }
 

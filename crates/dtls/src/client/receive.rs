@@ -1,0 +1,204 @@
+//! What the client makes of records: plaintext during the handshake, protected ones ever after.
+
+use alloc::boxed::Box;
+
+use bartizan_wire::event::RecordRejection;
+use bartizan_wire::record::{ContentType, DTLS_1_2, Record};
+
+use super::connection::{Connection, ConnectionEvent, State};
+use super::handshake::Phase;
+use crate::alert::Alert;
+use crate::codec::{Reader, try_copy};
+use crate::handshake::message::{Fragment, Kind};
+use crate::handshake::reassembly::Accepted;
+use crate::record::EPOCH;
+use crate::{AlertDescription, CloseReason, Error, Instant};
+
+impl Connection {
+    pub(super) fn on_record(&mut self, now: Instant, record: Record<'_>) {
+        match record.header.epoch {
+            0 => self.on_plain(now, &record),
+            EPOCH if record.header.version == DTLS_1_2 => self.on_protected(now, record),
+            _ => self.reject(RecordRejection::Unexpected),
+        }
+    }
+
+    /// Epoch 0: the handshake up to ChangeCipherSpec, and nothing else. Once connected, nothing at all.
+    fn on_plain(&mut self, now: Instant, record: &Record<'_>) {
+        let State::Handshaking(handshake) = &mut self.state else {
+            return self.reject(RecordRejection::Unexpected);
+        };
+        match record.header.content_type {
+            ContentType::HANDSHAKE => self.on_fragments(now, record.fragment),
+            ContentType::CHANGE_CIPHER_SPEC if *record.fragment == [1] => {
+                if handshake.on_change_cipher_spec().is_err() {
+                    self.reject(RecordRejection::Unexpected);
+                }
+            }
+            ContentType::ALERT => match Alert::decode(record.fragment) {
+                Some(alert) if alert.fatal => handshake.alert = Some(alert.description),
+                Some(_) => {}
+                None => self.reject(RecordRejection::Malformed),
+            },
+            _ => self.reject(RecordRejection::Unexpected),
+        }
+    }
+
+    fn on_fragments(&mut self, now: Instant, fragments: &[u8]) {
+        let mut reader = Reader::new(fragments);
+        while !reader.is_empty() {
+            let State::Handshaking(handshake) = &mut self.state else {
+                return;
+            };
+            let Ok(fragment) = Fragment::read(&mut reader) else {
+                return self.reject(RecordRejection::Malformed);
+            };
+            // A stateless server may number its request as it likes.
+            if fragment.kind == Kind::HelloVerifyRequest {
+                self.on_verify_request(now, &fragment);
+                continue;
+            }
+            if handshake.awaits_protected() && !handshake.reassembly.is_old(&fragment) {
+                self.reject(RecordRejection::Unexpected);
+                continue;
+            }
+            match handshake.reassembly.accept(&fragment) {
+                Accepted::Kept => self.advance(now),
+                Accepted::Old => self.on_repetition(now, fragment.kind),
+                Accepted::Refused => self.reject(RecordRejection::Unexpected),
+            }
+        }
+    }
+
+    fn on_verify_request(&mut self, now: Instant, fragment: &Fragment<'_>) {
+        let State::Handshaking(handshake) = &mut self.state else {
+            return;
+        };
+        let Some(body) = fragment.whole().filter(|_| handshake.phase == Phase::Hello) else {
+            return self.reject(RecordRejection::Unexpected);
+        };
+        let outcome = handshake.on_verify_request(body);
+        self.conclude(now, outcome);
+    }
+
+    /// Deals with all messages that are complete and due.
+    fn advance(&mut self, now: Instant) {
+        while let State::Handshaking(handshake) = &mut self.state {
+            let Some(message) = handshake.reassembly.next() else {
+                return;
+            };
+            let outcome = handshake.on_message(&message);
+            self.conclude(now, outcome);
+        }
+    }
+
+    fn conclude(&mut self, now: Instant, outcome: Result<bool, Error>) {
+        let State::Handshaking(handshake) = &mut self.state else {
+            return;
+        };
+        match outcome {
+            Ok(new_flight) => {
+                handshake.alert = None;
+                if new_flight {
+                    self.outbox.extend(handshake.transmit());
+                    handshake.timer.restart(now);
+                }
+            }
+            Err(error) => {
+                self.say_goodbye(error.alert());
+                self.end(CloseReason::Failed(error));
+            }
+        }
+    }
+
+    /// The server repeats its flight: it has not seen ours (RFC 6347 section 4.2.4).
+    fn on_repetition(&mut self, now: Instant, kind: Kind) {
+        let State::Handshaking(handshake) = &mut self.state else {
+            return;
+        };
+        if kind == Kind::ServerHelloDone && handshake.timer.may_answer(now) {
+            self.outbox.extend(handshake.transmit());
+            handshake.timer.answered(now);
+        }
+    }
+
+    fn on_protected(&mut self, now: Instant, record: Record<'_>) {
+        let opened = match &mut self.state {
+            State::Handshaking(handshake) => match &mut handshake.association {
+                Some(association) => association.open(record),
+                None => Err(RecordRejection::Unexpected),
+            },
+            State::Connected(association) => association.open(record),
+            State::Closed => Err(RecordRejection::Unexpected),
+        };
+        match opened {
+            Ok((ContentType::APPLICATION_DATA, data)) => self.on_data(data),
+            Ok((ContentType::ALERT, alert)) => self.on_alert(alert),
+            Ok((ContentType::HANDSHAKE, message)) => self.on_protected_handshake(now, message),
+            Ok(_) => self.reject(RecordRejection::Unexpected),
+            Err(rejection) => self.reject(rejection),
+        }
+    }
+
+    fn on_data(&mut self, data: &[u8]) {
+        match (&self.state, try_copy(data)) {
+            (State::Connected(_), Some(data)) => self.events.push_back(ConnectionEvent::Data(data)),
+            _ => self.reject(RecordRejection::Unexpected),
+        }
+    }
+
+    /// An authentic alert. RFC 5246 section 7.2.1: answer close_notify with close_notify.
+    fn on_alert(&mut self, fragment: &[u8]) {
+        match Alert::decode(fragment) {
+            Some(alert) if alert.description == AlertDescription::CLOSE_NOTIFY => {
+                self.say_goodbye(AlertDescription::CLOSE_NOTIFY);
+                self.end(CloseReason::Peer);
+            }
+            Some(alert) if alert.fatal => self.end(CloseReason::Alert(alert.description)),
+            Some(_) => {}
+            None => self.reject(RecordRejection::Malformed),
+        }
+    }
+
+    /// The server's Finished; later, a repetition of it or the wish to renegotiate.
+    fn on_protected_handshake(&mut self, now: Instant, message: &[u8]) {
+        let fragment = Fragment::read(&mut Reader::new(message));
+        match (&mut self.state, fragment) {
+            (State::Handshaking(handshake), Ok(fragment)) => {
+                if handshake.phase != Phase::Finished || fragment.kind != Kind::Finished {
+                    return self.reject(RecordRejection::Unexpected);
+                }
+                handshake.reassembly.accept(&fragment);
+                self.finish(now);
+            }
+            (State::Connected(_), Ok(fragment)) => match fragment.kind {
+                Kind::Finished => {}
+                // RFC 5246 section 7.4.1.1 lets a client decline.
+                Kind::HelloRequest => self.say_goodbye(AlertDescription::NO_RENEGOTIATION),
+                _ => self.reject(RecordRejection::Unexpected),
+            },
+            _ => self.reject(RecordRejection::Malformed),
+        }
+    }
+
+    fn finish(&mut self, now: Instant) {
+        let State::Handshaking(handshake) = &mut self.state else {
+            return;
+        };
+        let Some(message) = handshake.reassembly.next() else {
+            return;
+        };
+        let outcome = handshake.on_message(&message);
+        if outcome.is_ok()
+            && let Some(association) = handshake.association.take()
+        {
+            self.events.push_back(ConnectionEvent::Connected {
+                suite: association.suite,
+                peer_cid: !association.peer_cid.is_empty(),
+            });
+            self.state = State::Connected(Box::new(association));
+            return;
+        }
+        self.conclude(now, outcome);
+    }
+}
