@@ -62,6 +62,10 @@
 //! ticket, CBC suites, handshake messages over [`limits::HANDSHAKE_MESSAGE_BYTES_MAX`], ClientHellos in fragments
 //! (they could not be answered without state). Nothing is kept for a client before its cookie has come back.
 //!
+//! What it cannot refuse yet: somebody on the path who passes on a device's newest record from an address of his own,
+//! faster than the network does, draws the answers there (encrypted) until the device speaks again. That takes a
+//! return routability check (RFC 9853).
+//!
 //! # Modules
 //!
 //! `client` and `server` hold the two state machines, each with its transition table; `handshake` what they

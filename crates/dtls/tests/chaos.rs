@@ -17,6 +17,7 @@ struct Fleet {
     world: World,
     flash: BTreeMap<usize, Vec<u8>>,
     sent: u32,
+    port: u16,
 }
 
 impl Fleet {
@@ -27,7 +28,7 @@ impl Fleet {
         for device in 0..DEVICES {
             world.connect(device_config(device));
         }
-        Self { world, flash: BTreeMap::new(), sent: 0 }
+        Self { world, flash: BTreeMap::new(), sent: 0, port: 30_000 }
     }
 
     fn step(&mut self) {
@@ -35,8 +36,8 @@ impl Fleet {
         match self.world.rng.below(20) {
             0 => self.world.restart(),
             1 | 2 => {
-                let port = 30_000 + self.world.rng.below(10_000) as u16;
-                self.world.rebind(device, port);
+                self.port += 1;
+                self.world.rebind(device, self.port);
             }
             3 => self.reconnect(device),
             4 | 5 => self.power_cut(device),
