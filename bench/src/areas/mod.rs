@@ -1,6 +1,7 @@
 //! What is measured, area by area.
 
 mod dtls;
+mod gateway;
 mod pipe;
 
 use crate::report::Figure;
@@ -15,6 +16,7 @@ pub struct Area {
 pub const ALL: &[Area] = &[
     Area { name: "dtls", what: "handshakes, memory of idle sessions", run: dtls::run },
     Area { name: "pipe", what: "the judge in a simulated city", run: pipe::run },
+    Area { name: "gateway", what: "messages through the whole of it, and how fast it closes", run: gateway::run },
 ];
 
 /// What a measurement runs in a process of its own, so that nothing else is in its memory.
@@ -25,6 +27,8 @@ pub fn child_job(arguments: &[String]) -> Option<(Job, &[String])> {
     let (first, rest) = arguments.split_first()?;
     let job: Job = match first.as_str() {
         "job:idle-sessions" => dtls::hold_idle_sessions,
+        "job:load" => gateway::load,
+        "job:flood" => gateway::flood,
         "job:device-profiles" => pipe::hold_device_profiles,
         _ => return None,
     };
@@ -33,7 +37,11 @@ pub fn child_job(arguments: &[String]) -> Option<(Job, &[String])> {
 
 /// Runs `job` in a process of its own and reads the one number that it prints.
 fn measure_apart(job: &str) -> anyhow::Result<f64> {
-    let output = std::process::Command::new(std::env::current_exe()?).arg(job).output()?;
+    measure_apart_with(job, &[])
+}
+
+fn measure_apart_with(job: &str, arguments: &[&str]) -> anyhow::Result<f64> {
+    let output = std::process::Command::new(std::env::current_exe()?).arg(job).args(arguments).output()?;
     if !output.status.success() {
         anyhow::bail!("{job} failed: {}", String::from_utf8_lossy(&output.stderr));
     }
