@@ -22,6 +22,7 @@ pub unsafe extern "C" fn coap_parse(data: *const u8, length: usize) {
     };
     keep((view.kind(), view.code(), view.message_id(), view.token(), view.payload()));
     keep((view.code().class(), view.code().detail(), view.code().method_name(), view.code().is_response()));
+    keep((view.code().is_request(), view.code().is_success(), view.code().is_empty()));
     for option in view.options() {
         keep(option);
         keep((option.number.is_critical(), option.number.is_unsafe_to_forward(), option.number.is_no_cache_key()));
@@ -30,7 +31,7 @@ pub unsafe extern "C" fn coap_parse(data: *const u8, length: usize) {
     }
     view.uri_path().for_each(keep);
     view.uri_query().for_each(keep);
-    keep(view.path_is(&["a", "b"]));
+    keep((view.path_is(&["a", "b"]), view.option(OptionNumber::ETAG), view.values(OptionNumber::ETAG).next()));
     keep((view.content_format(), view.accept(), view.max_age(), view.observe()));
     keep((view.block1(), view.block2(), view.size1(), view.size2()));
     if let Some(block) = view.block1() {
@@ -75,6 +76,7 @@ pub unsafe extern "C" fn coap_build(
         builder = builder.block1(block).block2(block);
     }
     keep(builder.payload(bytes).finish());
+    keep((Code::from_method_name(text), Code::new(value as u8, message_id as u8)));
 }
 
 /// # Safety

@@ -16,6 +16,7 @@ pub unsafe extern "C" fn record_headers(data: *mut u8, length: usize, cid_len: u
     // SAFETY: as promised.
     let mut datagram = unsafe { output(data, length) };
     while let Ok((record, rest)) = record::split(datagram, cid_len) {
+        keep(record.header.content_type.is_known());
         keep((record.header, record.header.encode(record.fragment.len() as u16), record.connection_id.len()));
         keep(record.fragment.len());
         datagram = rest;

@@ -1,6 +1,7 @@
 //! Queues and copies that stop at a limit instead of at the end of memory.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// A first-in, first-out queue of at most `max` things.
@@ -70,6 +71,14 @@ impl<T> Queue<T> {
 pub(crate) fn copy(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut copied = Vec::new();
     extend(&mut copied, bytes, bytes.len()).then_some(copied)
+}
+
+/// A copy of text, unless memory is short.
+pub(crate) fn copy_text(text: &str) -> Option<String> {
+    let mut copied = String::new();
+    copied.try_reserve_exact(text.len()).ok()?;
+    copied.push_str(text);
+    Some(copied)
 }
 
 /// Appends unless that passes `max` or memory is short.

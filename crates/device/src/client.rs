@@ -262,7 +262,8 @@ impl Client {
     }
 
     /// Ends the client without a word to the gateway and returns it as bytes for [`Self::wake`]; `None`
-    /// if there is no association to keep. Requests under way are lost: see [`Self::is_idle`].
+    /// if there is no association to keep. Observations of both sides go on after it; requests under way are
+    /// lost: see [`Self::is_idle`].
     #[must_use = "without these bytes the next wake-up needs a handshake"]
     pub fn sleep(mut self) -> Option<Asleep> {
         self.write_down(false)

@@ -2,6 +2,8 @@
 
 /// Requests of ours that are under way or waiting, observations included.
 pub const REQUESTS_MAX: usize = 16;
+/// Messages that may be unanswered at once, whatever is configured.
+pub const NSTART_MAX: usize = 8;
 /// Requests of the gateway that wait for our answer.
 pub const INCOMING_MAX: usize = 8;
 /// Resources of ours that the gateway observes.

@@ -189,6 +189,30 @@ fn an_observation_of_the_gateway_survives_the_devices_sleep() {
 }
 
 #[test]
+fn an_observation_of_the_device_survives_its_sleep_and_a_new_association() {
+    let mut world = World::new();
+    let mut client = world.connect();
+    let price = client.observe(world.now, "/price").unwrap();
+    world.run(&mut client);
+    assert!(client.is_idle());
+    let (mut client, _keep) =
+        Client::wake(world.config.clone(), &client.sleep().unwrap(), world.now, &mut rng(7)).unwrap();
+    world.gateway.tell(world.now, b"12");
+    let told = |events: &[ClientEvent], wanted: &[u8]| {
+        events.iter().any(|event| {
+            matches!(event, ClientEvent::Notification { request, payload, .. } if *request == price && payload == wanted)
+        })
+    };
+    assert!(told(&world.run(&mut client), b"12"));
+
+    world.forget_gateway();
+    client.request(world.now, report()).unwrap();
+    assert_eq!(responses(&world.run(&mut client)), [Code::CHANGED]);
+    world.gateway.tell(world.now, b"13");
+    assert!(told(&world.run(&mut client), b"13"), "registered again by itself");
+}
+
+#[test]
 fn damaged_and_foreign_bytes_do_not_wake_a_client() {
     let mut world = World::new();
     let mut client = world.connect();

@@ -60,6 +60,20 @@ impl Endpoint {
         Ok(id)
     }
 
+    /// Takes an observation up again that stood before a sleep.
+    pub(super) fn observe_still(&mut self, id: RequestId, path: &str, tokens: [u16; 2]) -> Option<()> {
+        let request = Request::get(path);
+        self.check(&request).ok()?;
+        if self.requests.len() >= REQUESTS_MAX {
+            return None;
+        }
+        self.requests.try_reserve(1).ok()?;
+        let mut pending = Pending::new(id, request, Wish::Observe, tokens, self.block_szx(path.len()));
+        pending.phase = Phase::Observing;
+        self.requests.push(pending);
+        Some(())
+    }
+
     fn check(&self, request: &Request) -> Result<(), Error> {
         if !request.method.is_request() {
             return Err(Error::Misuse("the code is not a method"));

@@ -8,7 +8,7 @@ use bartizan_wire::coap::{Block, Code};
 use bartizan_wire::event::kind_hash;
 
 use super::seen::EXCHANGE_LIFETIME_MS;
-use crate::bounded::{copy, extend};
+use crate::bounded::{copy, copy_text, extend};
 use crate::event::Reply;
 use crate::limits::BODY_BYTES_MAX;
 
@@ -42,7 +42,7 @@ impl Assembly {
         payload: &[u8],
     ) -> Assembled {
         if block.num() == 0 {
-            *place = Some(Self { method, target: target.into(), body: Vec::new(), at: now });
+            *place = copy_text(target).map(|target| Self { method, target, body: Vec::new(), at: now });
         }
         let same = |known: &&mut Self| {
             known.method == method
@@ -91,7 +91,7 @@ impl Offered {
     pub(super) fn new(now: Instant, method: Code, target: &str, reply: &Reply) -> Option<Self> {
         Some(Self {
             method,
-            target: target.into(),
+            target: copy_text(target)?,
             reply: Reply { code: reply.code, content_format: reply.content_format, payload: copy(&reply.payload)? },
             at: now,
         })

@@ -44,7 +44,8 @@ pub struct ExchangeConfig {
     /// The same while the peer has not been heard over this association: fewer, because a peer that has
     /// forgotten the association will never answer, and a new handshake is the way out.
     pub retransmit_max_unheard: u8,
-    /// NSTART: requests and notifications that may be unanswered at once.
+    /// NSTART: requests and notifications that may be unanswered at once, up to
+    /// [`NSTART_MAX`](crate::limits::NSTART_MAX).
     pub nstart: usize,
     /// How long after its acknowledgement a request waits for its answer, in milliseconds.
     pub answer_timeout_ms: u64,
@@ -103,6 +104,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(config: ExchangeConfig, rng: &mut dyn Random) -> Self {
         let mut jitter = Jitter::seeded(rng);
+        let reliable = Reliable::new(config.nstart);
         Self {
             config,
             next_message_id: jitter.next() as u16,
@@ -113,7 +115,7 @@ impl Endpoint {
             heard: false,
             silent: false,
             requests: Vec::new(),
-            reliable: Reliable::new(1),
+            reliable,
             seen: Seen::new(),
             incoming: Queue::new(INCOMING_MAX),
             assembly: None,
@@ -122,12 +124,6 @@ impl Endpoint {
             ready: Queue::new(READY_MAX),
             events: Queue::new(EVENTS_MAX),
         }
-        .with_nstart()
-    }
-
-    fn with_nstart(mut self) -> Self {
-        self.reliable = Reliable::new(self.config.nstart.max(1));
-        self
     }
 
     /// The transport takes messages now. What is under way continues.

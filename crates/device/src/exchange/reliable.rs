@@ -7,7 +7,7 @@ use bartizan_dtls::Instant;
 use crate::bounded::{Queue, copy};
 use crate::event::{IncomingId, RequestId};
 use crate::jitter::Jitter;
-use crate::limits::OUTBOUND_MAX;
+use crate::limits::{NSTART_MAX, OUTBOUND_MAX};
 
 /// What a message of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,9 @@ pub(super) enum Expired {
 }
 
 impl Reliable {
-    pub(super) const fn new(nstart: usize) -> Self {
-        Self { waiting: Queue::new(OUTBOUND_MAX), out: Vec::new(), nstart }
+    pub(super) fn new(nstart: usize) -> Self {
+        let nstart = nstart.clamp(1, NSTART_MAX);
+        Self { waiting: Queue::new(OUTBOUND_MAX), out: Vec::with_capacity(nstart), nstart }
     }
 
     /// Whether another message may go out.

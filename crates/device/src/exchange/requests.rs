@@ -277,7 +277,7 @@ impl Pending {
             return Gathered::Stale;
         }
         if block.num() == 0 {
-            self.download.etag = etag.into();
+            self.download.etag = copy(etag).unwrap_or_default();
         } else if self.download.etag != etag {
             // The resource changed under our hands.
             return Gathered::Failed(Failure::Misbehaved);

@@ -4,14 +4,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bartizan_dtls::Instant;
-use bartizan_wire::coap::{Block, Builder, Code, MessageView, OptionNumber, Type, empty};
+use bartizan_wire::coap::{
+    Block, Builder, Code, MessageView, OBSERVE_DEREGISTER, OBSERVE_REGISTER, OptionNumber, Type, empty,
+};
 
 use super::blocks::{Assembled, Assembly, Offered, Piece, cut};
 use super::observers::Observer;
 use super::reliable::{Outbound, Purpose};
 use super::seen::EXCHANGE_LIFETIME_MS;
 use super::{Endpoint, text, write};
-use crate::bounded::copy;
+use crate::bounded::{copy, copy_text};
 use crate::error::Error;
 use crate::event::{ClientEvent, Command, IncomingId, Observe, Reply};
 use crate::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
@@ -127,27 +129,18 @@ impl Endpoint {
             self.refuse(&envelope, Code::SERVICE_UNAVAILABLE);
             return;
         }
+        let Some(path) = copy_text(&target) else {
+            self.refuse(&envelope, Code::SERVICE_UNAVAILABLE);
+            return;
+        };
         let id = IncomingId(self.take_id());
-        let observe = view.observe().filter(|_| view.code() == Code::GET);
-        let observe = observe.map(|value| match value {
-            0 => Observe::Register,
-            _ => Observe::Deregister,
-        });
+        let observe = observe_of(view);
         if observe == Some(Observe::Deregister)
             && let Some(observer) = self.observers.with_token(view.token(), &target)
         {
             self.lose_observer(observer);
         }
-        self.events.push_over(ClientEvent::Command(Command {
-            id,
-            method: view.code(),
-            path: target.clone(),
-            content_format: view.content_format(),
-            accept: view.accept(),
-            payload,
-            observe,
-        }));
-        let _full_was_refused = self.incoming.push(Incoming {
+        let waiting = self.incoming.push(Incoming {
             id,
             envelope,
             method: view.code(),
@@ -157,6 +150,19 @@ impl Endpoint {
             ack_due: now.plus(self.config.ack_delay_ms),
             expires: now.plus(EXCHANGE_LIFETIME_MS),
         });
+        if let Err(incoming) = waiting {
+            self.refuse(&incoming.envelope, Code::SERVICE_UNAVAILABLE);
+            return;
+        }
+        self.events.push_over(ClientEvent::Command(Command {
+            id,
+            method: view.code(),
+            path,
+            content_format: view.content_format(),
+            accept: view.accept(),
+            payload,
+            observe,
+        }));
     }
 
     /// Answers a command.
@@ -214,7 +220,7 @@ impl Endpoint {
             block1: None,
             szx,
         };
-        let target = known.target.clone();
+        let target = copy_text(&known.target).ok_or(Error::Unavailable("memory is short"))?;
         let piece = self.offer(now, Code::GET, &target, reply, szx)?;
         let kind = if confirmable { Type::Confirmable } else { Type::NonConfirmable };
         let bytes = envelope
@@ -254,7 +260,7 @@ impl Endpoint {
         let observer = Observer {
             id: incoming.id,
             token: copy(&incoming.envelope.token)?,
-            target: incoming.target.clone(),
+            target: copy_text(&incoming.target)?,
             sequence: 0,
             message_id: None,
             confirmed: now,
@@ -297,6 +303,15 @@ impl Endpoint {
     /// A piggybacked answer has the message id of its request, any other one its own.
     const fn answer_id(&mut self, envelope: &Envelope) -> u16 {
         if envelope.confirmable { envelope.message_id } else { self.take_message_id() }
+    }
+}
+
+/// What a GET says about observing; other methods and values say nothing (RFC 7641 section 2).
+fn observe_of(view: &MessageView<'_>) -> Option<Observe> {
+    match (view.code(), view.observe()) {
+        (Code::GET, Some(OBSERVE_REGISTER)) => Some(Observe::Register),
+        (Code::GET, Some(OBSERVE_DEREGISTER)) => Some(Observe::Deregister),
+        _ => None,
     }
 }
 

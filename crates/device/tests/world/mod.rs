@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use bartizan_crypto::RUSTCRYPTO;
 use bartizan_device::exchange::Endpoint as Coap;
 use bartizan_device::{
-    Client, ClientConfig, ClientEvent, Code, Config, ExchangeConfig, Instant, Random, Reply, Request, SecretBytes,
+    Client, ClientConfig, ClientEvent, Code, Config, ExchangeConfig, IncomingId, Instant, Observe, Random, Reply,
+    Request, SecretBytes,
 };
 use bartizan_dtls::{Endpoint, EndpointConfig, EndpointEvent, PskEntry, SessionId};
 
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub taken: Vec<(String, Vec<u8>)>,
     /// What the endpoints told beside requests.
     pub heard: Vec<ClientEvent>,
+    /// Who observes a resource of the gateway.
+    observer: Option<(SessionId, IncomingId)>,
 }
 
 impl Gateway {
@@ -55,6 +58,7 @@ impl Gateway {
             coap: HashMap::new(),
             taken: Vec::new(),
             heard: Vec::new(),
+            observer: None,
         }
     }
 
@@ -65,6 +69,13 @@ impl Gateway {
 
     pub fn observe(&mut self, path: &str) {
         self.only().observe(path).expect("there is room");
+    }
+
+    /// Tells the only observer a new value.
+    pub fn tell(&mut self, now: Instant, value: &[u8]) {
+        let (session, observer) = self.observer.expect("somebody observes");
+        let coap = self.coap.get_mut(&session).expect("its session stands");
+        coap.notify(now, observer, &Reply::content(0, value), true).expect("it observes");
     }
 
     fn only(&mut self) -> &mut Coap {
@@ -80,6 +91,9 @@ impl Gateway {
             while let Some(event) = coap.poll() {
                 match event {
                     ClientEvent::Command(command) => {
+                        if command.observe == Some(Observe::Register) {
+                            self.observer = Some((*session, command.id));
+                        }
                         coap.respond(now, command.id, &Reply::new(Code::CHANGED)).expect("just asked");
                         self.taken.push((command.path, command.payload));
                     }
