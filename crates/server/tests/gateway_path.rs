@@ -6,9 +6,10 @@ mod scene;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bartizan_server::app::SourceVerdict;
 use bartizan_server::gateway::Dropped;
-use bartizan_wire::Access;
-use bartizan_wire::coap::{Builder, Code, MessageView, Type, empty};
+use bartizan_wire::coap::{Block, Builder, Code, MessageView, Type, empty};
+use bartizan_wire::{Access, Source};
 use tokio::net::UdpSocket;
 
 use scene::*;
@@ -50,10 +51,7 @@ async fn a_replayed_record_is_neither_delivered_nor_answered_and_its_device_goes
     for datagram in captured.iter().cycle().take(20) {
         attacker.send_to(datagram, scene.gateway.local_addr()).await.unwrap();
     }
-    until("the replays are counted", async || {
-        scene.gateway.counters().dropped(Dropped::RecordReplayed) == 20
-    })
-    .await;
+    until("the replays are counted", async || scene.gateway.counters().dropped(Dropped::RecordReplayed) == 20).await;
     let mut buffer = [0; 64];
     let heard = tokio::time::timeout(SILENCE, attacker.recv_from(&mut buffer)).await;
     assert!(heard.is_err(), "the attacker is not answered");
@@ -266,4 +264,80 @@ async fn draining_finishes_what_was_taken() {
     assert_eq!(MessageView::parse(&answer).unwrap().code(), Code::CHANGED);
     let log = std::fs::read_to_string(folder.path().join("city.ndjson")).unwrap();
     assert_eq!(log.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_source_that_replays_is_limited_and_the_device_behind_the_same_address_goes_on() {
+    let scene = Scene::new().await;
+    let (key, mut meter) = scene.meter("meter-1").await;
+    meter.sent.clear();
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let captured = meter.sent.pop().unwrap();
+    let attacker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let source = Source::of(attacker.local_addr().unwrap());
+    until("the source is limited", async || {
+        attacker.send_to(&captured, scene.gateway.local_addr()).await.unwrap();
+        scene.app.source_verdict(source) == SourceVerdict::Drop
+    })
+    .await;
+    let (_, psk) = scene.add("meter-2").await;
+    let patience = Duration::from_millis(1_000);
+    let address = scene.gateway.local_addr();
+    assert!(Device::connect_within(address, "meter-2", &psk, patience).await.is_none());
+    assert!(scene.gateway.counters().dropped(Dropped::SourceLimited) > 0, "dropped unread");
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED, "its association costs nothing unproven");
+    assert_eq!(scene.app.device(key).unwrap().access(), Access::Full);
+}
+
+#[tokio::test]
+async fn a_telemetry_body_in_blocks_reaches_the_log_whole() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    let body = "0123456789abcdef".repeat(5);
+    for number in 0..3_u32 {
+        let (start, end) = (number as usize * 32, body.len().min(number as usize * 32 + 32));
+        let block = Block::new(number, end < body.len(), 1).unwrap();
+        let mut buffer = [0; 128];
+        let message = Builder::new(&mut buffer, Type::Confirmable, Code::POST, 700 + number as u16, b"blk")
+            .target("/v")
+            .block1(block)
+            .payload(&body.as_bytes()[start..end])
+            .finish()
+            .unwrap()
+            .to_vec();
+        let expected = if block.more() { Code::CONTINUE } else { Code::CHANGED };
+        assert_eq!(meter.exchange(&message).await.unwrap().code, expected);
+    }
+    let delivered = scene.delivered();
+    assert_eq!(delivered.len(), 1);
+    assert!(delivered[0].contains(&body) || delivered[0].len() > body.len(), "{}", delivered[0]);
+}
+
+#[tokio::test]
+async fn noise_is_counted_and_harms_nobody() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    let attacker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut seed = 2026_u64;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize
+    };
+    meter.sent.clear();
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let record = meter.sent.pop().unwrap();
+    for _ in 0..2_000 {
+        let mut datagram = record.clone();
+        for _ in 0..=random() % 4 {
+            let at = random() % datagram.len();
+            datagram[at] ^= 1 << (random() % 8);
+        }
+        datagram.truncate(random() % (datagram.len() + 1));
+        attacker.send_to(&datagram, scene.gateway.local_addr()).await.unwrap();
+    }
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+    assert_eq!(scene.delivered().len(), 2);
+    let counters = scene.gateway.counters();
+    assert!(counters.dropped.iter().map(|(_, count)| count).sum::<u64>() > 100, "{counters:?}");
+    assert_eq!((counters.rebindings, counters.sessions), (0, 1));
 }

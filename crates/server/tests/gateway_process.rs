@@ -24,8 +24,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let api = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let site =
-            Self { folder, gateway: format!("127.0.0.1:{port}"), api: format!("127.0.0.1:{api}"), server: None };
+        let site = Self { folder, gateway: format!("127.0.0.1:{port}"), api: format!("127.0.0.1:{api}"), server: None };
         site.run(&["init"]);
         site
     }

@@ -4,6 +4,8 @@
 mod scene;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bartizan_server::gateway::{Dropped, Gateway, GatewayOptions};
 use bartizan_server::store::MasterKey;
@@ -66,11 +68,13 @@ async fn a_device_blocked_while_the_server_was_down_is_cut_off_at_its_start() {
     let scene = Scene::new().await;
     let (key, mut meter) = scene.meter("meter-1").await;
     assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
-    let crashed = {
-        scene.app.isolate(&ada(), key, "stolen", true).await.unwrap();
-        // The association's end may not have reached the journal: it is put back as it was before.
-        scene.crash().await
-    };
+    // The decision reached the disk, the association's end did not.
+    let before = scene.crash_image();
+    scene.app.isolate(&ada(), key, "stolen", true).await.unwrap();
+    let image = scene.crash_image();
+    std::fs::remove_dir_all(sessions(image.path())).unwrap();
+    std::fs::rename(sessions(before.path()), sessions(image.path())).unwrap();
+    let crashed = scene.start_image(image).await;
     meter.gateway = crashed.gateway.local_addr();
     let message = meter.request(Code::POST, "/v", b"2");
     meter.send(&message).await;
@@ -110,4 +114,45 @@ async fn another_key_and_a_damaged_journal_are_refused_in_one_line() {
     std::fs::write(&file, bytes).unwrap();
     let damaged = start([42; 32]).await.unwrap();
     assert!(damaged.contains("damaged") && damaged.contains("sessions-"), "{damaged}");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_delivered_or_promised_until_there_is_room() {
+    let (scene, full) = Scene::on_small_disk().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let (_, psk) = scene.add("meter-2").await;
+    full.store(true, Ordering::Relaxed);
+
+    let message = meter.request(Code::POST, "/v", b"2");
+    meter.send(&message).await;
+    until("it is told why", async || scene.gateway.unready().is_some()).await;
+    let why = scene.gateway.unready().unwrap();
+    assert!(why.contains("the session journal cannot be written"), "{why}");
+    assert_eq!(meter.next(SILENCE).await, None);
+    assert_eq!(scene.delivered().len(), 1);
+    let address = scene.gateway.local_addr();
+    let patience = Duration::from_millis(1_500);
+    assert!(Device::connect_within(address, "meter-2", &psk, patience).await.is_none(), "no Finished leaves");
+
+    full.store(false, Ordering::Relaxed);
+    let response = meter.exchange(&message).await.expect("what was held is answered");
+    assert_eq!(response.code, Code::CHANGED);
+    until("it is ready again", async || scene.gateway.unready().is_none()).await;
+    assert_eq!(scene.delivered().len(), 2, "once, although the device repeated it");
+    assert!(Device::connect(address, "meter-2", &psk).await.is_some());
+    let scene = scene.restart().await;
+    assert_eq!(meter.post("/v", "3").await.code, Code::CHANGED);
+    assert_eq!(scene.delivered().len(), 3);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_at_the_start_is_one_clear_line() {
+    let scene = Scene::new().await;
+    let blocked = scene.folder.path().join("a file");
+    std::fs::write(&blocked, b"").unwrap();
+    let options =
+        GatewayOptions::new("127.0.0.1:0".parse().unwrap(), blocked.join("sessions"), MasterKey::from_bytes([42; 32]));
+    let error = Gateway::start(Arc::clone(&scene.app), options).await.err().unwrap().to_string();
+    assert!(error.contains("the folder for sessions") && !error.contains('\n'), "{error}");
 }

@@ -35,6 +35,7 @@ pub use counters::{Dropped, GatewayCounters};
 use crate::app::{App, Error};
 use crate::store::MasterKey;
 use counters::Shown;
+use journal::{Disk, Folder};
 use run::{Control, Run};
 
 /// What a [`Gateway`] is made with.
@@ -85,9 +86,21 @@ impl Gateway {
     /// `Unavailable` with one clear sentence: the port is in use, the journal is damaged, sealed under
     /// another key, or cannot be written.
     pub async fn start(app: Arc<App>, options: GatewayOptions) -> Result<GatewayHandle, Error> {
+        let folder = Folder::open(&options.sessions_dir).map_err(|error| {
+            let path = options.sessions_dir.display();
+            Error::Unavailable(format!("the folder for sessions {path}: {error}"))
+        })?;
+        Self::start_on(app, options, folder).await
+    }
+
+    /// [`Self::start`] with the journal on another disk than the folder of the options.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on<D: Disk>(app: Arc<App>, options: GatewayOptions, disk: D) -> Result<GatewayHandle, Error> {
         let (control, controls) = mpsc::channel(4);
         let shown = Arc::new(Shown::default());
-        let run = Run::new(app, &options, Arc::clone(&shown)).await?;
+        let run = Run::new(app, &options, disk, Arc::clone(&shown)).await?;
         let address = run.local_addr()?;
         let task = tokio::spawn(run.run(controls));
         Ok(GatewayHandle { address, shown, control, task })

@@ -1,15 +1,18 @@
 //! A server on loopback with one tenant, and devices that speak real DTLS and CoAP to it.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bartizan_crypto::RUSTCRYPTO;
 use bartizan_dtls::{ClientConfig, Connection, ConnectionEvent, SecretBytes};
 use bartizan_server::app::{Actor, App, AppOptions, NewDevice, TenantChange};
 use bartizan_server::clock::Clock;
+use bartizan_server::gateway::journal::{Disk, Folder};
 use bartizan_server::gateway::{Gateway, GatewayHandle, GatewayOptions};
 use bartizan_server::store::MasterKey;
 use bartizan_wire::coap::{Builder, Code, MessageView, Type};
@@ -60,6 +63,17 @@ impl Scene {
         Self { folder, app, gateway, tenant }
     }
 
+    /// With the journal on a disk that fills up when the test says so.
+    pub async fn on_small_disk() -> (Self, Arc<AtomicBool>) {
+        let Self { folder, app, gateway, tenant } = Self::new().await;
+        gateway.drain(PATIENCE).await;
+        let full = Arc::new(AtomicBool::new(false));
+        let disk = SmallDisk { folder: Folder::open(&sessions(folder.path())).unwrap(), full: Arc::clone(&full) };
+        let options = options(folder.path(), "127.0.0.1:0".parse().unwrap());
+        let gateway = Gateway::start_on(Arc::clone(&app), options, disk).await.unwrap();
+        (Self { folder, app, gateway, tenant }, full)
+    }
+
     async fn start(folder: Arc<TempDir>, app: Arc<App>, listen: SocketAddr) -> Self {
         let tenant = app.tenant_id("city").await.unwrap();
         let gateway = Gateway::start(Arc::clone(&app), options(folder.path(), listen)).await.unwrap();
@@ -80,7 +94,12 @@ impl Scene {
     /// What a `kill -9` at this instant leaves on the disk, with a new server on it. The old one is left
     /// running, but nobody speaks to it any more.
     pub async fn crash(&self) -> Self {
-        let folder = Arc::new(self.crash_image());
+        self.start_image(self.crash_image()).await
+    }
+
+    /// Starts a server on an image of this one's disk.
+    pub async fn start_image(&self, image: TempDir) -> Self {
+        let folder = Arc::new(image);
         let app = open_app(folder.path()).await;
         // The server left running still holds its own log.
         let upstream = format!("log:{}", folder.path().join("city.ndjson").display());
@@ -163,6 +182,52 @@ pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     while !ready().await {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen in time");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A folder on a disk that may be full.
+struct SmallDisk {
+    folder: Folder,
+    full: Arc<AtomicBool>,
+}
+
+impl Disk for SmallDisk {
+    type File = <Folder as Disk>::File;
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.folder.names()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Box<dyn io::Read>> {
+        self.folder.read(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Self::File> {
+        self.folder.create(name)
+    }
+
+    fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            self.folder.append(file, &bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.folder.append(file, bytes)
+    }
+
+    fn truncate(&self, file: &mut Self::File, length: u64) -> io::Result<()> {
+        self.folder.truncate(file, length)
+    }
+
+    fn sync(&self, file: &mut Self::File) -> io::Result<()> {
+        self.folder.sync(file)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.folder.sync_names()
     }
 }
 

@@ -175,9 +175,11 @@ impl Journal {
         self.record(&Entry::Complete);
         self.pending.complete = true;
     }
+}
 
+impl Drop for Journal {
     /// Ends the writer after the group that is on its way. What still gathers is lost.
-    pub fn close(mut self) {
+    fn drop(&mut self) {
         drop(self.groups.take());
         self.notices.close();
         if let Some(thread) = self.thread.take() {

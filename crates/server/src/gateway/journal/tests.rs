@@ -383,7 +383,7 @@ async fn a_folder_keeps_what_was_noticed_durable() {
     assert!(journal.flush());
     assert!(matches!(journal.notice().await, Notice::Durable { .. }));
     journal.record(&window(5, 45));
-    journal.close(); // what still gathered was never promised
+    drop(journal); // what still gathered was never promised
 
     let (mut journal, found) = Journal::open(folder(), key(), boxed(2)).unwrap();
     assert_eq!((found.len(), found[0].window.top), (1, 44));
@@ -391,10 +391,10 @@ async fn a_folder_keeps_what_was_noticed_durable() {
     journal.complete();
     assert!(journal.flush());
     assert!(matches!(journal.notice().await, Notice::Durable { .. }));
-    journal.close();
+    drop(journal);
     let (journal, found) = Journal::open(folder(), key(), boxed(3)).unwrap();
     assert_eq!((found.len(), found[0].session), (1, 9));
-    journal.close();
+    drop(journal);
 }
 
 #[tokio::test]
@@ -409,5 +409,5 @@ async fn a_stalled_group_is_told_once_and_goes_through_in_the_end() {
     disk.set_free(None);
     assert!(matches!(journal.notice().await, Notice::Durable { .. }));
     assert_eq!(tops(&disk), [(5, 1)]);
-    journal.close();
+    drop(journal);
 }

@@ -123,7 +123,6 @@ impl Run {
             }
             self.settle();
         }
-        self.journal.close();
     }
 
     async fn wake(&mut self, controls: &mut mpsc::Receiver<Control>) -> Wake {

@@ -12,7 +12,7 @@ use super::super::GatewayOptions;
 use super::super::coap::Shared;
 use super::super::counters::Shown;
 use super::super::hold::{Hold, record_session};
-use super::super::journal::{Folder, Journal, Notice, Recovered};
+use super::super::journal::{Disk, Journal, Notice, Recovered};
 use super::super::socket::Socket;
 use super::devices::key_of;
 use super::{Done, Run, store_commands};
@@ -23,9 +23,14 @@ use crate::limits::{GATEWAY_COMMAND_CHANGES_MAX, GATEWAY_DONE_MAX};
 const PURPOSE: &str = "bartizan session journal";
 
 impl Run {
-    pub async fn new(app: Arc<App>, options: &GatewayOptions, shown: Arc<Shown>) -> Result<Self, Error> {
+    pub async fn new<D: Disk>(
+        app: Arc<App>,
+        options: &GatewayOptions,
+        disk: D,
+        shown: Arc<Shown>,
+    ) -> Result<Self, Error> {
         let socket = bind(options)?;
-        let (journal, recovered) = open_journal(options).await?;
+        let (journal, recovered) = open_journal(options, disk).await?;
         let endpoint = Endpoint::server(endpoint_config(options), Box::new(fill))
             .map_err(|error| Error::Unavailable(format!("DTLS: {error}")))?;
         let (done, dones) = mpsc::channel(GATEWAY_DONE_MAX);
@@ -146,13 +151,9 @@ fn bind(options: &GatewayOptions) -> Result<Socket, Error> {
 }
 
 /// Reads the journal; away from the runtime's threads, since a large one takes a while.
-async fn open_journal(options: &GatewayOptions) -> Result<(Journal, Vec<Recovered>), Error> {
+async fn open_journal<D: Disk>(options: &GatewayOptions, disk: D) -> Result<(Journal, Vec<Recovered>), Error> {
     let key = options.key.derive(PURPOSE);
-    let path = options.sessions_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let folder = Folder::open(&path)?;
-        Journal::open(folder, key, Box::new(fill))
-    });
+    let opened = tokio::task::spawn_blocking(move || Journal::open(disk, key, Box::new(fill)));
     let opened = opened.await.map_err(|error| Error::Unavailable(format!("the session journal: {error}")))?;
     opened.map_err(|error| {
         let path = options.sessions_dir.display();
