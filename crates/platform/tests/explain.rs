@@ -1,4 +1,5 @@
 //! The sentences, as people read them.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::net::SocketAddr;
 

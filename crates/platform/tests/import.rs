@@ -1,4 +1,5 @@
 //! Spreadsheets as operators have them, good and bad.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use bartizan_platform::import::{BadLine, Row, Rows, decode_identity, show_identity};
 use proptest::prelude::*;

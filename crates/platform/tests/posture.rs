@@ -1,4 +1,5 @@
 //! What holds do, by example and by property.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use bartizan_platform::posture::{Change, Hold, Machine, Person, Policy, Posture, Retired, Stage};
 use bartizan_wire::{Access, Cause, Engine, Exit, Grade, Lifecycle, UnixMillis};

@@ -70,7 +70,8 @@ impl App {
     }
 
     fn expire_commands(&self, device: &Arc<Device>, now: UnixMillis) {
-        let expired: Vec<_> = device.state().commands.iter().filter(|command| command.expires <= now).cloned().collect();
+        let expired: Vec<_> =
+            device.state().commands.iter().filter(|command| command.expires <= now).cloned().collect();
         for command in expired {
             let detail = match command.state {
                 CommandState::Sent => "sent, but not answered in time",

@@ -12,7 +12,9 @@ use super::error::{Error, Misuse};
 use super::holding::needs_time;
 use super::words::{command_view, command_words, issuer_name};
 use super::{Actor, App, ToDevice};
-use crate::limits::{COMMAND_EXPIRY_MS_MAX, COMMAND_PATH_BYTES_MAX, COMMAND_PAYLOAD_BYTES_MAX, COMMANDS_PER_DEVICE_MAX};
+use crate::limits::{
+    COMMAND_EXPIRY_MS_MAX, COMMAND_PATH_BYTES_MAX, COMMAND_PAYLOAD_BYTES_MAX, COMMANDS_PER_DEVICE_MAX,
+};
 use crate::store::{CommandRow, TimelineWrite};
 
 /// Who wants the command.
@@ -102,27 +104,45 @@ impl App {
     /// device's access is not full.
     #[must_use]
     pub fn next_commands(&self, device: DeviceKey, now: UnixMillis) -> Vec<PendingCommand> {
-        let Some(device) = self.device(device).filter(|device| device.access() == Access::Full) else { return Vec::new() };
+        let Some(device) = self.device(device).filter(|device| device.access() == Access::Full) else {
+            return Vec::new();
+        };
         let state = device.state();
         let due = |command: &&PendingCommand| command.state == CommandState::Queued && command.expires > now;
         state.commands.iter().filter(due).cloned().collect()
     }
 
     /// Offers a command to the gate and queues it. `Misuse::Full` when the device's queue is.
-    pub async fn offer_command(&self, device: DeviceKey, issuer: Issuer, command: NewCommand) -> Result<CommandId, Error> {
+    pub async fn offer_command(
+        &self,
+        device: DeviceKey,
+        issuer: Issuer,
+        command: NewCommand,
+    ) -> Result<CommandId, Error> {
         let device = self.require_device(device).await?;
         Ok(self.take_command(&device, issuer, command).await?.command.id)
     }
 
     /// Moves a command to `state`; durable when it returns. A move that the states do not allow is a conflict.
-    pub async fn command_state(&self, device: DeviceKey, command: CommandId, state: CommandState, detail: Option<&str>) -> Result<(), Error> {
+    pub async fn command_state(
+        &self,
+        device: DeviceKey,
+        command: CommandId,
+        state: CommandState,
+        detail: Option<&str>,
+    ) -> Result<(), Error> {
         let device = self.require_device(device).await?;
         self.move_command(&device, command, state, detail, None).await?;
         Ok(())
     }
 
     /// A person's command.
-    pub async fn send_command(&self, actor: &Actor, device: DeviceKey, command: NewCommand) -> Result<super::views::CommandView, Error> {
+    pub async fn send_command(
+        &self,
+        actor: &Actor,
+        device: DeviceKey,
+        command: NewCommand,
+    ) -> Result<super::views::CommandView, Error> {
         let device = self.require_device(device).await?;
         let row = self.take_command(&device, Issuer::Person(actor.0.clone()), command).await?;
         self.audit(actor, "command.send", Some(device.key.tenant), &device.name, &command_words(&row.command)).await?;
@@ -150,7 +170,12 @@ impl App {
         Ok(command_view(&row))
     }
 
-    async fn take_command(&self, device: &Arc<Device>, issuer: Issuer, offered: NewCommand) -> Result<CommandRow, Error> {
+    async fn take_command(
+        &self,
+        device: &Arc<Device>,
+        issuer: Issuer,
+        offered: NewCommand,
+    ) -> Result<CommandRow, Error> {
         check(&offered)?;
         self.counts.commands_offered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut command = self.pending(device, issuer, offered);
@@ -219,7 +244,13 @@ impl App {
     }
 
     /// Gives the reserved place its number, or frees it.
-    fn settle(&self, device: &Arc<Device>, command: PendingCommand, stored: Result<CommandId, Error>, detail: Option<String>) -> Result<CommandRow, Error> {
+    fn settle(
+        &self,
+        device: &Arc<Device>,
+        command: PendingCommand,
+        stored: Result<CommandId, Error>,
+        detail: Option<String>,
+    ) -> Result<CommandRow, Error> {
         let mut state = device.state();
         let place = state.commands.iter().position(|waiting| waiting.id == CommandId(0));
         let id = match (stored, place) {
@@ -297,7 +328,9 @@ impl App {
         let (command, at) = (&row.command, self.clock.now());
         let text = match &row.detail {
             Some(detail) => format!("Command {} is {}: {detail}.", command_words(command), command.state),
-            None => format!("Command {} of {} is {}.", command_words(command), issuer_name(&command.issuer), command.state),
+            None => {
+                format!("Command {} of {} is {}.", command_words(command), issuer_name(&command.issuer), command.state)
+            }
         };
         let actor = actor.map(|actor| actor.0.clone()).or_else(|| match (&command.issuer, command.state) {
             (Issuer::Person(name), CommandState::Queued | CommandState::Held) => Some(name.clone()),
@@ -325,7 +358,10 @@ fn check(offered: &NewCommand) -> Result<(), Error> {
         return Err(Error::Malformed(format!("a path begins with / and has at most {COMMAND_PATH_BYTES_MAX} bytes")));
     }
     if offered.payload.len() > COMMAND_PAYLOAD_BYTES_MAX {
-        return Err(Error::Malformed(format!("the payload has {} bytes; at most {COMMAND_PAYLOAD_BYTES_MAX} are allowed", offered.payload.len())));
+        return Err(Error::Malformed(format!(
+            "the payload has {} bytes; at most {COMMAND_PAYLOAD_BYTES_MAX} are allowed",
+            offered.payload.len()
+        )));
     }
     if offered.expires_in_ms == 0 || offered.expires_in_ms > COMMAND_EXPIRY_MS_MAX {
         return Err(Error::Malformed("a command waits between a millisecond and 30 days".into()));

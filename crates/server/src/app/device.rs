@@ -125,7 +125,8 @@ impl Device {
     /// Whether a command waits for the device's next authenticated record.
     #[must_use]
     pub fn has_commands(&self) -> bool {
-        self.access() == Access::Full && self.state().commands.iter().any(|command| command.state == CommandState::Queued)
+        self.access() == Access::Full
+            && self.state().commands.iter().any(|command| command.state == CommandState::Queued)
     }
 
     /// The device as its upstream knows it.
@@ -175,7 +176,11 @@ impl Device {
 
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Device").field("key", &self.key).field("name", &self.name).field("access", &self.access()).finish_non_exhaustive()
+        f.debug_struct("Device")
+            .field("key", &self.key)
+            .field("name", &self.name)
+            .field("access", &self.access())
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,7 +25,12 @@ use crate::store::{Addition, DeviceQuery, DeviceRow, NewRow, Place, TimelineWrit
 const PSK_BYTES: usize = 32;
 
 impl App {
-    pub async fn devices(&self, tenant: TenantId, filter: &DeviceFilter, paging: &Paging) -> Result<Page<DeviceView>, Error> {
+    pub async fn devices(
+        &self,
+        tenant: TenantId,
+        filter: &DeviceFilter,
+        paging: &Paging,
+    ) -> Result<Page<DeviceView>, Error> {
         let query = DeviceQuery {
             after: paging.from(0)?,
             limit: paging.items()? + 1,
@@ -59,7 +64,8 @@ impl App {
         let row = new_row(device)?;
         let tenant = self.open_tenant(tenant).await?;
         let (name, psk) = (row.name.clone(), to_hex(&row.psk));
-        let mut addition = Addition::begin(&self.store.operator, &tenant.store, &self.store.sealer, self.clock.now()).await?;
+        let mut addition =
+            Addition::begin(&self.store.operator, &tenant.store, &self.store.sealer, self.clock.now()).await?;
         addition.add(vec![row]).await?;
         let (id, added) = addition.commit().await.map_err(|error| first_line(error.into()))?;
         tenant.fleet().add((Lifecycle::Pending, Grade::Normal, Access::Full), added);
@@ -106,12 +112,19 @@ impl App {
     }
 
     /// Places a person's hold: quarantined, or blocked. Durable when it returns.
-    pub async fn isolate(&self, actor: &Actor, device: DeviceKey, reason: &str, block: bool) -> Result<DeviceView, Error> {
+    pub async fn isolate(
+        &self,
+        actor: &Actor,
+        device: DeviceKey,
+        reason: &str,
+        block: bool,
+    ) -> Result<DeviceView, Error> {
         check_reason(reason)?;
         let device = self.require_device(device).await?;
         let access = if block { Access::Blocked } else { Access::Quarantined };
         self.decide(&device, actor, Person::Isolate { access, reason: reason.into() }).await?;
-        self.audit(actor, "device.isolate", Some(device.key.tenant), &device.name, &format!("{access}: {reason}")).await?;
+        self.audit(actor, "device.isolate", Some(device.key.tenant), &device.name, &format!("{access}: {reason}"))
+            .await?;
         Ok(self.view(&device))
     }
 
@@ -154,12 +167,14 @@ impl App {
 
     fn note_by(&self, device: &Arc<Device>, actor: &Actor, kind: &'static str, text: String) {
         let at = self.clock.now();
-        let line = TimelineWrite { device: device.key.device, at, kind, text, finding: None, actor: Some(actor.0.clone()) };
+        let line =
+            TimelineWrite { device: device.key.device, at, kind, text, finding: None, actor: Some(actor.0.clone()) };
         self.behind.write_line(device.tenant(), line, true);
     }
 
     async fn take_chunks(&self, tenant: &Arc<Tenant>, mut parsed: mpsc::Receiver<Chunk>) -> Result<u64, Error> {
-        let mut addition = Addition::begin(&self.store.operator, &tenant.store, &self.store.sealer, self.clock.now()).await?;
+        let mut addition =
+            Addition::begin(&self.store.operator, &tenant.store, &self.store.sealer, self.clock.now()).await?;
         while let Some(chunk) = parsed.recv().await {
             chunk.bad.into_iter().for_each(|bad| addition.reject(bad.line, bad.error));
             addition.add(chunk.rows).await?;
@@ -200,7 +215,14 @@ fn parse(csv: impl Read, chunks: &mpsc::Sender<Chunk>) {
 
 fn imported(row: Row) -> NewRow {
     let endpoint = row.endpoint.unwrap_or_else(|| row.name.clone());
-    NewRow { line: row.line, name: row.name, device_type: row.device_type, identity: row.identity, psk: row.psk, endpoint }
+    NewRow {
+        line: row.line,
+        name: row.name,
+        device_type: row.device_type,
+        identity: row.identity,
+        psk: row.psk,
+        endpoint,
+    }
 }
 
 fn new_row(device: NewDevice) -> Result<NewRow, Error> {
@@ -226,7 +248,9 @@ fn fresh_psk() -> Zeroizing<Vec<u8>> {
 /// An addition of one device has one line to complain about.
 fn first_line(error: Error) -> Error {
     match error {
-        Error::Import(bad) => Misuse::Exists(bad.lines.into_iter().next().map_or_else(String::new, |bad| bad.error)).into(),
+        Error::Import(bad) => {
+            Misuse::Exists(bad.lines.into_iter().next().map_or_else(String::new, |bad| bad.error)).into()
+        }
         error => error,
     }
 }

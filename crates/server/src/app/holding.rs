@@ -71,8 +71,22 @@ impl App {
         Ok(())
     }
 
-    fn record(&self, device: &Arc<Device>, at: UnixMillis, actor: Option<&Actor>, changes: &[Change], access: (Access, Access)) {
-        let line = |kind, text| TimelineWrite { device: device.key.device, at, kind, text, finding: None, actor: actor.map(|actor| actor.0.clone()) };
+    fn record(
+        &self,
+        device: &Arc<Device>,
+        at: UnixMillis,
+        actor: Option<&Actor>,
+        changes: &[Change],
+        access: (Access, Access),
+    ) {
+        let line = |kind, text| TimelineWrite {
+            device: device.key.device,
+            at,
+            kind,
+            text,
+            finding: None,
+            actor: actor.map(|actor| actor.0.clone()),
+        };
         for change in changes {
             let (kind, text) = words(change, at);
             self.behind.write_line(device.tenant(), line(kind, text), true);
@@ -86,7 +100,8 @@ impl App {
     }
 
     pub(super) fn announce(&self, change: &AccessChange) {
-        let mut subscribers = self.subscribers.lock().expect("invariant: nothing panics while it holds the subscribers");
+        let mut subscribers =
+            self.subscribers.lock().expect("invariant: nothing panics while it holds the subscribers");
         subscribers.retain(|subscriber| subscriber.send(change.clone()).is_ok());
     }
 
@@ -112,12 +127,17 @@ pub(super) fn tally(posture: &Posture) -> (Lifecycle, Grade, Access) {
 fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
     match change {
         Change::Lifecycle(Lifecycle::Active) => ("lifecycle", "It connected for the first time and is active.".into()),
-        Change::Lifecycle(Lifecycle::Retired) => ("lifecycle", "Taken out of service for good; its key is refused from now on.".into()),
+        Change::Lifecycle(Lifecycle::Retired) => {
+            ("lifecycle", "Taken out of service for good; its key is refused from now on.".into())
+        }
         Change::Lifecycle(Lifecycle::Pending) => ("lifecycle", "Known, but not connected yet.".into()),
         Change::Graded { from, to } => ("grade", format!("Its behaviour changed from {from} to {to}.")),
         Change::Placed(hold) => ("hold", placed(hold)),
         Change::Moved(hold) => ("hold", moved(hold)),
-        Change::Ended(hold) => ("release", format!("A hold of {} ended: {}", duration(now.since(hold.since) as f64), sentence(&hold.reason))),
+        Change::Ended(hold) => (
+            "release",
+            format!("A hold of {} ended: {}", duration(now.since(hold.since) as f64), sentence(&hold.reason)),
+        ),
     }
 }
 

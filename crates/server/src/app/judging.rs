@@ -106,7 +106,11 @@ impl App {
             Verdict::SourceLimited { source, until, because } => {
                 tracing::warn!(source = %source.ip(), "a source without a valid key is limited");
                 let fresh = LimitedSource { since: because.at, until: *until, because: *because, dropped: 0 };
-                self.unauthenticated().limited.entry(*source).and_modify(|limited| limited.until = *until).or_insert(fresh);
+                self.unauthenticated()
+                    .limited
+                    .entry(*source)
+                    .and_modify(|limited| limited.until = *until)
+                    .or_insert(fresh);
             }
             Verdict::Graded { .. } => {}
         }
@@ -179,7 +183,10 @@ impl App {
 
     /// Machines have isolated as much as they may: a person must look.
     fn call_person(&self, device: &Arc<Device>, at: UnixMillis) {
-        tracing::error!(tenant = device.key.tenant.0, "machines have isolated as many devices as they may in an hour; further ones are limited: a person must look");
+        tracing::error!(
+            tenant = device.key.tenant.0,
+            "machines have isolated as many devices as they may in an hour; further ones are limited: a person must look"
+        );
         let text = "Machines have isolated as many devices of this fleet as they may in an hour. This device and further ones are \
                     limited instead; a person must look at them.";
         self.tell(device, at, "hold", text.into(), None);
@@ -193,7 +200,9 @@ pub(super) fn lock_sources(sources: &Mutex<Sources>) -> MutexGuard<'_, Sources> 
 /// Another tenant's device is not named here.
 fn without_claim(subject: Subject, tenant: TenantId) -> Subject {
     match subject {
-        Subject::Source { source, claimed } => Subject::Source { source, claimed: claimed.filter(|key| key.tenant == tenant) },
+        Subject::Source { source, claimed } => {
+            Subject::Source { source, claimed: claimed.filter(|key| key.tenant == tenant) }
+        }
         Subject::Device { .. } => subject,
     }
 }

@@ -104,7 +104,9 @@ impl App {
 
     /// The tenant, its file opened on demand.
     pub(super) async fn open_tenant(&self, id: TenantId) -> Result<Arc<Tenant>, Error> {
-        let open = |app: &Self| app.tenants.read().expect("invariant: nothing panics while it holds the tenants").get(&id).cloned();
+        let open = |app: &Self| {
+            app.tenants.read().expect("invariant: nothing panics while it holds the tenants").get(&id).cloned()
+        };
         if let Some(tenant) = open(self) {
             return Ok(tenant);
         }
@@ -181,7 +183,10 @@ impl App {
         // Another caller may have been faster, and its device may have changed already.
         let device = devices.entry(key).or_insert(loaded).clone();
         drop(devices);
-        let pinned = { let state = device.state(); needs_time(&state.posture) || !state.commands.is_empty() };
+        let pinned = {
+            let state = device.state();
+            needs_time(&state.posture) || !state.commands.is_empty()
+        };
         if pinned {
             self.pin(&device, true);
         }
@@ -194,7 +199,11 @@ pub(super) fn make_room(devices: &mut HashMap<DeviceKey, Arc<Device>>, max: usiz
     if devices.len() < max {
         return;
     }
-    let mut idle: Vec<_> = devices.iter().filter(|(_, device)| Arc::strong_count(device) == 1).map(|(key, device)| (device.last_seen(), *key)).collect();
+    let mut idle: Vec<_> = devices
+        .iter()
+        .filter(|(_, device)| Arc::strong_count(device) == 1)
+        .map(|(key, device)| (device.last_seen(), *key))
+        .collect();
     idle.sort_unstable();
     for (_, key) in idle.into_iter().take(max.div_ceil(16)) {
         devices.remove(&key);

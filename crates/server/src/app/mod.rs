@@ -218,7 +218,9 @@ impl App {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let tenants = self.open_tenants();
-        let sum = |count: fn(&tenant::Counts) -> &AtomicU64| tenants.iter().map(|tenant| count(&tenant.counts).load(Relaxed)).sum();
+        let sum = |count: fn(&tenant::Counts) -> &AtomicU64| {
+            tenants.iter().map(|tenant| count(&tenant.counts).load(Relaxed)).sum()
+        };
         let (writes_pending, writes_shed) = self.behind.counts();
         Counters {
             messages: sum(|counts| &counts.messages),

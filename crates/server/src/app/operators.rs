@@ -22,9 +22,16 @@ impl App {
     }
 
     /// The reply kept under an Idempotency-Key; `Misuse::Conflict` if `fingerprint` (of method, path and body) differs.
-    pub async fn kept_reply(&self, actor: &Actor, key: &str, fingerprint: &[u8; 32]) -> Result<Option<KeptReply>, Error> {
+    pub async fn kept_reply(
+        &self,
+        actor: &Actor,
+        key: &str,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<KeptReply>, Error> {
         check_key(key)?;
-        let Some(kept) = self.store.operator.kept_reply(&actor.0, key, self.oldest_reply()).await? else { return Ok(None) };
+        let Some(kept) = self.store.operator.kept_reply(&actor.0, key, self.oldest_reply()).await? else {
+            return Ok(None);
+        };
         if kept.fingerprint != fingerprint {
             return Err(Misuse::Conflict("this Idempotency-Key was used for another request".into()).into());
         }
@@ -32,14 +39,27 @@ impl App {
     }
 
     /// Keeps a reply under an Idempotency-Key for a day.
-    pub async fn keep_reply(&self, actor: &Actor, key: &str, fingerprint: &[u8; 32], reply: &KeptReply) -> Result<(), Error> {
+    pub async fn keep_reply(
+        &self,
+        actor: &Actor,
+        key: &str,
+        fingerprint: &[u8; 32],
+        reply: &KeptReply,
+    ) -> Result<(), Error> {
         check_key(key)?;
         let row = ReplyRow { fingerprint: fingerprint.to_vec(), status: reply.status, body: reply.body.clone() };
         Ok(self.store.operator.keep_reply(&actor.0, key, &row, self.clock.now(), self.oldest_reply()).await?)
     }
 
     /// A line of the audit, durable when it returns.
-    pub(super) async fn audit(&self, actor: &Actor, action: &str, tenant: Option<TenantId>, subject: &str, detail: &str) -> Result<(), Error> {
+    pub(super) async fn audit(
+        &self,
+        actor: &Actor,
+        action: &str,
+        tenant: Option<TenantId>,
+        subject: &str,
+        detail: &str,
+    ) -> Result<(), Error> {
         let line = AuditLine { at: self.clock.now(), actor: &actor.0, action, tenant, subject, detail };
         Ok(self.store.operator.audit(line).await?)
     }

@@ -73,7 +73,11 @@ pub async fn submit(app: &App, device: &Arc<Device>, message: Message) -> Outcom
         Ok(slot) => slot,
         Err(error) => return unavailable(app, device, &error.to_string()),
     };
-    observe(app, device, EventKind::Message(shape(Direction::Up, message.code, &message.path, message.payload.len(), slot.peer)));
+    observe(
+        app,
+        device,
+        EventKind::Message(shape(Direction::Up, message.code, &message.path, message.payload.len(), slot.peer)),
+    );
     if device.access() >= Access::Quarantined {
         return refuse(app, device, device.access());
     }
@@ -126,7 +130,11 @@ fn accepted(app: &App, device: &Arc<Device>, reply: Reply) -> Outcome {
 fn mismatched(app: &App, device: &Arc<Device>, endpoint: &str) -> Outcome {
     device.tenant().counts.refused.fetch_add(1, Relaxed);
     let shown: String = endpoint.chars().take(64).collect();
-    app.note(device, "session", format!("It tried to register as {shown:?}, which is not its endpoint name; that was refused."));
+    app.note(
+        device,
+        "session",
+        format!("It tried to register as {shown:?}, which is not its endpoint name; that was refused."),
+    );
     observe(app, device, EventKind::EndpointMismatch { endpoint: kind_hash(&[endpoint.as_bytes()]) });
     Outcome::Forbidden(device.access())
 }
@@ -134,7 +142,12 @@ fn mismatched(app: &App, device: &Arc<Device>, endpoint: &str) -> Outcome {
 fn exhausted(app: &App, device: &Arc<Device>, what: &str) -> Outcome {
     app.counts.ports_exhausted.fetch_add(1, Relaxed);
     if !device.exhausted.swap(true, Relaxed) {
-        tracing::error!(tenant = device.key.tenant.0, device = device.key.device.0, what, "a device was refused: the upstream has run out");
+        tracing::error!(
+            tenant = device.key.tenant.0,
+            device = device.key.device.0,
+            what,
+            "a device was refused: the upstream has run out"
+        );
         app.note(device, "session", format!("Its messages are refused: {what}."));
     }
     observe(app, device, EventKind::UpstreamFailed);

@@ -74,7 +74,12 @@ impl Paging {
     }
 
     /// A page of what was found by asking for one row more than fits.
-    pub(super) fn page<R, T>(&self, mut rows: Vec<R>, number: impl Fn(&R) -> u64, view: impl Fn(&R) -> T) -> Result<Page<T>, Error> {
+    pub(super) fn page<R, T>(
+        &self,
+        mut rows: Vec<R>,
+        number: impl Fn(&R) -> u64,
+        view: impl Fn(&R) -> T,
+    ) -> Result<Page<T>, Error> {
         let limit = self.items()? as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -118,7 +123,13 @@ impl App {
     }
 
     /// `if_version`: `Misuse::Stale` unless the tenant still has this version.
-    pub async fn change_tenant(&self, actor: &Actor, tenant: TenantId, change: TenantChange, if_version: Option<u64>) -> Result<TenantView, Error> {
+    pub async fn change_tenant(
+        &self,
+        actor: &Actor,
+        tenant: TenantId,
+        change: TenantChange,
+        if_version: Option<u64>,
+    ) -> Result<TenantView, Error> {
         let Some(upstream) = change.upstream else { return self.tenant(tenant).await };
         let text = upstream.to_string();
         let changed = self.store.operator.change_tenant(tenant, &text, if_version).await?;
@@ -161,7 +172,10 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
 
 pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
     if reason.len() > REASON_BYTES_MAX {
-        return Err(Error::Malformed(format!("the reason has {} bytes; at most {REASON_BYTES_MAX} are allowed", reason.len())));
+        return Err(Error::Malformed(format!(
+            "the reason has {} bytes; at most {REASON_BYTES_MAX} are allowed",
+            reason.len()
+        )));
     }
     Ok(())
 }
@@ -171,7 +185,9 @@ fn check_tenant_name(name: &str) -> Result<(), Error> {
     check_name("tenant's name", name)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !name.chars().all(plain) || name.starts_with('.') {
-        return Err(Error::Malformed("a tenant's name has only letters, digits, '-', '_' and '.', and does not begin with '.'".into()));
+        return Err(Error::Malformed(
+            "a tenant's name has only letters, digits, '-', '_' and '.', and does not begin with '.'".into(),
+        ));
     }
     Ok(())
 }

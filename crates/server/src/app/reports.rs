@@ -64,7 +64,12 @@ impl App {
         let now = self.clock.now();
         let limited: Vec<_> = {
             let sources = self.unauthenticated();
-            sources.limited.iter().filter(|(_, limited)| limited.until > now).map(|(source, limited)| (*source, limited.clone())).collect()
+            sources
+                .limited
+                .iter()
+                .filter(|(_, limited)| limited.until > now)
+                .map(|(source, limited)| (*source, limited.clone()))
+                .collect()
         };
         let mut items: Vec<SourceView> = Vec::with_capacity(limited.len());
         for (source, limited) in limited {

@@ -95,7 +95,11 @@ impl Fleet {
 
     /// Devices for which `counts` holds.
     pub fn count(&self, counts: impl Fn(Lifecycle, Grade, Access) -> bool) -> u64 {
-        self.0.iter().filter(|((life, grade, access), _)| counts(*life, *grade, *access)).map(|(_, devices)| devices).sum()
+        self.0
+            .iter()
+            .filter(|((life, grade, access), _)| counts(*life, *grade, *access))
+            .map(|(_, devices)| devices)
+            .sum()
     }
 
     /// Devices in service.
@@ -155,7 +159,8 @@ mod tests {
     #[test]
     fn moving_a_device_keeps_the_fleet_s_size() {
         let mut fleet = Fleet::default();
-        let (new, bad) = ((Lifecycle::Pending, Grade::Normal, Access::Full), (Lifecycle::Active, Grade::Abnormal, Access::Blocked));
+        let (new, bad) =
+            ((Lifecycle::Pending, Grade::Normal, Access::Full), (Lifecycle::Active, Grade::Abnormal, Access::Blocked));
         fleet.add(new, 3);
         fleet.shift(new, bad);
         fleet.shift(bad, bad);

@@ -47,7 +47,9 @@ impl App {
     async fn open_upstream(&self, tenant: &Arc<Tenant>) -> Result<Slot, Error> {
         let row = self.store.operator.tenant(tenant.id).await?;
         let text = row.ok_or_else(|| Error::Unavailable("the tenant is gone".into()))?.upstream;
-        let config: UpstreamConfig = text.parse().map_err(|error| Error::Unavailable(format!("the upstream {text:?} cannot be used: {error}")))?;
+        let config: UpstreamConfig = text
+            .parse()
+            .map_err(|error| Error::Unavailable(format!("the upstream {text:?} cannot be used: {error}")))?;
         let (downlink, received) = mpsc::channel(DOWNLINK_QUEUE_MAX);
         let context = UpstreamContext {
             tenant: tenant.name.clone(),

@@ -168,7 +168,13 @@ fn method_name(code: u8) -> String {
 }
 
 pub(super) fn tenant_view(row: &TenantRow, devices: u64) -> TenantView {
-    TenantView { name: row.name.clone(), upstream: row.upstream.clone(), created: rfc3339(row.created), devices, version: row.version }
+    TenantView {
+        name: row.name.clone(),
+        upstream: row.upstream.clone(),
+        created: rfc3339(row.created),
+        devices,
+        version: row.version,
+    }
 }
 
 /// The finding in words. `claimed` is the name of the device that unauthenticated bytes named.

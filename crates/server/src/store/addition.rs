@@ -48,13 +48,28 @@ pub struct Addition<'a> {
 
 impl<'a> Addition<'a> {
     /// Takes the write locks of both files, the operator's first.
-    pub async fn begin(operator: &OperatorStore, store: &'a TenantStore, sealer: &'a Sealer, now: UnixMillis) -> Result<Self, Error> {
+    pub async fn begin(
+        operator: &OperatorStore,
+        store: &'a TenantStore,
+        sealer: &'a Sealer,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
         let operator = operator.db.begin().await?;
         let mut tenant = store.db.begin().await?;
         let last = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'devices'), 0)";
         let first = to_u64(sqlx::query_scalar(last).fetch_one(&mut *tenant).await?) + 1;
         let types = HashMap::new();
-        Ok(Self { store, sealer, operator: Some(operator), tenant: Some(tenant), types, now, first, next: first, bad: BadLines::default() })
+        Ok(Self {
+            store,
+            sealer,
+            operator: Some(operator),
+            tenant: Some(tenant),
+            types,
+            now,
+            first,
+            next: first,
+            bad: BadLines::default(),
+        })
     }
 
     /// Notes a line that was wrong by itself.
@@ -68,7 +83,8 @@ impl<'a> Addition<'a> {
     /// Adds some rows; those that collide with existing devices are noted. After the first bad line rows are
     /// only checked.
     pub async fn add(&mut self, rows: Vec<NewRow>) -> Result<(), Error> {
-        let checks: Value = rows.iter().map(|row| json!([row.line, row.name, row.endpoint, to_hex(&row.identity)])).collect();
+        let checks: Value =
+            rows.iter().map(|row| json!([row.line, row.name, row.endpoint, to_hex(&row.identity)])).collect();
         self.check(&checks.to_string()).await?;
         if self.bad.total > 0 {
             return Ok(());
@@ -184,4 +200,3 @@ pub async fn resolve(operator: &OperatorStore, store: &TenantStore) -> Result<()
     sqlx::query("DELETE FROM additions").execute(&mut *tx).await?;
     Ok(tx.commit().await?)
 }
-

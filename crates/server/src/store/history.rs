@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use bartizan_wire::finding::Basis;
 use bartizan_wire::{
-    DeviceId, DeviceKey, Engine, Expected, Feature, Finding, Severity, Source, Subject, Technique, TypeId, Unit, UnixMillis,
+    DeviceId, DeviceKey, Engine, Expected, Feature, Finding, Severity, Source, Subject, Technique, TypeId, Unit,
+    UnixMillis,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -41,7 +42,8 @@ const FINDING: &str = "f.id AS f_id, f.at AS f_at, f.device AS f_device, f.sourc
 impl TenantStore {
     /// The number of the next finding.
     pub async fn next_finding(&self) -> Result<u64, Error> {
-        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM findings").fetch_one(self.db.read()).await?;
+        let last: i64 =
+            sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM findings").fetch_one(self.db.read()).await?;
         Ok(to_u64(last) + 1)
     }
 
@@ -89,7 +91,10 @@ pub async fn insert_finding(tx: &mut Transaction<'static, Sqlite>, row: &Finding
     let query = sqlx::query(insert).bind(to_i64(row.id)).bind(to_i64(finding.at.0));
     let query = query.bind(device.map(|id| to_i64(id.0))).bind(source).bind(claimed.map(|id| to_i64(id.0)));
     let query = query.bind(finding.engine.code()).bind(finding.feature.code()).bind(stored(finding.observed));
-    let query = query.bind(stored(finding.expected.low)).bind(stored(finding.expected.high)).bind(finding.expected.basis.code());
+    let query = query
+        .bind(stored(finding.expected.low))
+        .bind(stored(finding.expected.high))
+        .bind(finding.expected.basis.code());
     let query = query.bind(finding.unit.code()).bind(stored(f64::from(finding.score))).bind(finding.severity.code());
     query.bind(finding.technique.map(|technique| technique.0)).bind(&row.text).execute(&mut **tx).await?;
     if row.id.is_multiple_of(256) {

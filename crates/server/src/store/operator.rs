@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use bartizan_wire::{DeviceId, DeviceKey, TenantId, UnixMillis};
+use sqlx::Row;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteRow;
-use sqlx::Row;
 
 use super::error::Error;
 use super::key::{Place, Sealer};
@@ -97,7 +97,12 @@ impl OperatorStore {
     }
 
     /// `None` if the tenant does not have `if_version` any more.
-    pub async fn change_tenant(&self, id: TenantId, upstream: &str, if_version: Option<u64>) -> Result<Option<TenantRow>, Error> {
+    pub async fn change_tenant(
+        &self,
+        id: TenantId,
+        upstream: &str,
+        if_version: Option<u64>,
+    ) -> Result<Option<TenantRow>, Error> {
         let update = "UPDATE tenants SET upstream = ?, version = version + 1 \
                       WHERE id = ? AND version = coalesce(?, version) RETURNING *";
         let query = sqlx::query(update).bind(upstream).bind(id.0).bind(if_version.map(to_i64));
@@ -154,7 +159,14 @@ impl OperatorStore {
     }
 
     /// Keeps a reply and drops those older than `since`.
-    pub async fn keep_reply(&self, operator: &str, key: &str, reply: &ReplyRow, at: UnixMillis, since: UnixMillis) -> Result<(), Error> {
+    pub async fn keep_reply(
+        &self,
+        operator: &str,
+        key: &str,
+        reply: &ReplyRow,
+        at: UnixMillis,
+        since: UnixMillis,
+    ) -> Result<(), Error> {
         let sealed = self.sealer.seal(Place::Reply { operator, key }, &reply.body);
         let mut tx = self.db.begin().await?;
         sqlx::query("DELETE FROM idempotency WHERE at < ?").bind(to_i64(since.0)).execute(&mut *tx).await?;

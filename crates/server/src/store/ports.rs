@@ -69,7 +69,11 @@ impl TenantStore {
 }
 
 /// Asks for a few candidates one by one, and reads the whole book only if the pool is rather full.
-async fn free_address(tx: &mut Transaction<'static, Sqlite>, device: DeviceKey, pool: &Pool) -> Result<Option<SocketAddr>, Error> {
+async fn free_address(
+    tx: &mut Transaction<'static, Sqlite>,
+    device: DeviceKey,
+    pool: &Pool,
+) -> Result<Option<SocketAddr>, Error> {
     for candidate in pool.candidates(device).take(8) {
         let select = "SELECT count(*) FROM proxy_ports WHERE address = ?";
         let taken: i64 = sqlx::query_scalar(select).bind(candidate.to_string()).fetch_one(&mut **tx).await?;

@@ -81,11 +81,13 @@ fn options(file: &Path) -> SqliteConnectOptions {
 /// Refuses a file that a newer version has migrated, before anything in it is read.
 async fn migrate(file: &Path, pool: &SqlitePool, migrator: &Migrator) -> Result<(), Error> {
     let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let found = newest(pool).await.map_err(|error| Error::Unopened { file: file.to_owned(), cause: error.to_string() })?;
+    let found =
+        newest(pool).await.map_err(|error| Error::Unopened { file: file.to_owned(), cause: error.to_string() })?;
     if found > known {
         return Err(Error::Unsupported { file: file.to_owned(), found, known });
     }
-    let failed = |error: sqlx::migrate::MigrateError| Error::Unopened { file: file.to_owned(), cause: error.to_string() };
+    let failed =
+        |error: sqlx::migrate::MigrateError| Error::Unopened { file: file.to_owned(), cause: error.to_string() };
     migrator.run(pool).await.map_err(failed)
 }
 

@@ -80,7 +80,8 @@ impl TenantStore {
 
     /// Names of types with their numbers of devices, by name.
     pub async fn types(&self) -> Result<Vec<(String, u64)>, Error> {
-        let select = "SELECT t.name, (SELECT count(*) FROM devices d WHERE d.type = t.id) FROM device_types t ORDER BY 1";
+        let select =
+            "SELECT t.name, (SELECT count(*) FROM devices d WHERE d.type = t.id) FROM device_types t ORDER BY 1";
         let rows = sqlx::query(select).fetch_all(self.db.read()).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, to_u64(row.try_get(1)?)))).collect()
     }
@@ -219,6 +220,10 @@ fn hold_row(row: &SqliteRow) -> Result<Hold, Error> {
 }
 
 /// An enum by its number; a number that no version writes is damage, not a default.
-pub fn coded<T>(row: &SqliteRow, column: impl sqlx::ColumnIndex<SqliteRow>, from: fn(u8) -> Option<T>) -> Result<T, Error> {
+pub fn coded<T>(
+    row: &SqliteRow,
+    column: impl sqlx::ColumnIndex<SqliteRow>,
+    from: fn(u8) -> Option<T>,
+) -> Result<T, Error> {
     from(row.try_get(column)?).ok_or(Error::Damaged("enum"))
 }

@@ -19,7 +19,14 @@ impl CommandGate for Careful {
 }
 
 fn post(path: &str) -> NewCommand {
-    NewCommand { method: 2, path: path.into(), content_format: None, payload: Bytes::from_static(b"1"), coap: None, expires_in_ms: HOUR }
+    NewCommand {
+        method: 2,
+        path: path.into(),
+        content_format: None,
+        payload: Bytes::from_static(b"1"),
+        coap: None,
+        expires_in_ms: HOUR,
+    }
 }
 
 fn due(world: &World, device: &Device) -> Vec<String> {
@@ -102,7 +109,10 @@ async fn the_gate_holds_until_a_person_decides() {
     let decided = world.app.decide_command(&bob, valve.key, CommandId(held.id), true, "planned work").await.unwrap();
     assert_eq!(decided.state, "queued");
     assert_eq!(due(&world, &valve), ["/open"]);
-    assert!(world.app.decide_command(&bob, valve.key, CommandId(held.id), false, "").await.is_err(), "it is decided once");
+    assert!(
+        world.app.decide_command(&bob, valve.key, CommandId(held.id), false, "").await.is_err(),
+        "it is decided once"
+    );
     assert_eq!(world.timeline(&valve).await[0].actor.as_deref(), Some("bob"));
 }
 

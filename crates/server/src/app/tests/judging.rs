@@ -134,7 +134,10 @@ async fn the_brake_limits_what_machines_isolate_and_a_person_is_called() {
     }
     meters.iter().for_each(|meter| world.flood(meter));
     let access: Vec<Access> = meters.iter().map(|meter| meter.access()).collect();
-    assert_eq!(access, [Access::Quarantined, Access::Quarantined, Access::Quarantined, Access::Limited, Access::Limited]);
+    assert_eq!(
+        access,
+        [Access::Quarantined, Access::Quarantined, Access::Quarantined, Access::Limited, Access::Limited]
+    );
     let summary = world.app.summary(world.tenant).await.unwrap();
     assert_eq!((summary.isolated, summary.limited, summary.abnormal), (3, 2, 5));
     assert!(summary.brake.engaged && summary.brake.spared >= 2 && summary.brake.budget == 3);

@@ -78,11 +78,15 @@ async fn no_key_lies_readable_on_the_disk_and_a_moved_row_does_not_open() {
     let world = World::new().await;
     let psk = b"very secret key!very secret key!".to_vec();
     for name in ["a", "b"] {
-        let device = NewDevice { name: name.into(), device_type: "t".into(), psk: Some(psk.clone()), ..NewDevice::default() };
+        let device =
+            NewDevice { name: name.into(), device_type: "t".into(), psk: Some(psk.clone()), ..NewDevice::default() };
         world.app.add_device(&ada(), world.tenant, device).await.unwrap();
     }
     let tenant = world.app.open_tenant(world.tenant).await.unwrap();
-    sqlx::query("UPDATE devices SET psk = (SELECT psk FROM devices WHERE name = 'a') WHERE name = 'b'").execute(tenant.store.db.write()).await.unwrap();
+    sqlx::query("UPDATE devices SET psk = (SELECT psk FROM devices WHERE name = 'a') WHERE name = 'b'")
+        .execute(tenant.store.db.write())
+        .await
+        .unwrap();
     drop(tenant);
     let world = world.restarted().await;
     assert_eq!(world.app.credential(b"a").await.unwrap().unwrap().psk.as_slice(), psk);
@@ -117,7 +121,8 @@ async fn histories_keep_to_their_bounds() {
     }
     world.app.durable().await.unwrap();
     let tenant = world.app.open_tenant(world.tenant).await.unwrap();
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM timeline").fetch_one(tenant.store.db.read()).await.unwrap();
+    let kept: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM timeline").fetch_one(tenant.store.db.read()).await.unwrap();
     let bound = i64::from(crate::limits::TIMELINE_PER_DEVICE_MAX);
     assert!((bound..bound + 64).contains(&kept), "{kept}");
     assert_eq!(world.timeline(&meter).await[0].text, "2999", "the newest are kept");
@@ -144,7 +149,9 @@ async fn findings_keep_to_their_bound() {
     let soon = (u64::from(crate::limits::FINDINGS_PER_TENANT_MAX) + 100).next_multiple_of(256);
     tenant.next_finding.store(soon - 2, std::sync::atomic::Ordering::Relaxed);
     let first = world.add("meter-1").await;
-    let count = async || -> i64 { sqlx::query_scalar("SELECT count(*) FROM findings").fetch_one(tenant.store.db.read()).await.unwrap() };
+    let count = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM findings").fetch_one(tenant.store.db.read()).await.unwrap()
+    };
     let insert = "INSERT INTO findings (id, at, engine, feature, observed, low, high, basis, unit, score, severity, text, source) \
                   SELECT value, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, '', '192.0.2.1' FROM json_each(?)";
     let old: Vec<u64> = (1..=300).collect();
@@ -163,7 +170,11 @@ async fn findings_keep_to_their_bound() {
 async fn a_full_table_drops_only_devices_that_nobody_needs() {
     let world = World::new().await;
     let rows: String = (0..20).map(|row| format!("n{row},t,id{row},00112233445566778899aabbccddeeff\n")).collect();
-    world.app.import_devices(&ada(), world.tenant, std::io::Cursor::new(format!("name,type,identity,psk\n{rows}"))).await.unwrap();
+    world
+        .app
+        .import_devices(&ada(), world.tenant, std::io::Cursor::new(format!("name,type,identity,psk\n{rows}")))
+        .await
+        .unwrap();
     for row in 0..20 {
         world.device(&format!("n{row}")).await;
     }

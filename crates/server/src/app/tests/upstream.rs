@@ -41,7 +41,11 @@ async fn every_device_keeps_its_own_address_over_restarts() {
     let world = World::new().await;
     let key = |device| DeviceKey { tenant: world.tenant, device: DeviceId(device) };
     let rows: String = (1..=4).map(|row| format!("n{row},t,id{row},00112233445566778899aabbccddeeff\n")).collect();
-    world.app.import_devices(&ada(), world.tenant, std::io::Cursor::new(format!("name,type,identity,psk\n{rows}"))).await.unwrap();
+    world
+        .app
+        .import_devices(&ada(), world.tenant, std::io::Cursor::new(format!("name,type,identity,psk\n{rows}")))
+        .await
+        .unwrap();
     let keys = [key(1), key(2), key(3)];
     let book = Ports::new(world.app.open_tenant(world.tenant).await.unwrap().store.clone());
     let mut first = Vec::new();
