@@ -41,6 +41,10 @@ usage: report --gateway HOST:PORT --identity NAME --psk HEX [options]
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let options = match Options::parse(&arguments) {
         Ok(options) => options,
         Err(problem) => {

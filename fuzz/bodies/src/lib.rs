@@ -9,6 +9,7 @@ pub mod coap;
 pub mod device;
 pub mod dtls;
 pub mod import;
+pub mod judge;
 pub mod record;
 mod script;
 
@@ -36,5 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dtls_associations", body: fuzzing::associations, seeds: dtls::association_seeds, rounds: 2_000 },
     Target { name: "device_client", body: device::client, seeds: device::seeds, rounds: 10_000 },
     Target { name: "device_saved", body: device::saved, seeds: device::saved_seeds, rounds: 4_000 },
+    Target { name: "judge_events", body: judge::events, seeds: judge::seeds, rounds: 3_000 },
+    Target { name: "judge_state", body: judge::state, seeds: judge::state_seeds, rounds: 5_000 },
     Target { name: "csv_import", body: import::csv, seeds: import::seeds, rounds: 5_000 },
 ];

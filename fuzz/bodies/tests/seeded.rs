@@ -41,7 +41,7 @@ impl Seeded {
                 _ => bytes.extend(self.noise(8)),
             }
         }
-        bytes.truncate(4096);
+        bytes.truncate(16 * 1024);
         bytes
     }
 }
@@ -87,5 +87,5 @@ macro_rules! seeded {
 
 seeded! {
     coap_message, record_header, cbor_event, dtls_client, dtls_server, dtls_messages, dtls_stored, dtls_associations,
-    device_client, device_saved, csv_import,
+    device_client, device_saved, judge_events, judge_state, csv_import,
 }
