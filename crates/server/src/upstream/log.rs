@@ -93,6 +93,8 @@ fn write_all(mut file: LogFile, mut entries: mpsc::Receiver<Entry>, stop: onesho
             let _ = answer.send(outcome.clone());
         }
     }
+    // Whoever waits for the end may open the file again at once.
+    drop(file);
     // Nobody waits unless the log is being drained.
     let _ = stop.send(());
 }
