@@ -376,3 +376,27 @@ fn levels_enter_above_where_they_leave() {
     assert!(config.abnormal_leave < config.abnormal_enter);
     assert!(config.suspicious_enter < config.abnormal_enter);
 }
+
+/// Windows stand at fixed times of day: a fleet that is connected an hour before one of six hours ends has filled a
+/// fraction of it, and must not learn that fraction as its habit.
+#[test]
+fn a_fleet_that_begins_late_in_a_window_is_not_called_hasty_afterwards() {
+    const MINUTE_MS: u64 = 60_000;
+    let mut judge = Judge::new(JudgeConfig::default());
+    let five_in_the_morning = 20_000 * 24 * 60 * MINUTE_MS + 5 * 60 * MINUTE_MS;
+    let mut found = Vec::new();
+    for quarter in 0..4 * 24 {
+        for lamp in 0..600 {
+            let wobble = (lamp * 7919 + quarter * 104_729) % 20_000;
+            let at = five_in_the_morning + quarter * 15 * MINUTE_MS + lamp * 1_400 + wobble;
+            let report = Message { direction: Direction::Up, kind: 1, payload_bytes: 30, peer: 1 };
+            let event = Event {
+                at: UnixMillis(at),
+                subject: Subject::Device { key: DeviceKey::new(1, lamp + 1), device_type: TypeId(1) },
+                kind: EventKind::Message(report),
+            };
+            judge.observe(&event, &mut |verdict| found.push(verdict));
+        }
+    }
+    assert!(found.is_empty(), "{} verdicts, the first {:?}", found.len(), found[0]);
+}

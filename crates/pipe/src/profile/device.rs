@@ -32,6 +32,8 @@ pub(crate) struct DeviceProfile {
     last: UnixMillis,
     /// Time of the newest report; zero before the first.
     reported: UnixMillis,
+    /// Time of the first event, in minutes: a window that began earlier was not seen whole.
+    known_since_min: u32,
     kinds: u64,
     peers: u64,
     levels: [f32; GAUGE_COUNT],
@@ -73,6 +75,7 @@ impl DeviceProfile {
         Self {
             last: at,
             reported: UnixMillis(0),
+            known_since_min: (at.0 / 60_000) as u32,
             kinds: 0,
             peers: 0,
             levels: [0.0; GAUGE_COUNT],
@@ -215,7 +218,7 @@ impl DeviceProfile {
         if window != self.windows[gauge.slot] {
             self.windows[gauge.slot] = window;
             self.peaks[gauge.slot] = Log(0);
-            if teach && peak != Log(0) {
+            if teach && peak != Log(0) && self.is_filled(gauge, at) {
                 self.learn_peak(gauge, peak, kind, config);
             }
         }
@@ -224,6 +227,13 @@ impl DeviceProfile {
             let level = Log::of(self.levels[gauge.slot].min(ceiling)).max(Log(1));
             self.peaks[gauge.slot] = self.peaks[gauge.slot].max(level);
         }
+    }
+
+    /// Whether the last window's levels had a whole time scale before it to fill: what a device reaches in its
+    /// first hour says nothing about how much is usual in six.
+    fn is_filled(&self, gauge: &Gauge, at: UnixMillis) -> bool {
+        let this_window = at.0 / gauge.tau_ms * gauge.tau_ms;
+        u64::from(self.known_since_min) * 60_000 + 2 * gauge.tau_ms <= this_window
     }
 
     fn learn_peak(&mut self, gauge: &Gauge, peak: Log, kind: &mut TypeProfile, config: &ProfileConfig) {
@@ -337,6 +347,7 @@ impl DeviceProfile {
     pub(crate) fn write(&self, to: &mut Writer) {
         to.u64(self.last.0);
         to.u64(self.reported.0);
+        to.u32(self.known_since_min);
         to.u64(self.kinds);
         to.u64(self.peers);
         self.levels.iter().for_each(|level| to.f32(*level));
@@ -366,6 +377,7 @@ impl DeviceProfile {
     pub(crate) fn read(from: &mut Reader<'_>) -> Result<Self, Error> {
         let mut device = Self::new(UnixMillis(from.u64()?), TypeId(0));
         device.reported = UnixMillis(from.u64()?);
+        device.known_since_min = from.u32()?;
         device.kinds = from.u64()?;
         device.peers = from.u64()?;
         for level in &mut device.levels {
