@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bartizan_pipe::{SourceLimiter, Verdict};
 use bartizan_platform::brake;
 use bartizan_platform::posture::Machine;
+use bartizan_wire::event::CommandState;
 use bartizan_wire::{
     Access, Cause, DeviceKey, Event, EventKind, Finding, Grade, Source, Subject, TenantId, UnixMillis,
 };
@@ -67,7 +68,7 @@ impl App {
             tracing::warn!(tenant = key.tenant.0, device = key.device.0, "an event of a device that is not loaded");
             return;
         };
-        if device.touch(event.at) {
+        if was_heard(&event.kind) && device.touch(event.at) {
             self.behind.touch(device.clone());
         }
         if matches!(event.kind, EventKind::Established { .. }) {
@@ -210,4 +211,13 @@ fn without_claim(subject: Subject, tenant: TenantId) -> Subject {
 /// "reported …" as a sentence of its own: "It reported …."
 fn capitalised(text: &str) -> String {
     format!("It {text}.")
+}
+
+/// Whether the device itself did something: what people and we decide says nothing about whether it is alive.
+fn was_heard(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Command { state, .. } => matches!(state, CommandState::Sent | CommandState::Acknowledged),
+        EventKind::Closed { by_peer } => *by_peer,
+        _ => true,
+    }
 }
