@@ -52,6 +52,7 @@ impl Server {
         metrics.add_app(&app);
         let gateway = gateway(dir, config, &app).await?;
         health.ask_gateway(Box::new(gateway.probe()));
+        metrics.add_gateway(gateway.meter());
         let endpoint = Endpoint {
             api: address,
             gateway: Some(gateway.local_addr()),
@@ -87,8 +88,9 @@ impl Server {
     pub async fn stop(mut self, deadline: Duration) {
         self.dir.remove_endpoint();
         self.api.health.drain();
-        self.gateway.drain(deadline).await;
-        if tokio::time::timeout(deadline, &mut self.listening).await.is_err() {
+        let requests = tokio::time::timeout(deadline, &mut self.listening);
+        let (requests, ()) = tokio::join!(requests, self.gateway.drain(deadline));
+        if requests.is_err() {
             tracing::warn!("requests were cut off: they took longer than server.drain_s");
             self.listening.abort();
         }
@@ -177,9 +179,9 @@ impl Process {
         let (live, later) = fresh.changes_from(&self.loaded);
         self.level.set(fresh.config.log.level);
         server.api.reload(Live::from_config(&fresh.config));
-        tracing::info!(changed = ?live, "the configuration was read again");
+        tracing::info!(changed = live.join(", "), "the configuration was read again");
         if !later.is_empty() {
-            tracing::warn!(keys = ?later, "these keys change at the next start");
+            tracing::warn!(keys = later.join(", "), "these keys change at the next start");
         }
         self.loaded = fresh;
     }

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use bartizan_wire::TenantId;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::auth::Operator;
@@ -42,7 +42,8 @@ pub async fn stream(
             Problem::new(Kind::FULL, detail).retry_after(5)
         })?;
     let (queue, events) = mpsc::channel(QUEUE);
-    tokio::spawn(feed(api, operator, tenant, queue, permit));
+    let updates = api.app.updates();
+    tokio::spawn(feed(api, operator, tenant, updates, queue, permit));
     Ok(Sse::new(ReceiverStream::new(events)))
 }
 
@@ -53,10 +54,10 @@ async fn feed(
     api: Arc<Api>,
     operator: Operator,
     tenant: TenantId,
+    mut updates: broadcast::Receiver<Update>,
     queue: Queue,
     _permit: OwnedSemaphorePermit,
 ) {
-    let mut updates = api.app.updates();
     let mut draining = api.health.draining();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -116,4 +117,78 @@ async fn summary(api: &Api, tenant: TenantId) -> Option<Event> {
 fn still_signed_in(api: &Api, operator: &Operator) -> bool {
     let cookie = operator.cookie.as_deref();
     cookie.is_none_or(|cookie| api.sessions.actor_of(cookie).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::api::{ApiOptions, Live};
+    use crate::app::views::CommandView;
+    use crate::app::{Actor, App, AppOptions, UpdateKind};
+    use crate::clock::Clock;
+    use crate::store::MasterKey;
+
+    const TENANT: TenantId = TenantId(1);
+
+    async fn api(folder: &std::path::Path) -> Arc<Api> {
+        let key = MasterKey::from_bytes([7; 32]);
+        let options = AppOptions::new(folder, key, Clock::real());
+        let app = App::open(options).await.unwrap();
+        let config = crate::config::parse("", "", []).unwrap().config;
+        let (options, live) =
+            (ApiOptions::from_config(&config, folder), Live::from_config(&config));
+        Api::new(app, Arc::default(), Arc::default(), options, live)
+    }
+
+    fn update(tenant: TenantId, id: u64) -> Update {
+        let command = CommandView {
+            id,
+            issuer: "ada".into(),
+            method: "GET".into(),
+            path: "/".into(),
+            state: "queued".into(),
+            created: String::new(),
+            expires: String::new(),
+            detail: None,
+        };
+        let kind = UpdateKind::Command { device: "m1".into(), command };
+        Update { tenant, kind }
+    }
+
+    /// What a reader gets that starts to read after `sent` updates went over a bus of 8.
+    async fn read_after(sent: u64) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (bus, updates) = broadcast::channel(8);
+        for id in 0..sent {
+            bus.send(update(TENANT, id)).unwrap();
+            let _ = bus.send(update(TenantId(2), 77)).unwrap();
+        }
+        drop(bus);
+        let (queue, events) = mpsc::channel(QUEUE);
+        let operator = Operator { actor: Actor("ada".into()), cookie: None };
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let api = api(folder.path()).await;
+        tokio::spawn(feed(api, operator, TENANT, updates, queue, permit));
+        let body = Sse::new(ReceiverStream::new(events)).into_response().into_body();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_keeps_up_gets_its_tenant_s_events_and_no_others() {
+        let text = read_after(4).await;
+        assert_eq!(text.matches("event: command").count(), 4, "{text}");
+        assert!(!text.contains("77") && !text.contains("lagged"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_falls_behind_is_told_and_dropped() {
+        let text = read_after(5).await;
+        assert!(text.contains("event: lagged\ndata: 2"), "{text}");
+        assert!(!text.contains("event: command"), "{text}");
+    }
 }

@@ -1,12 +1,14 @@
 //! Imports: a spreadsheet of devices and keys, streamed, all of it or nothing.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
@@ -15,7 +17,7 @@ use super::auth::Operator;
 use super::extract::Path;
 use super::problem::{Kind, Problem};
 use super::state::Shared;
-use crate::limits::IMPORT_CHUNKS_MAX;
+use crate::limits::{CLIENT_STALL_MS_MAX, IMPORT_CHUNKS_MAX};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
@@ -78,12 +80,12 @@ async fn pump(
     bytes_max: u64,
 ) -> Result<(), Problem> {
     let mut bytes = 0_u64;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = next(&mut body).await {
         let chunk = match frame {
             Ok(frame) => frame.into_data().unwrap_or_default(),
-            Err(error) => {
+            Err(reason) => {
                 let _ = chunks.send(Err(io::Error::other("it broke off"))).await;
-                let detail = format!("the file broke off: {error}");
+                let detail = format!("the file broke off: {reason}");
                 return Err(Problem::new(Kind::MALFORMED, detail));
             }
         };
@@ -98,6 +100,15 @@ async fn pump(
         }
     }
     Ok(())
+}
+
+/// The next piece, if it comes in time: an import holds the tenant's registry.
+async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, String>> {
+    let patience = Duration::from_millis(CLIENT_STALL_MS_MAX);
+    match tokio::time::timeout(patience, body.frame()).await {
+        Ok(frame) => frame.map(|frame| frame.map_err(|error| error.to_string())),
+        Err(_) => Some(Err("nothing came for too long".into())),
+    }
 }
 
 /// The body as the blocking reader that the import runs on.

@@ -36,7 +36,11 @@ async fn alive() -> axum::Json<serde_json::Value> {
 
 async fn ready(State(api): Shared) -> (StatusCode, axum::Json<Readiness>) {
     let mut reasons = api.health.reasons();
-    reasons.extend(api.app.unready().await);
+    for reason in api.app.unready().await {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     let status = match reasons.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,

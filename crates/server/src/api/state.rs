@@ -58,9 +58,14 @@ impl ApiOptions {
             import_bytes_max: api.import_mib_max.value() * 1024 * 1024,
             requests_max: api.requests_max.count(),
             event_streams_max: api.event_streams_max.count(),
-            backup_dir: data_dir.join("backups"),
+            backup_dir: absolute(&data_dir.join("backups")),
         }
     }
+}
+
+/// Whoever is told this path may be somewhere else.
+fn absolute(path: &std::path::Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl Live {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// bad, says why, and lets them back in. `bartizan init` makes a data directory, `bartizan serve` starts the
 /// server; the other verbs work with or without a running server.
 #[derive(Debug, Parser)]
-#[command(name = "bartizan", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "bartizan", version, disable_help_subcommand = true)]
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was found (bad lines, bad keys)")]
 pub struct Cli {
     #[command(flatten)]
@@ -22,13 +22,13 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// Folder that `init` made: configuration, keys, databases
-    #[arg(long, global = true, env = "BARTIZAN_DATA_DIR", default_value = "bartizan-data", value_name = "DIR", help_heading = "Where and how")]
+    #[arg(long, global = true, env = "BARTIZAN_DATA_DIR", hide_env_values = true, default_value = "bartizan-data", value_name = "DIR", help_heading = "Where and how")]
     pub data_dir: PathBuf,
     /// Configuration file [default: config.toml in the data directory]
-    #[arg(long, global = true, env = "BARTIZAN_CONFIG", value_name = "FILE", help_heading = "Where and how")]
+    #[arg(long, global = true, env = "BARTIZAN_CONFIG", hide_env_values = true, value_name = "FILE", help_heading = "Where and how")]
     pub config: Option<PathBuf>,
     /// Tenant to work on [default: the only one there is]
-    #[arg(long, global = true, env = "BARTIZAN_TENANT", value_name = "NAME", help_heading = "Where and how")]
+    #[arg(long, global = true, env = "BARTIZAN_TENANT", hide_env_values = true, value_name = "NAME", help_heading = "Where and how")]
     pub tenant: Option<String>,
     /// How to print: a table for people, JSON for programs
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORMAT", help_heading = "Where and how")]
@@ -83,6 +83,7 @@ pub enum Verb {
     Restore(Restore),
     /// Print shell completions
     Completions {
+        /// The shell that is to complete
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
@@ -120,6 +121,7 @@ pub enum Tenant {
     /// Add a tenant
     #[command(after_help = UPSTREAM_HELP)]
     Add {
+        /// Short name, as --tenant takes it
         name: String,
         /// Where its devices' messages go
         #[arg(long, value_name = "WHERE")]
@@ -128,10 +130,14 @@ pub enum Tenant {
     /// List tenants
     List,
     /// Show a tenant and its fleet at a glance
-    Show { name: String },
+    Show {
+        /// Its name
+        name: String,
+    },
     /// Change where a tenant's messages go
     #[command(after_help = UPSTREAM_HELP)]
     Set {
+        /// Its name
         name: String,
         /// Where its devices' messages go from now on
         #[arg(long, value_name = "WHERE")]
@@ -147,7 +153,10 @@ const UPSTREAM_HELP: &str = "An upstream is one of:
 #[derive(Debug, Subcommand)]
 pub enum Type {
     /// Add a device type
-    Add { name: String },
+    Add {
+        /// Its name, such as "water meter"
+        name: String,
+    },
     /// List device types
     List,
 }
@@ -156,6 +165,7 @@ pub enum Type {
 pub enum Device {
     /// Add a device and print its key, once
     Add {
+        /// Its name, unique in the tenant
         name: String,
         /// Name of its device type
         #[arg(long = "type", value_name = "TYPE")]
@@ -175,6 +185,7 @@ pub enum Device {
     /// The file is CSV with a header line: name, type, identity, psk (hex or base64, at least 16 bytes), and
     /// optionally endpoint. `-` reads standard input.
     Import {
+        /// The spreadsheet
         #[arg(value_name = "FILE.csv")]
         file: PathBuf,
     },
@@ -182,11 +193,13 @@ pub enum Device {
     List(DeviceList),
     /// Show a device: what it may do and why, what was found, what happened
     Show {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
     },
     /// Give a device a new key and print it, once; its session ends
     RotateKey {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
     },
@@ -195,6 +208,7 @@ pub enum Device {
     /// The device stays connected and can read why; everything else it asks for is refused. With --block its
     /// session is closed as well and it cannot come back.
     Isolate {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
         /// Why, for whoever looks at it next
@@ -206,6 +220,7 @@ pub enum Device {
     },
     /// Let a device in again
     Release {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
         /// Why, for whoever looks at it next
@@ -214,6 +229,7 @@ pub enum Device {
     },
     /// Take a device out of service for good
     Retire {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
         /// Why, for whoever looks at it next
@@ -248,6 +264,7 @@ pub struct DeviceList {
 pub enum Command {
     /// Send a command; it waits until the device next speaks
     Send {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
         /// GET, POST, PUT, DELETE, FETCH, PATCH or iPATCH
@@ -266,6 +283,7 @@ pub enum Command {
     },
     /// List a device's commands, newest first
     List {
+        /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
     },

@@ -28,7 +28,11 @@ pub fn check(dir: &DataDir, global: &Global) -> Result<(String, Status), Failure
                 .values
                 .iter()
                 .filter(|shown| shown.origin != crate::config::Origin::Default);
-            let line = format!("the configuration is good; {} keys are set\n", written.count());
+            let line = match written.count() {
+                0 => "the configuration is good; every key has its default\n".to_owned(),
+                1 => "the configuration is good; 1 key is set\n".to_owned(),
+                count => format!("the configuration is good; {count} keys are set\n"),
+            };
             Ok((line, Status::Done))
         }
         Err(faults) => Err(Failure {

@@ -167,7 +167,8 @@ async fn decide(
             "releases" => "was released",
             _ => "is retired",
         };
-        format!("{} {done}: {}\n{}\n", view.name, explain::access(&view.access), view.explanation)
+        let access = explain::access(&view.access);
+        format!("{} {done}\n  access  {access}\n  why     {}\n", view.name, view.explanation)
     }))
 }
 

@@ -36,9 +36,11 @@ type Outcome = Result<(String, Status), Failure>;
 /// Runs the verb that was typed, prints, and answers the exit status.
 #[must_use]
 pub fn run() -> Status {
-    let cli = Cli::parse();
-    let outcome = dispatch(cli);
-    match outcome {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
+    match dispatch(cli) {
         Ok((text, status)) => {
             // A reader that went away (`| head`) is no failure of ours.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -49,6 +51,17 @@ pub fn run() -> Status {
             failure.status
         }
     }
+}
+
+/// Help and version are no errors; everything else begins like our own.
+fn misunderstood(error: &clap::Error) -> Status {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Status::Done;
+    }
+    let text = error.render().to_string();
+    eprint!("bartizan: {}", text.strip_prefix("error: ").unwrap_or(&text));
+    Status::Usage
 }
 
 fn dispatch(cli: Cli) -> Outcome {
@@ -154,9 +167,8 @@ mod tests {
         fn visit(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments() {
-                let obvious = argument.is_positional() || argument.is_hide_set();
                 let place = format!("{} {}", command.get_name(), argument.get_id());
-                assert!(argument.get_help().is_some() || obvious, "{place}");
+                assert!(argument.get_help().is_some(), "{place}");
             }
             command.get_subcommands().for_each(visit);
         }

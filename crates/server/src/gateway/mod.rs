@@ -137,6 +137,13 @@ impl GatewayHandle {
         self.shown.counters()
     }
 
+    /// [`Self::counters`] for somebody who has not the handle.
+    #[must_use]
+    pub fn meter(&self) -> impl Fn() -> GatewayCounters + Send + Sync + 'static {
+        let shown = Arc::clone(&self.shown);
+        move || shown.counters()
+    }
+
     /// Why no messages are delivered now; `None` when they are.
     #[must_use]
     pub fn unready(&self) -> Option<String> {

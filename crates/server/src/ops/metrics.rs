@@ -15,6 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
+use crate::gateway::GatewayCounters;
 
 /// Every metric of the process.
 pub struct Metrics {
@@ -69,6 +70,11 @@ impl Metrics {
         self.add(Box::new(AppCollector(Arc::downgrade(app))));
     }
 
+    /// Adds the counters of the gateway, as `meter` reads them.
+    pub fn add_gateway(&self, meter: impl Fn() -> GatewayCounters + Send + Sync + 'static) {
+        self.add(Box::new(GatewayCollector(Box::new(meter))));
+    }
+
     /// Notes a request that was answered.
     pub fn request(&self, method: &Method, status: StatusCode) {
         let labels = RequestLabels {
@@ -107,7 +113,7 @@ pub fn write(
     help: &str,
     value: u64,
 ) -> fmt::Result {
-    let metric = encoder.encode_descriptor(name, help, None::<&Unit>, kind)?;
+    let metric = encoder.encode_descriptor(name, &format!("{help}."), None::<&Unit>, kind)?;
     match kind {
         MetricType::Counter => ConstCounter::new(value).encode(metric),
         _ => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric),
@@ -138,11 +144,46 @@ impl Collector for AppCollector {
             (MetricType::Counter, "commands_shed", "Commands refused because a queue was full", now.commands_shed),
             (MetricType::Counter, "sources_dropped_datagrams", "Datagrams of limited sources dropped unread", now.sources_dropped),
             (MetricType::Gauge, "app_devices_live", "Devices held in memory", now.devices_live),
-            (MetricType::Gauge, "gateway_sessions", "Associations with devices", now.sessions),
             (MetricType::Gauge, "store_writes_pending", "Changes not yet written", now.writes_pending),
         ];
         rows.into_iter()
             .try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))
+    }
+}
+
+type Meter = Box<dyn Fn() -> GatewayCounters + Send + Sync>;
+
+struct GatewayCollector(Meter);
+
+impl fmt::Debug for GatewayCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayCollector")
+    }
+}
+
+impl Collector for GatewayCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let now = (self.0)();
+        let rows = [
+            (MetricType::Counter, "gateway_datagrams_received", "UDP datagrams that arrived", now.datagrams_received),
+            (MetricType::Counter, "gateway_datagrams_sent", "UDP datagrams that left", now.datagrams_sent),
+            (MetricType::Counter, "gateway_handshakes", "Handshakes that finished", now.handshakes),
+            (MetricType::Counter, "gateway_records", "Authentic records with application data", now.records),
+            (MetricType::Counter, "gateway_rebindings", "Associations that moved to a new address", now.rebindings),
+            (MetricType::Counter, "gateway_journal_groups", "Groups that the session journal made durable", now.journal_groups),
+            (MetricType::Gauge, "gateway_sessions", "Associations with devices", now.sessions),
+            (MetricType::Gauge, "gateway_messages_in_flight", "Messages under way to upstreams", now.in_flight),
+        ];
+        rows.into_iter()
+            .try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))?;
+        let help = "What was dropped or refused, by reason.";
+        let mut family =
+            encoder.encode_descriptor("gateway_dropped", help, None::<&Unit>, MetricType::Counter)?;
+        now.dropped.iter().try_for_each(|(reason, count)| {
+            let labels = [("reason", reason.name())];
+            let metric = family.encode_family(&labels)?;
+            ConstCounter::new(*count).encode(metric)
+        })
     }
 }
 
@@ -175,6 +216,23 @@ fn status_label(status: StatusCode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::Dropped;
+
+    #[test]
+    fn what_the_gateway_sheds_is_counted_by_reason() {
+        let metrics = Metrics::default();
+        metrics.add_gateway(|| GatewayCounters {
+            sessions: 3,
+            dropped: Dropped::ALL.iter().map(|reason| (*reason, 7)).collect(),
+            ..GatewayCounters::default()
+        });
+        let text = metrics.text();
+        assert!(text.contains("bartizan_gateway_sessions 3\n"), "{text}");
+        for reason in Dropped::ALL {
+            let line = format!("bartizan_gateway_dropped_total{{reason=\"{}\"}} 7\n", reason.name());
+            assert!(text.contains(&line), "{line} in\n{text}");
+        }
+    }
 
     #[test]
     fn requests_are_counted_by_fixed_labels() {
