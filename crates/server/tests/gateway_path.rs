@@ -341,3 +341,34 @@ async fn noise_is_counted_and_harms_nobody() {
     assert!(counters.dropped.iter().map(|(_, count)| count).sum::<u64>() > 100, "{counters:?}");
     assert_eq!((counters.rebindings, counters.sessions), (0, 1));
 }
+
+#[tokio::test]
+async fn a_new_key_ends_the_association_of_the_old_one() {
+    let scene = Scene::new().await;
+    let (key, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let fresh = scene.app.rotate_key(&ada(), key).await.unwrap();
+    assert!(meter.wait(PATIENCE, |meter| meter.closed).await, "the device is told");
+    let address = scene.gateway.local_addr();
+    let mut meter = Device::connect(address, "meter-1", &unhex(&fresh)).await.expect("the new key works");
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+}
+
+#[tokio::test]
+async fn the_longest_silent_association_makes_room() {
+    let scene = Scene::of_places(16).await;
+    let mut meters = Vec::new();
+    for number in 0..20 {
+        let (_, mut meter) = scene.meter(&format!("meter-{number}")).await;
+        assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+        if number > 0 {
+            let first: &mut Device = &mut meters[0];
+            assert_eq!(first.post("/v", "1").await.code, Code::CHANGED, "one that speaks stays");
+        }
+        meters.push(meter);
+    }
+    let counters = scene.gateway.counters();
+    assert!(counters.sessions < 16, "{counters:?}");
+    assert!(counters.dropped(Dropped::SessionsFull) >= 5, "{counters:?}");
+    assert!(meters[1].wait(PATIENCE, |meter| meter.closed).await, "the silent one is told");
+}

@@ -59,6 +59,8 @@ dropped! {
     CoapBusy "coap_busy",
     /// Too many messages under way to upstreams: 5.03.
     UpstreamBusy "upstream_busy",
+    /// An association that made room for a newer one, as the longest silent of all.
+    SessionsFull "sessions_full",
     /// A message of a device that is no longer known or is blocked.
     NoDevice "no_device",
     /// Messages waiting for their device to be loaded.

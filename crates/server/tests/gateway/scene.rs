@@ -56,9 +56,19 @@ impl Scene {
 
     /// Devices count as asleep as soon as they have said something.
     pub async fn of_sleepers() -> Self {
+        Self::with_options(|options| options.awake_ms = 0).await
+    }
+
+    /// For few devices at a time.
+    pub async fn of_places(sessions_max: u32) -> Self {
+        Self::with_options(|options| options.sessions_max = sessions_max).await
+    }
+
+    async fn with_options(change: impl FnOnce(&mut GatewayOptions)) -> Self {
         let Self { folder, app, gateway, tenant } = Self::new().await;
         gateway.drain(PATIENCE).await;
-        let options = GatewayOptions { awake_ms: 0, ..options(folder.path(), "127.0.0.1:0".parse().unwrap()) };
+        let mut options = options(folder.path(), "127.0.0.1:0".parse().unwrap());
+        change(&mut options);
         let gateway = Gateway::start(Arc::clone(&app), options).await.unwrap();
         Self { folder, app, gateway, tenant }
     }
@@ -168,7 +178,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use bartizan_crypto::{Random, at_rest};
 
 use super::disk::simulated::Memory;
+use super::entry::Entries;
 use super::*;
 
 fn random(seed: u64) -> impl FnMut(&mut [u8]) + Send {
@@ -410,4 +411,20 @@ async fn a_stalled_group_is_told_once_and_goes_through_in_the_end() {
     assert!(matches!(journal.notice().await, Notice::Durable { .. }));
     assert_eq!(tops(&disk), [(5, 1)]);
     drop(journal);
+}
+
+#[test]
+fn no_bytes_make_the_decoders_panic() {
+    let (bytes, _) = three_groups();
+    let mut dice = Dice(2026);
+    for _ in 0..3_000 {
+        let mut noise = bytes.clone();
+        for _ in 0..=dice.below(6) {
+            let at = dice.below(noise.len() as u64) as usize;
+            noise[at] = dice.below(256) as u8;
+        }
+        noise.truncate(dice.below(noise.len() as u64 + 1) as usize);
+        let _ = Entries::new(&noise).count();
+        let _ = sessions(&disk_with(noise));
+    }
 }

@@ -86,6 +86,7 @@ impl Run {
             self.replaced.insert(principal, before);
         }
         self.restored.remove(&principal);
+        self.make_room();
         let Some(device) = self.app.device(key_of(principal)) else {
             return;
         };
@@ -95,6 +96,25 @@ impl Run {
         }
         self.tell_opened(session, &device);
         self.observe(&device, EventKind::Established { suite: suite.code(), connection_id });
+    }
+
+    /// Every association keeps its place until a device that is there needs it: when few are free, the
+    /// longest silent ones go, so that handshakes under way find a place. Those devices make a handshake when
+    /// they come back.
+    fn make_room(&mut self) {
+        let taken = self.sessions.len() + self.replaced.len();
+        if taken < self.sessions_kept {
+            return;
+        }
+        let seen = |session| self.endpoint.session(session).map(|info| (info.last_seen, session));
+        let mut by_age: Vec<_> = self.endpoint.sessions().filter_map(seen).collect();
+        let leaving = (taken / 64).max(1).min(by_age.len().saturating_sub(1));
+        by_age.select_nth_unstable(leaving);
+        let now = self.instant();
+        for (_, session) in by_age.into_iter().take(leaving) {
+            self.shown.dropped(Dropped::SessionsFull);
+            self.endpoint.close(now, session, AlertDescription::CLOSE_NOTIFY);
+        }
     }
 
     pub(super) fn tell_opened(&self, session: SessionId, device: &Arc<Device>) {
@@ -154,9 +174,7 @@ impl Run {
 
     fn closed(&mut self, session: SessionId, principal: u64, by_peer: bool) {
         self.journal.record(&Entry::Closed { session: session.to_u64() });
-        if let Some(mut live) = self.peers.remove(&session) {
-            live.peer.release(&mut self.shared);
-        }
+        self.drop_peer(session);
         if self.replaced.get(&principal) == Some(&session) {
             self.replaced.remove(&principal); // the newer association carries on
             return;

@@ -86,6 +86,8 @@ pub struct Run {
     settling: HashSet<(DeviceKey, CommandId)>,
     access_changes: mpsc::UnboundedReceiver<AccessChange>,
     to_devices: mpsc::Receiver<ToDevice>,
+    /// Associations at which the longest silent ones begin to make room.
+    sessions_kept: usize,
     lease: u64,
     awake_ms: u64,
     stalled: bool,
@@ -289,14 +291,21 @@ impl Run {
     fn with_peer(&mut self, session: SessionId, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) {
         if let Some(info) = self.endpoint.session(session) {
             self.with_device_peer(session, info.principal, act);
-        } else if let Some(mut live) = self.peers.remove(&session) {
+        } else {
+            self.drop_peer(session);
+        }
+    }
+
+    fn drop_peer(&mut self, session: SessionId) {
+        if let Some(mut live) = self.peers.remove(&session) {
             live.peer.release(&mut self.shared);
         }
     }
 
     fn with_device_peer(&mut self, session: SessionId, principal: u64, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) {
-        if let Some(device) = self.app.device(devices::key_of(principal)) {
-            self.turn(session, &device, act);
+        match self.app.device(devices::key_of(principal)) {
+            Some(device) => self.turn(session, &device, act),
+            None => self.drop_peer(session),
         }
     }
 

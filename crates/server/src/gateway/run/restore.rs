@@ -62,6 +62,7 @@ impl Run {
             dones,
             command_changes,
             settling: HashSet::new(),
+            sessions_kept: sessions_kept(options.sessions_max),
             lease: options.lease,
             awake_ms: options.awake_ms,
             stalled: false,
@@ -159,6 +160,11 @@ async fn open_journal<D: Disk>(options: &GatewayOptions, disk: D) -> Result<(Jou
         let path = options.sessions_dir.display();
         Error::Unavailable(format!("sessions in {path}: {error}"))
     })
+}
+
+/// A sixteenth of the places is for handshakes under way.
+fn sessions_kept(sessions_max: u32) -> usize {
+    (sessions_max - (sessions_max / 16).max(1).min(sessions_max)) as usize
 }
 
 fn endpoint_config(options: &GatewayOptions) -> EndpointConfig {
