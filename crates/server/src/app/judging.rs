@@ -77,7 +77,7 @@ impl App {
         let tenant = device.tenant().clone();
         // Verdicts are rare; holding the judge while they are applied keeps them in their order.
         let mut judge = tenant.judge();
-        judge.observe(event, &mut |verdict| self.apply(&tenant, &verdict));
+        judge.observe(event, &mut |verdict| self.apply(&tenant, event.at, &verdict));
     }
 
     fn observe_source(&self, event: &Event) {
@@ -86,13 +86,14 @@ impl App {
         said.iter().for_each(|verdict| self.apply_to_source(verdict));
     }
 
-    /// What a tenant's judge says about one of its devices.
-    pub(super) fn apply(&self, tenant: &Arc<Tenant>, verdict: &Verdict) {
+    /// What a tenant's judge says at `at` about one of its devices. A grade that falls names an old finding, so
+    /// the finding's time is not the verdict's.
+    pub(super) fn apply(&self, tenant: &Arc<Tenant>, at: UnixMillis, verdict: &Verdict) {
         match verdict {
             Verdict::Finding(finding) => self.note_finding(tenant, finding),
             Verdict::Graded { device, to, because, .. } => {
                 if let Some(device) = self.device(*device) {
-                    self.grade(&device, *to, because);
+                    self.grade(&device, at, *to, because);
                 }
             }
             // A tenant's judge hears of its devices only.
@@ -125,7 +126,7 @@ impl App {
         let grade = device.state().posture.grade;
         // A device that the brake spared is asked for again whenever it gives new cause.
         if grade == Grade::Abnormal {
-            self.grade(&device, grade, finding);
+            self.grade(&device, finding.at, grade, finding);
         }
     }
 
@@ -160,12 +161,12 @@ impl App {
     }
 
     /// Grades a device, as far as the brake lets machines isolate.
-    fn grade(&self, device: &Arc<Device>, to: Grade, because: &Finding) {
+    fn grade(&self, device: &Arc<Device>, at: UnixMillis, to: Grade, because: &Finding) {
         let wants = device.state().posture.would_isolate(to, because.engine, &self.policy);
-        let ceiling = if wants { self.ask_brake(device, because.at) } else { Access::Blocked };
+        let ceiling = if wants { self.ask_brake(device, at) } else { Access::Blocked };
         let reason = finding_words(because, Some(device), None);
         let says = Machine::Graded { to, engine: because.engine, reason, ceiling };
-        self.say(device, because.at, says, None);
+        self.say(device, at, says, None);
     }
 
     fn ask_brake(&self, device: &Arc<Device>, at: UnixMillis) -> Access {

@@ -90,7 +90,7 @@ impl App {
 
     /// A request becomes a command, which passes the gate and waits for its device. A response is a
     /// notification that the device asked for.
-    async fn take_downlink(&self, downlink: Downlink) {
+    pub(super) async fn take_downlink(&self, downlink: Downlink) {
         if MessageView::parse(&downlink.coap).is_ok_and(|view| view.code().is_response()) {
             return self.to_device(ToDevice::Notification(downlink));
         }

@@ -10,6 +10,9 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use super::error::Error;
 use crate::limits::{SQLITE_READERS_MAX, SQLITE_WAIT_MS};
 
+/// How long a writer waits for its turn: an import of a million lines holds the files for a while.
+const WRITER_WAIT: Duration = Duration::from_secs(300);
+
 /// A file with one writer and a few readers, so that writers queue here instead of failing as busy.
 #[derive(Clone)]
 pub struct Database {
@@ -23,7 +26,7 @@ impl Database {
     pub async fn open(file: &Path, migrator: &Migrator) -> Result<Self, Error> {
         let unopened = |error: sqlx::Error| Error::Unopened { file: file.to_owned(), cause: error.to_string() };
         let options = options(file);
-        let one = SqlitePoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(60));
+        let one = SqlitePoolOptions::new().max_connections(1).acquire_timeout(WRITER_WAIT);
         let write = one.connect_with(options.clone()).await.map_err(unopened)?;
         migrate(file, &write, migrator).await?;
         let few = SqlitePoolOptions::new().max_connections(SQLITE_READERS_MAX).min_connections(0);

@@ -91,6 +91,8 @@ async fn good_conduct_leads_back_through_probation() {
     let meter = world.add("meter-1").await;
     world.connect(&meter);
     world.flood(&meter);
+    pass(&world, 1);
+    assert_eq!(meter.access(), Access::Quarantined, "the dwell begins when the grade is normal again, not with the finding");
     let mut seen = vec![meter.access()];
     for _ in 0..24 {
         pass(&world, 1);
@@ -178,4 +180,34 @@ async fn subscribers_see_findings_and_postures() {
         names.push(update.kind.name());
     }
     assert!(names.contains(&"finding") && names.contains(&"device"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_only_keeps_its_old_habit_is_readmitted() {
+    let world = World::new().await;
+    let meter = world.add("meter-1").await;
+    world.connect(&meter);
+    world.flood(&meter);
+    let mut refused = 0;
+    for _ in 0..24 {
+        pass(&world, 1);
+        refused += usize::from(matches!(world.send(&meter).await, Outcome::Forbidden(_)));
+    }
+    assert!(refused > 0, "it was refused at first");
+    assert_eq!(meter.access(), Access::Full, "{}", world.show(&meter).await.explanation);
+}
+
+#[tokio::test]
+async fn what_a_person_holds_does_not_grow_worse_by_itself() {
+    let world = World::new().await;
+    let meter = world.add("meter-1").await;
+    world.connect(&meter);
+    world.app.isolate(&ada(), meter.key, "under repair", false).await.unwrap();
+    for _ in 0..48 {
+        pass(&world, 1);
+        assert_eq!(world.send(&meter).await, Outcome::Forbidden(Access::Quarantined));
+    }
+    world.app.release(&ada(), meter.key, "repaired").await.unwrap();
+    assert_eq!((meter.access(), world.show(&meter).await.grade.as_str()), (Access::Full, "normal"));
+    assert!(matches!(world.send(&meter).await, Outcome::Replied(_)));
 }
