@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 
 /// Days that the authority is valid.
@@ -79,9 +79,7 @@ fn server(hosts: &[String], now_unix_s: i64) -> Result<CertificateParams, Error>
 fn named(common_name: &str, now_unix_s: i64, days: i64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     // rcgen's own constructor of its date type, so that the crate behind it need not be a dependency.
     let epoch = date_time_ymd(1970, 1, 1);
     let at = |day: i64| {
@@ -122,14 +120,10 @@ mod tests {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(der(&issued.ca_certificate)).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .unwrap();
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
         let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at_s as u64));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        verifier
-            .verify_server_cert(&der(&issued.server_certificate), &[], &name, &[], at)
-            .is_ok()
+        verifier.verify_server_cert(&der(&issued.server_certificate), &[], &name, &[], at).is_ok()
     }
 
     #[test]
@@ -161,10 +155,7 @@ mod tests {
     #[test]
     fn another_installation_is_not_trusted() {
         let (ours, theirs) = (issue(&[], NOW_S).unwrap(), issue(&[], NOW_S).unwrap());
-        let mixed = Issued {
-            ca_certificate: theirs.ca_certificate,
-            ..ours
-        };
+        let mixed = Issued { ca_certificate: theirs.ca_certificate, ..ours };
         assert!(!verifies(&mixed, "localhost", NOW_S));
     }
 

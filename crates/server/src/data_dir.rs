@@ -60,10 +60,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(_) => Some(
-                "make one with `bartizan init`, or name it with --data-dir or BARTIZAN_DATA_DIR"
-                    .into(),
-            ),
+            Self::Missing(_) => {
+                Some("make one with `bartizan init`, or name it with --data-dir or BARTIZAN_DATA_DIR".into())
+            }
             Self::Held(_) => Some("a server runs on it already".into()),
             Self::Exposed { path, .. } => Some(format!("chmod 600 {}", path.display())),
             Self::Unusable { .. } => None,
@@ -158,9 +157,7 @@ impl DataDir {
         let path = self.0.join("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options
-            .open(&path)
-            .map_err(|error| unusable(&path, error))?;
+        let file = options.open(&path).map_err(|error| unusable(&path, error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Held(self.0.clone())),
@@ -217,15 +214,10 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let facts = file.metadata().map_err(|error| unusable(path, error))?;
     let mode = facts.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(Error::Exposed {
-            path: path.into(),
-            mode,
-        });
+        return Err(Error::Exposed { path: path.into(), mode });
     }
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(CONFIG_FILE_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unusable(path, error))?;
+    file.take(CONFIG_FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| unusable(path, error))?;
     Ok(bytes)
 }
 
@@ -236,9 +228,7 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     options.create_new(true).write(true).mode(mode);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
+    let written = options.open(path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
     written.map_err(|error| unusable(path, error))
 }
 
@@ -249,10 +239,7 @@ fn unusable(path: &Path, reason: impl ToString) -> Error {
         Some((words, _)) => words.to_lowercase(),
         None => reason,
     };
-    Error::Unusable {
-        path: path.into(),
-        reason,
-    }
+    Error::Unusable { path: path.into(), reason }
 }
 
 impl From<Error> for io::Error {
@@ -321,11 +308,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::new(folder.path());
         assert_eq!(dir.read_endpoint(), None);
-        let endpoint = Endpoint {
-            api: "127.0.0.1:1".parse().unwrap(),
-            gateway: None,
-            pid: 7,
-        };
+        let endpoint = Endpoint { api: "127.0.0.1:1".parse().unwrap(), gateway: None, pid: 7 };
         dir.write_endpoint(&endpoint).unwrap();
         assert_eq!(dir.read_endpoint(), Some(endpoint));
         dir.remove_endpoint();

@@ -53,11 +53,7 @@ impl Server {
         let gateway = gateway(dir, config, &app).await?;
         health.ask_gateway(Box::new(gateway.probe()));
         metrics.add_gateway(gateway.meter());
-        let endpoint = Endpoint {
-            api: address,
-            gateway: Some(gateway.local_addr()),
-            pid: std::process::id(),
-        };
+        let endpoint = Endpoint { api: address, gateway: Some(gateway.local_addr()), pid: std::process::id() };
         let api = Api::new(
             Arc::clone(&app),
             Arc::clone(&health),
@@ -65,23 +61,11 @@ impl Server {
             ApiOptions::from_config(config, dir.path()),
             Live::from_config(config),
         );
-        let listener = Listener {
-            socket,
-            tls,
-            connections_max: config.api.connections_max.count(),
-        };
+        let listener = Listener { socket, tls, connections_max: config.api.connections_max.count() };
         let router = api::router(Arc::clone(&api));
         let listening = tokio::spawn(listener.serve(router, health.draining()));
         dir.write_endpoint(&endpoint)?;
-        Ok(Self {
-            app,
-            api,
-            endpoint,
-            gateway,
-            dir: dir.clone(),
-            listening,
-            _lock: lock,
-        })
+        Ok(Self { app, api, endpoint, gateway, dir: dir.clone(), listening, _lock: lock })
     }
 
     /// Finishes what is under way, as far as `deadline` allows, and closes the databases.
@@ -115,19 +99,12 @@ async fn gateway(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Gatew
 pub async fn run(dir: &DataDir, config_file: Option<&Path>) -> Result<(), Failure> {
     let loaded = open::config(dir, config_file)?;
     let level = logs::start(&loaded.config.log);
-    let mut signals = Signals::new().map_err(|error| {
-        Failure::new(format!("the system gives no signals: {error}"))
-    })?;
+    let mut signals = Signals::new().map_err(|error| Failure::new(format!("the system gives no signals: {error}")))?;
     let server = Server::start(dir, &loaded.config, Clock::real()).await?;
     tell(&server);
     notify::ready();
     let watchdog = tokio::spawn(notify::watchdog());
-    let mut process = Process {
-        dir: dir.clone(),
-        config_file: config_file.map(Path::to_owned),
-        loaded,
-        level,
-    };
+    let mut process = Process { dir: dir.clone(), config_file: config_file.map(Path::to_owned), loaded, level };
     while signals.next().await == Wish::Reload {
         process.reload(&server);
     }

@@ -23,16 +23,10 @@ pub struct BackupView {
 /// What is sealed stays sealed: the key file is not part of it.
 #[utoipa::path(post, path = "/backups", tag = "operations", operation_id = "backups_create",
     responses((status = 201, body = BackupView)))]
-pub async fn create(
-    State(api): Shared,
-    operator: Operator,
-) -> Result<(StatusCode, axum::Json<BackupView>), Problem> {
+pub async fn create(State(api): Shared, operator: Operator) -> Result<(StatusCode, axum::Json<BackupView>), Problem> {
     let now = api.app.clock().now();
     let folder = backup::create(&api.app, &api.options.backup_dir, now).await?;
     tracing::info!(operator = operator.actor.0, folder = %folder.display(), "a backup was made");
-    let view = BackupView {
-        folder: folder.display().to_string(),
-        created: rfc3339(now),
-    };
+    let view = BackupView { folder: folder.display().to_string(), created: rfc3339(now) };
     Ok((StatusCode::CREATED, axum::Json(view)))
 }

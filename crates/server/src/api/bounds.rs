@@ -16,9 +16,7 @@ pub async fn admit(State(api): State<Arc<Api>>, request: Request, next: Next) ->
         Ok(_permit) => next.run(request).await,
         Err(_) => {
             let detail = "as many requests are under way as api.requests_max allows";
-            Problem::new(Kind::OVERLOADED, detail)
-                .retry_after(1)
-                .into_response()
+            Problem::new(Kind::OVERLOADED, detail).retry_after(1).into_response()
         }
     };
     api.metrics.request(&method, response.status());
@@ -32,9 +30,7 @@ pub async fn hurry(State(api): State<Arc<Api>>, request: Request, next: Next) ->
         Ok(response) => response,
         Err(_) => {
             let detail = format!("it was not done within {} s", limit.as_secs());
-            Problem::new(Kind::TIMED_OUT, detail)
-                .retry_after(1)
-                .into_response()
+            Problem::new(Kind::TIMED_OUT, detail).retry_after(1).into_response()
         }
     }
 }

@@ -72,10 +72,7 @@ pub async fn send(
 ) -> Result<(StatusCode, axum::Json<CommandView>), Problem> {
     let key = find(&api, &tenant, &device).await?;
     let command = new.checked()?;
-    let sent = api
-        .app
-        .send_command(&operator.actor, key, command)
-        .await?;
+    let sent = api.app.send_command(&operator.actor, key, command).await?;
     Ok((StatusCode::CREATED, axum::Json(sent)))
 }
 
@@ -94,10 +91,7 @@ pub async fn decide(
 ) -> Result<axum::Json<CommandView>, Problem> {
     let key = find(&api, &tenant, &device).await?;
     let Decision { allow, reason } = decision;
-    let decided = api
-        .app
-        .decide_command(&operator.actor, key, CommandId(command), allow, &reason)
-        .await?;
+    let decided = api.app.decide_command(&operator.actor, key, CommandId(command), allow, &reason).await?;
     Ok(axum::Json(decided))
 }
 
@@ -117,10 +111,7 @@ impl NewCommand {
 
 fn payload(text: Option<String>, hex: Option<&str>) -> Result<Bytes, Problem> {
     match (text, hex) {
-        (Some(_), Some(_)) => Err(Problem::new(
-            Kind::MALFORMED,
-            "send `payload` or `payload_hex`, not both",
-        )),
+        (Some(_), Some(_)) => Err(Problem::new(Kind::MALFORMED, "send `payload` or `payload_hex`, not both")),
         (Some(text), None) => Ok(text.into()),
         (None, Some(hex)) => Ok(unhex(hex)?.into()),
         (None, None) => Ok(Bytes::new()),
@@ -131,15 +122,10 @@ fn payload(text: Option<String>, hex: Option<&str>) -> Result<Bytes, Problem> {
 fn method_code(method: &str) -> Result<u8, Problem> {
     const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "IPATCH"];
     let upper = method.to_ascii_uppercase();
-    (1_u8..)
-        .zip(METHODS)
-        .find_map(|(code, name)| (name == upper).then_some(code))
-        .ok_or_else(|| {
-            let detail = format!(
-                "`method` is GET, POST, PUT, DELETE, FETCH, PATCH or iPATCH, not \"{method}\""
-            );
-            Problem::new(Kind::MALFORMED, detail)
-        })
+    (1_u8..).zip(METHODS).find_map(|(code, name)| (name == upper).then_some(code)).ok_or_else(|| {
+        let detail = format!("`method` is GET, POST, PUT, DELETE, FETCH, PATCH or iPATCH, not \"{method}\"");
+        Problem::new(Kind::MALFORMED, detail)
+    })
 }
 
 #[cfg(test)]

@@ -45,15 +45,9 @@ impl<T: Versioned> IntoResponse for Tagged<T> {
 /// A device's last contact and message count move without a new version, so a device is always answered in
 /// full; only tenants may be left out.
 pub fn unless_known<T: Versioned>(headers: &HeaderMap, value: T) -> Response {
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|header| *header == tag(value.version()));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|header| *header == tag(value.version()));
     if known {
-        return (
-            StatusCode::NOT_MODIFIED,
-            [(header::ETAG, tag(value.version()))],
-        )
-            .into_response();
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag(value.version()))]).into_response();
     }
     Tagged(value).into_response()
 }
@@ -74,21 +68,14 @@ pub fn required_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         .and_then(|text| text.strip_suffix('"'))
         .and_then(|number| number.parse().ok())
         .map(Some)
-        .ok_or_else(|| {
-            Problem::new(
-                Kind::MALFORMED,
-                "If-Match takes one ETag as this API gave it, such as \"7\"",
-            )
-        })
+        .ok_or_else(|| Problem::new(Kind::MALFORMED, "If-Match takes one ETag as this API gave it, such as \"7\""))
 }
 
 /// # Errors
 /// 412 if the caller insists on another version than the present one.
 pub fn check<T: Versioned>(headers: &HeaderMap, present: &T) -> Result<(), Problem> {
     match required_version(headers)? {
-        Some(version) if version != present.version() => {
-            Err(Error::from(Misuse::Stale).into())
-        }
+        Some(version) if version != present.version() => Err(Error::from(Misuse::Stale).into()),
         _ => Ok(()),
     }
 }
@@ -102,9 +89,7 @@ mod tests {
     use super::*;
 
     fn headers(value: &'static str) -> HeaderMap {
-        [(header::IF_MATCH, HeaderValue::from_static(value))]
-            .into_iter()
-            .collect()
+        [(header::IF_MATCH, HeaderValue::from_static(value))].into_iter().collect()
     }
 
     #[test]

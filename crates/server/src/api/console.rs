@@ -33,10 +33,7 @@ fn file_or_page(uri: &Uri) -> Response {
     if let Some(file) = Files::get(path) {
         return reply(path, file);
     }
-    let names_a_file = path
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains('.'));
+    let names_a_file = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
     if path.starts_with(HASHED) || (names_a_file && !path.starts_with("tenants/")) {
         return (StatusCode::NOT_FOUND, "there is no such file\n").into_response();
     }
@@ -47,17 +44,10 @@ fn file_or_page(uri: &Uri) -> Response {
 }
 
 fn reply(path: &str, file: EmbeddedFile) -> Response {
-    let cache = if path.starts_with(HASHED) {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-cache"
-    };
-    let kind = HeaderValue::from_str(file.metadata.mimetype())
-        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let headers = [
-        (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
-    ];
+    let cache = if path.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let kind =
+        HeaderValue::from_str(file.metadata.mimetype()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, HeaderValue::from_static(cache))];
     (headers, file.data).into_response()
 }
 

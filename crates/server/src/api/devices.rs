@@ -88,10 +88,7 @@ pub async fn list(
 ) -> Result<axum::Json<Page<DeviceView>>, Problem> {
     let id = api.app.tenant_id(&tenant).await?;
     let (filter, cursor, limit) = query.checked()?;
-    let page = api
-        .app
-        .devices(id, &filter, &paging(cursor, limit)?)
-        .await?;
+    let page = api.app.devices(id, &filter, &paging(cursor, limit)?).await?;
     Ok(axum::Json(page))
 }
 
@@ -146,10 +143,7 @@ pub async fn isolate(
 ) -> Result<Tagged<DeviceView>, Problem> {
     let key = find_unchanged(&api, &tenant, &device, &headers).await?;
     let reason = given(&isolation.reason)?;
-    let device = api
-        .app
-        .isolate(&operator.actor, key, reason, isolation.block)
-        .await?;
+    let device = api.app.isolate(&operator.actor, key, reason, isolation.block).await?;
     Ok(Tagged(device))
 }
 
@@ -169,9 +163,7 @@ pub async fn release(
 ) -> Result<Tagged<DeviceView>, Problem> {
     let key = find_unchanged(&api, &tenant, &device, &headers).await?;
     let reason = given(&body.reason)?;
-    Ok(Tagged(
-        api.app.release(&operator.actor, key, reason).await?,
-    ))
+    Ok(Tagged(api.app.release(&operator.actor, key, reason).await?))
 }
 
 /// Takes a device out of service for good.
@@ -219,12 +211,7 @@ pub async fn find(api: &Api, tenant: &str, device: &str) -> Result<DeviceKey, Pr
     Ok(api.app.device_key(tenant, device).await?)
 }
 
-async fn find_unchanged(
-    api: &Api,
-    tenant: &str,
-    device: &str,
-    headers: &HeaderMap,
-) -> Result<DeviceKey, Problem> {
+async fn find_unchanged(api: &Api, tenant: &str, device: &str, headers: &HeaderMap) -> Result<DeviceKey, Problem> {
     let key = find(api, tenant, device).await?;
     if headers.contains_key(axum::http::header::IF_MATCH) {
         check(headers, &api.app.show_device(key).await?)?;
@@ -302,14 +289,8 @@ mod tests {
 
     #[test]
     fn a_filter_names_its_words() {
-        let query = DeviceQuery {
-            grade: Some("evil".into()),
-            ..DeviceQuery::default()
-        };
+        let query = DeviceQuery { grade: Some("evil".into()), ..DeviceQuery::default() };
         let problem = query.checked().err().unwrap();
-        assert_eq!(
-            problem.detail,
-            "`grade` is one of normal, suspicious, abnormal, not \"evil\""
-        );
+        assert_eq!(problem.detail, "`grade` is one of normal, suspicious, abnormal, not \"evil\"");
     }
 }

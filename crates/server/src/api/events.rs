@@ -35,12 +35,10 @@ pub async fn stream(
     Path(tenant): Path<String>,
 ) -> Result<Sse<ReceiverStream<Result<Event, Infallible>>>, Problem> {
     let tenant = api.app.tenant_id(&tenant).await?;
-    let permit = Arc::clone(&api.streams)
-        .try_acquire_owned()
-        .map_err(|_| {
-            let detail = "as many event streams are open as api.event_streams_max allows";
-            Problem::new(Kind::FULL, detail).retry_after(5)
-        })?;
+    let permit = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
+        let detail = "as many event streams are open as api.event_streams_max allows";
+        Problem::new(Kind::FULL, detail).retry_after(5)
+    })?;
     let (queue, events) = mpsc::channel(QUEUE);
     let updates = api.app.updates();
     tokio::spawn(feed(api, operator, tenant, updates, queue, permit));
@@ -96,17 +94,11 @@ async fn begun(draining: &mut watch::Receiver<bool>) {
 /// False once the reader is gone, or took nothing for too long.
 async fn push(queue: &Queue, event: Event) -> bool {
     let patience = Duration::from_millis(CLIENT_STALL_MS_MAX);
-    matches!(
-        tokio::time::timeout(patience, queue.send(Ok(event))).await,
-        Ok(Ok(()))
-    )
+    matches!(tokio::time::timeout(patience, queue.send(Ok(event))).await, Ok(Ok(())))
 }
 
 fn of(update: &Update) -> Option<Event> {
-    Event::default()
-        .event(update.kind.name())
-        .json_data(&update.kind)
-        .ok()
+    Event::default().event(update.kind.name()).json_data(&update.kind).ok()
 }
 
 async fn summary(api: &Api, tenant: TenantId) -> Option<Event> {
@@ -130,17 +122,17 @@ mod tests {
     use crate::app::views::CommandView;
     use crate::app::{Actor, App, AppOptions, UpdateKind};
     use crate::clock::Clock;
-    use crate::store::MasterKey;
+    use crate::data_dir::{DataDir, write_new};
 
     const TENANT: TenantId = TenantId(1);
 
     async fn api(folder: &std::path::Path) -> Arc<Api> {
-        let key = MasterKey::from_bytes([7; 32]);
-        let options = AppOptions::new(folder, key, Clock::real());
+        let dir = DataDir::new(folder);
+        write_new(&dir.key(), &[7; 32], 0o600).unwrap();
+        let options = AppOptions::new(dir.data(), dir.master_key().unwrap(), Clock::real());
         let app = App::open(options).await.unwrap();
         let config = crate::config::parse("", "", []).unwrap().config;
-        let (options, live) =
-            (ApiOptions::from_config(&config, folder), Live::from_config(&config));
+        let (options, live) = (ApiOptions::from_config(&config, folder), Live::from_config(&config));
         Api::new(app, Arc::default(), Arc::default(), options, live)
     }
 

@@ -27,24 +27,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 fn body_problem(rejection: &JsonRejection) -> Problem {
     let text = plain(&rejection.body_text());
     match rejection.status().as_u16() {
-        413 => Problem::new(
-            Kind::TOO_LARGE,
-            "the body is larger than api.body_kib_max allows",
-        ),
-        415 => Problem::new(
-            Kind::MEDIA_TYPE,
-            "send JSON, with `Content-Type: application/json`",
-        ),
+        413 => Problem::new(Kind::TOO_LARGE, "the body is larger than api.body_kib_max allows"),
+        415 => Problem::new(Kind::MEDIA_TYPE, "send JSON, with `Content-Type: application/json`"),
         _ => Problem::new(Kind::MALFORMED, text),
     }
 }
 
 /// axum's sentence without the layer that it names first.
 fn plain(text: &str) -> String {
-    let detail = text
-        .rsplit_once("target type: ")
-        .or_else(|| text.split_once("as JSON: "))
-        .map_or(text, |(_, detail)| detail);
+    let detail =
+        text.rsplit_once("target type: ").or_else(|| text.split_once("as JSON: ")).map_or(text, |(_, detail)| detail);
     format!("the body is not as expected: {detail}")
 }
 
@@ -58,9 +50,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         axum::extract::Path::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(value)| Self(value))
-            .map_err(|rejection: PathRejection| {
-                Problem::new(Kind::UNKNOWN, rejection.body_text())
-            })
+            .map_err(|rejection: PathRejection| Problem::new(Kind::UNKNOWN, rejection.body_text()))
     }
 }
 
@@ -77,10 +67,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map_err(|rejection: QueryRejection| {
                 let text = rejection.body_text();
                 let detail = text.rsplit_once("string: ").map_or(&*text, |(_, it)| it);
-                Problem::new(
-                    Kind::MALFORMED,
-                    format!("the query is not as expected: {detail}"),
-                )
+                Problem::new(Kind::MALFORMED, format!("the query is not as expected: {detail}"))
             })
     }
 }
@@ -112,13 +99,9 @@ impl PageQuery {
 pub fn paging(cursor: Option<String>, limit: Option<u32>) -> Result<Paging, Problem> {
     let max = crate::limits::PAGE_ITEMS_MAX;
     match limit {
-        Some(limit) if limit == 0 || limit > max => Err(Problem::new(
-            Kind::MALFORMED,
-            format!("`limit` is a number from 1 to {max}"),
-        )),
-        limit => Ok(Paging {
-            cursor,
-            limit: limit.unwrap_or(0),
-        }),
+        Some(limit) if limit == 0 || limit > max => {
+            Err(Problem::new(Kind::MALFORMED, format!("`limit` is a number from 1 to {max}")))
+        }
+        limit => Ok(Paging { cursor, limit: limit.unwrap_or(0) }),
     }
 }

@@ -25,10 +25,7 @@ pub async fn findings(
 #[utoipa::path(get, path = "/tenants/{tenant}/sources", tag = "history", operation_id = "history_sources",
     params(("tenant" = String, Path, description = "The tenant's name")),
     responses((status = 200, body = Page<SourceView>)))]
-pub async fn sources(
-    State(api): Shared,
-    Path(tenant): Path<String>,
-) -> Result<axum::Json<Page<SourceView>>, Problem> {
+pub async fn sources(State(api): Shared, Path(tenant): Path<String>) -> Result<axum::Json<Page<SourceView>>, Problem> {
     let id = api.app.tenant_id(&tenant).await?;
     Ok(axum::Json(api.app.sources(id).await?))
 }

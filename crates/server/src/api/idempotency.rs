@@ -32,12 +32,7 @@ pub async fn once(State(api): State<Arc<Api>>, request: Request, next: Next) -> 
     outcome.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn once_under(
-    api: &Api,
-    key: &str,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+async fn once_under(api: &Api, key: &str, request: Request, next: Next) -> Result<Response, Problem> {
     let actor = actor_of(&request)?;
     let _guard = Guard::take(&api.in_flight, &actor, key)?;
     let (request, fingerprint) = fingerprinted(request, api.options.body_bytes_max).await?;
@@ -49,16 +44,11 @@ async fn once_under(
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let body = to_bytes(body, KEPT_REPLY_BYTES_MAX).await.map_err(|_| {
-        Problem::new(Kind::UNAVAILABLE, "the reply is too long to be kept")
-    })?;
-    let kept = KeptReply {
-        status: parts.status.as_u16(),
-        body: body.to_vec(),
-    };
-    api.app
-        .keep_reply(&actor, key, &fingerprint, &kept)
-        .await?;
+    let body = to_bytes(body, KEPT_REPLY_BYTES_MAX)
+        .await
+        .map_err(|_| Problem::new(Kind::UNAVAILABLE, "the reply is too long to be kept"))?;
+    let kept = KeptReply { status: parts.status.as_u16(), body: body.to_vec() };
+    api.app.keep_reply(&actor, key, &fingerprint, &kept).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
@@ -70,12 +60,9 @@ fn key_of(request: &Request) -> Result<Option<String>, Problem> {
         return Ok(None);
     };
     let bytes = value.as_bytes();
-    let good = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&bytes.len())
-        && bytes.iter().all(u8::is_ascii_graphic);
+    let good = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
     if !good {
-        let detail = format!(
-            "Idempotency-Key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
-        );
+        let detail = format!("Idempotency-Key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
         return Err(Problem::new(Kind::MALFORMED, detail));
     }
     Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
@@ -89,25 +76,14 @@ fn actor_of(request: &Request) -> Result<Actor, Problem> {
 }
 
 /// The request again, and a hash of what it asks for.
-async fn fingerprinted(
-    request: Request,
-    bytes_max: usize,
-) -> Result<(Request, [u8; 32]), Problem> {
+async fn fingerprinted(request: Request, bytes_max: usize) -> Result<(Request, [u8; 32]), Problem> {
     let (parts, body) = request.into_parts();
-    let body: Bytes = to_bytes(body, bytes_max).await.map_err(|_| {
-        Problem::new(
-            Kind::TOO_LARGE,
-            "the body is larger than api.body_kib_max allows",
-        )
-    })?;
+    let body: Bytes = to_bytes(body, bytes_max)
+        .await
+        .map_err(|_| Problem::new(Kind::TOO_LARGE, "the body is larger than api.body_kib_max allows"))?;
     let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
-    let hash = (bartizan_crypto::AWS_LC.sha256)(&[
-        parts.method.as_str().as_bytes(),
-        b"\n",
-        target.as_bytes(),
-        b"\n",
-        &body,
-    ]);
+    let hash =
+        (bartizan_crypto::AWS_LC.sha256)(&[parts.method.as_str().as_bytes(), b"\n", target.as_bytes(), b"\n", &body]);
     Ok((Request::from_parts(parts, Body::from(body)), hash))
 }
 
@@ -115,10 +91,7 @@ fn replayed(kept: KeptReply) -> Response {
     let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
     let mut response = (status, kept.body).into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
 }

@@ -42,19 +42,9 @@ pub async fn import(
     expect_csv(request.headers())?;
     let id = api.app.tenant_id(&tenant).await?;
     let (chunks, reader) = mpsc::channel(IMPORT_CHUNKS_MAX);
-    let pump = tokio::spawn(pump(
-        request.into_body(),
-        chunks,
-        api.options.import_bytes_max,
-    ));
-    let reader = ChunkReader {
-        chunks: reader,
-        rest: Bytes::new(),
-    };
-    let outcome = api
-        .app
-        .import_devices(&operator.actor, id, reader)
-        .await;
+    let pump = tokio::spawn(pump(request.into_body(), chunks, api.options.import_bytes_max));
+    let reader = ChunkReader { chunks: reader, rest: Bytes::new() };
+    let outcome = api.app.import_devices(&operator.actor, id, reader).await;
     if let Ok(Err(problem)) = pump.await {
         return Err(problem);
     }
@@ -74,11 +64,7 @@ fn expect_csv(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Carries the body to the reader. The reader sees an error, never an early end, if the body breaks off.
-async fn pump(
-    mut body: Body,
-    chunks: mpsc::Sender<io::Result<Bytes>>,
-    bytes_max: u64,
-) -> Result<(), Problem> {
+async fn pump(mut body: Body, chunks: mpsc::Sender<io::Result<Bytes>>, bytes_max: u64) -> Result<(), Problem> {
     let mut bytes = 0_u64;
     while let Some(frame) = next(&mut body).await {
         let chunk = match frame {

@@ -27,14 +27,9 @@ pub(super) async fn serve() -> Response {
 }
 
 fn build() -> Value {
-    let info = InfoBuilder::new()
-        .title("Bartizan")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(DESCRIPTION));
+    let info = InfoBuilder::new().title("Bartizan").version(env!("CARGO_PKG_VERSION")).description(Some(DESCRIPTION));
     let empty = OpenApiBuilder::new().info(info).build();
-    let routes = super::operator_routes()
-        .merge(super::streaming_routes())
-        .merge(super::public_routes());
+    let routes = super::operator_routes().merge(super::streaming_routes()).merge(super::public_routes());
     let api = OpenApiRouter::with_openapi(empty).nest("/api/v1", routes);
     let (_, api) = api.split_for_parts();
     let mut document = serde_json::to_value(api).expect("invariant: the description is JSON");
@@ -94,10 +89,7 @@ mod tests {
 
     #[test]
     fn the_checked_in_description_is_current() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../openapi/bartizan.json"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/bartizan.json");
         if std::env::var_os("BARTIZAN_BLESS").is_some() {
             std::fs::write(path, document()).unwrap();
         }

@@ -17,10 +17,7 @@ use crate::config::MetricsReader;
 
 /// `/healthz`, `/readyz` and `/metrics`.
 pub fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }
 
 #[derive(Serialize)]
@@ -45,10 +42,7 @@ async fn ready(State(api): Shared) -> (StatusCode, axum::Json<Readiness>) {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let readiness = Readiness {
-        ready: reasons.is_empty(),
-        reasons,
-    };
+    let readiness = Readiness { ready: reasons.is_empty(), reasons };
     (status, axum::Json(readiness))
 }
 

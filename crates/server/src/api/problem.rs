@@ -128,14 +128,10 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(PROBLEM_JSON),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -182,13 +178,7 @@ mod tests {
 
     #[test]
     fn an_import_carries_its_lines() {
-        let bad = BadLines {
-            total: 7,
-            lines: vec![BadLine {
-                line: 3,
-                error: "the key is short".into(),
-            }],
-        };
+        let bad = BadLines { total: 7, lines: vec![BadLine { line: 3, error: "the key is short".into() }] };
         let problem = serde_json::to_value(Problem::from(Error::Import(bad))).unwrap();
         assert_eq!(problem["total"], 7);
         assert_eq!(problem["lines"][0]["line"], 3);

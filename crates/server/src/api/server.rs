@@ -89,10 +89,7 @@ async fn accept(
     socket: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> (OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>) {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .expect("invariant: the semaphore is never closed");
+    let slot = Arc::clone(slots).acquire_owned().await.expect("invariant: the semaphore is never closed");
     (slot, socket.accept().await)
 }
 
@@ -107,7 +104,8 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let handshake = self.acceptor.accept(Impatient::new(stream));
+        let stall = Duration::from_millis(CLIENT_STALL_MS_MAX);
+        let handshake = self.acceptor.accept(Impatient::new(stream, stall));
         let limit = Duration::from_millis(TLS_HANDSHAKE_MS_MAX);
         let stream = match tokio::time::timeout(limit, handshake).await {
             Ok(Ok(stream)) => stream,
@@ -126,12 +124,8 @@ impl Connection {
             request
         });
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX));
-        let serving =
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(REQUEST_HEAD_MS_MAX));
+        let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         if let Err(error) = self.watcher.watch(serving.into_owned()).await {
             tracing::debug!(peer = %self.peer, %error, "a connection ended early");
         }
@@ -142,52 +136,36 @@ impl Connection {
 /// for it in memory.
 struct Impatient<S> {
     stream: S,
+    limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
-    const fn new(stream: S) -> Self {
-        Self {
-            stream,
-            stalled: None,
-        }
+    const fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, limit, stalled: None }
     }
 
     /// Turns `poll` into an error once it has been pending for too long.
-    fn hurry<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn hurry<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.stalled = None;
             return poll;
         }
-        let limit = Duration::from_millis(CLIENT_STALL_MS_MAX);
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         pin!(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = pin!(&mut self.stream).poll_write(cx, bytes);
         self.hurry(cx, poll)
     }
@@ -200,5 +178,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = pin!(&mut self.stream).poll_shutdown(cx);
         self.hurry(cx, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_stops_reading_is_dropped_and_a_slow_one_is_not() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut near = Impatient::new(near, Duration::from_millis(200));
+        let slow = async {
+            for _ in 0..8 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                far.read_exact(&mut [0; 4]).await.unwrap();
+            }
+            far
+        };
+        let (sent, far) = tokio::join!(near.write_all(&[7; 32]), slow);
+        assert!(sent.is_ok());
+        let error = near.write_all(&[7; 32]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(far);
     }
 }

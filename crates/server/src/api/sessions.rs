@@ -35,9 +35,7 @@ pub async fn open(State(api): Shared, request: Request) -> Result<Response, Prob
     if request.headers().contains_key(header::ORIGIN) {
         auth::same_origin(request.headers())?;
     }
-    let Json(sign_in) =
-        <Json<SignIn> as axum::extract::FromRequest<Arc<Api>>>::from_request(request, &api)
-            .await?;
+    let Json(sign_in) = <Json<SignIn> as axum::extract::FromRequest<Arc<Api>>>::from_request(request, &api).await?;
     let actor = auth::operator_of(&api, &sign_in.token, client).await?;
     let lifetime = api.live().session;
     let cookie = api
@@ -51,9 +49,7 @@ pub async fn open(State(api): Shared, request: Request) -> Result<Response, Prob
 #[utoipa::path(get, path = "/sessions/current", tag = "sessions", operation_id = "sessions_current",
     responses((status = 200, body = SignedIn)))]
 pub async fn current(operator: Operator) -> axum::Json<SignedIn> {
-    axum::Json(SignedIn {
-        operator: operator.actor.0,
-    })
+    axum::Json(SignedIn { operator: operator.actor.0 })
 }
 
 /// Signs out.

@@ -41,10 +41,7 @@ pub struct NewType {
 /// All tenants.
 #[utoipa::path(get, path = "/tenants", tag = "tenants", operation_id = "tenants_list", params(PageQuery),
     responses((status = 200, body = Page<TenantView>)))]
-pub async fn list(
-    State(api): Shared,
-    Query(page): Query<PageQuery>,
-) -> Result<axum::Json<Page<TenantView>>, Problem> {
+pub async fn list(State(api): Shared, Query(page): Query<PageQuery>) -> Result<axum::Json<Page<TenantView>>, Problem> {
     Ok(axum::Json(api.app.tenants(&page.paging()?).await?))
 }
 
@@ -57,10 +54,7 @@ pub async fn add(
     Json(new): Json<NewTenant>,
 ) -> Result<(StatusCode, Tagged<TenantView>), Problem> {
     let upstream = upstream(&new.upstream)?;
-    let tenant = api
-        .app
-        .add_tenant(&operator.actor, &new.name, upstream)
-        .await?;
+    let tenant = api.app.add_tenant(&operator.actor, &new.name, upstream).await?;
     Ok((StatusCode::CREATED, Tagged(tenant)))
 }
 
@@ -68,11 +62,7 @@ pub async fn add(
 #[utoipa::path(get, path = "/tenants/{tenant}", tag = "tenants", operation_id = "tenants_show",
     params(("tenant" = String, Path, description = "Its name")),
     responses((status = 200, body = TenantView), (status = 304, description = "As If-None-Match knows it")))]
-pub async fn show(
-    State(api): Shared,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub async fn show(State(api): Shared, Path(tenant): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let id = api.app.tenant_id(&tenant).await?;
     Ok(unless_known(&headers, api.app.tenant(id).await?))
 }
@@ -90,14 +80,9 @@ pub async fn change(
     Json(patch): Json<TenantPatch>,
 ) -> Result<Tagged<TenantView>, Problem> {
     let id = api.app.tenant_id(&tenant).await?;
-    let change = TenantChange {
-        upstream: patch.upstream.as_deref().map(upstream).transpose()?,
-    };
+    let change = TenantChange { upstream: patch.upstream.as_deref().map(upstream).transpose()? };
     let version = required_version(&headers)?;
-    let changed = api
-        .app
-        .change_tenant(&operator.actor, id, change, version)
-        .await?;
+    let changed = api.app.change_tenant(&operator.actor, id, change, version).await?;
     Ok(Tagged(changed))
 }
 
@@ -105,10 +90,7 @@ pub async fn change(
 #[utoipa::path(get, path = "/tenants/{tenant}/summary", tag = "tenants", operation_id = "tenants_summary",
     params(("tenant" = String, Path, description = "Its name")),
     responses((status = 200, body = Summary)))]
-pub async fn summary(
-    State(api): Shared,
-    Path(tenant): Path<String>,
-) -> Result<axum::Json<Summary>, Problem> {
+pub async fn summary(State(api): Shared, Path(tenant): Path<String>) -> Result<axum::Json<Summary>, Problem> {
     let id = api.app.tenant_id(&tenant).await?;
     Ok(axum::Json(api.app.summary(id).await?))
 }
@@ -117,10 +99,7 @@ pub async fn summary(
 #[utoipa::path(get, path = "/tenants/{tenant}/types", tag = "types", operation_id = "tenants_types",
     params(("tenant" = String, Path, description = "The tenant's name")),
     responses((status = 200, body = Page<TypeView>)))]
-pub async fn types(
-    State(api): Shared,
-    Path(tenant): Path<String>,
-) -> Result<axum::Json<Page<TypeView>>, Problem> {
+pub async fn types(State(api): Shared, Path(tenant): Path<String>) -> Result<axum::Json<Page<TypeView>>, Problem> {
     let id = api.app.tenant_id(&tenant).await?;
     Ok(axum::Json(api.app.types(id).await?))
 }
@@ -141,6 +120,5 @@ pub async fn add_type(
 }
 
 fn upstream(text: &str) -> Result<UpstreamConfig, Problem> {
-    text.parse()
-        .map_err(|error| Problem::new(Kind::MALFORMED, format!("upstream: {error}")))
+    text.parse().map_err(|error| Problem::new(Kind::MALFORMED, format!("upstream: {error}")))
 }

@@ -22,13 +22,35 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// Folder that `init` made: configuration, keys, databases
-    #[arg(long, global = true, env = "BARTIZAN_DATA_DIR", hide_env_values = true, default_value = "bartizan-data", value_name = "DIR", help_heading = "Where and how")]
+    #[arg(
+        long,
+        global = true,
+        env = "BARTIZAN_DATA_DIR",
+        hide_env_values = true,
+        default_value = "bartizan-data",
+        value_name = "DIR",
+        help_heading = "Where and how"
+    )]
     pub data_dir: PathBuf,
     /// Configuration file [default: config.toml in the data directory]
-    #[arg(long, global = true, env = "BARTIZAN_CONFIG", hide_env_values = true, value_name = "FILE", help_heading = "Where and how")]
+    #[arg(
+        long,
+        global = true,
+        env = "BARTIZAN_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Where and how"
+    )]
     pub config: Option<PathBuf>,
     /// Tenant to work on [default: the only one there is]
-    #[arg(long, global = true, env = "BARTIZAN_TENANT", hide_env_values = true, value_name = "NAME", help_heading = "Where and how")]
+    #[arg(
+        long,
+        global = true,
+        env = "BARTIZAN_TENANT",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Where and how"
+    )]
     pub tenant: Option<String>,
     /// How to print: a table for people, JSON for programs
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORMAT", help_heading = "Where and how")]

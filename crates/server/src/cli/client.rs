@@ -40,11 +40,7 @@ pub struct Client {
 
 enum Way {
     Server(SendRequest<Body>),
-    Here {
-        router: axum::Router,
-        app: Arc<App>,
-        _lock: Lock,
-    },
+    Here { router: axum::Router, app: Arc<App>, _lock: Lock },
 }
 
 impl Client {
@@ -102,9 +98,7 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> Result<T, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .header(header::CONTENT_TYPE, "application/json");
+        let request = Request::builder().method(method).header(header::CONTENT_TYPE, "application/json");
         self.send(request, path, Body::from(body.to_string())).await
     }
 
@@ -112,14 +106,8 @@ impl Client {
     ///
     /// # Errors
     /// What the API answered, in words.
-    pub async fn post_csv<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        body: Body,
-    ) -> Result<T, Failure> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .header(header::CONTENT_TYPE, "text/csv");
+    pub async fn post_csv<T: DeserializeOwned>(&mut self, path: &str, body: Body) -> Result<T, Failure> {
+        let request = Request::builder().method(Method::POST).header(header::CONTENT_TYPE, "text/csv");
         self.send(request, path, body).await
     }
 
@@ -149,9 +137,8 @@ impl Client {
             .map_err(|error| Failure::new(format!("the server's answer broke off: {error}")))?
             .to_bytes();
         if parts.status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::new(format!("the server's answer is not understood: {error}"))
-            });
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| Failure::new(format!("the server's answer is not understood: {error}")));
         }
         Err(refused(parts.status, &bytes))
     }
@@ -159,8 +146,7 @@ impl Client {
     async fn exchange(&mut self, request: Request<Body>) -> Result<Response<Body>, Failure> {
         match &mut self.way {
             Way::Server(server) => {
-                let gone =
-                    |error: hyper::Error| Failure::new(format!("the server went away: {error}"));
+                let gone = |error: hyper::Error| Failure::new(format!("the server went away: {error}"));
                 server.ready().await.map_err(gone)?;
                 let response = server.send_request(request).await.map_err(gone)?;
                 Ok(response.map(Body::new))
@@ -182,11 +168,7 @@ async fn here(dir: &DataDir, loaded: &Loaded, lock: Lock) -> Result<Way, Failure
         api::ApiOptions::from_config(&loaded.config, dir.path()),
         api::Live::from_config(&loaded.config),
     );
-    Ok(Way::Here {
-        router: api::router(api),
-        app,
-        _lock: lock,
-    })
+    Ok(Way::Here { router: api::router(api), app, _lock: lock })
 }
 
 async fn reach(dir: &DataDir, endpoint: &Endpoint) -> Result<SendRequest<Body>, Failure> {
@@ -197,9 +179,7 @@ async fn reach(dir: &DataDir, endpoint: &Endpoint) -> Result<SendRequest<Body>, 
             std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    let told = |error: std::io::Error| {
-        Failure::new(format!("the server at {address} does not answer: {error}"))
-    };
+    let told = |error: std::io::Error| Failure::new(format!("the server at {address} does not answer: {error}"));
     let connector = TlsConnector::from(trust(&dir.ca())?);
     let name = ServerName::try_from("localhost").expect("invariant: localhost is a DNS name");
     let stream = TcpStream::connect(address).await.map_err(told)?;
@@ -207,18 +187,16 @@ async fn reach(dir: &DataDir, endpoint: &Endpoint) -> Result<SendRequest<Body>, 
         Failure::new(format!("the server at {address} is not trusted: {error}"))
             .hint(format!("{} has to hold the CA of its certificate", dir.ca().display()))
     })?;
-    let (server, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| {
-        Failure::new(format!("the server at {address} does not answer: {error}"))
-    })?;
+    let (server, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| Failure::new(format!("the server at {address} does not answer: {error}")))?;
     tokio::spawn(connection);
     Ok(server)
 }
 
 /// Trust in the certificate authority of `ca`, and in no other.
 fn trust(ca: &std::path::Path) -> Result<Arc<ClientConfig>, Failure> {
-    let told = |error: &dyn std::fmt::Display| {
-        Failure::new(format!("cannot read {}: {error}", ca.display()))
-    };
+    let told = |error: &dyn std::fmt::Display| Failure::new(format!("cannot read {}: {error}", ca.display()));
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(ca).map_err(|error| told(&error))?;
     for certificate in certificates {
@@ -242,16 +220,10 @@ fn refused(status: axum::http::StatusCode, bytes: &Bytes) -> Failure {
         return Failure::new(problem.detail);
     };
     let total = problem.total.unwrap_or(lines.len() as u64);
-    let mut text: Vec<String> = lines
-        .iter()
-        .map(|bad| format!("line {}: {}", bad.line, bad.error))
-        .collect();
+    let mut text: Vec<String> = lines.iter().map(|bad| format!("line {}: {}", bad.line, bad.error)).collect();
     if total > lines.len() as u64 {
         text.push(format!("and {} more lines", total - lines.len() as u64));
     }
     text.push(problem.detail);
-    Failure {
-        status: Status::Found,
-        ..Failure::new(text.join("\n"))
-    }
+    Failure { status: Status::Found, ..Failure::new(text.join("\n")) }
 }

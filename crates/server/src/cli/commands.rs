@@ -37,9 +37,14 @@ pub async fn run(session: &mut Session, verb: Command) -> Result<String, Failure
                 }
                 let row = |it: &CommandView| {
                     vec![
-                        it.id.to_string(), it.state.clone(), ago(&it.created, now),
-                        absolute(&it.expires), it.issuer.clone(), it.method.clone(),
-                        it.path.clone(), it.detail.clone().unwrap_or_default(),
+                        it.id.to_string(),
+                        it.state.clone(),
+                        ago(&it.created, now),
+                        absolute(&it.expires),
+                        it.issuer.clone(),
+                        it.method.clone(),
+                        it.path.clone(),
+                        it.detail.clone().unwrap_or_default(),
                     ]
                 };
                 let rows: Vec<_> = commands.iter().map(row).collect();
@@ -54,10 +59,7 @@ fn told(sent: &CommandView, device: &str) -> String {
     let until = absolute(&sent.expires);
     match sent.state.as_str() {
         "held" => format!("command {} is held until a person allows it\n", sent.id),
-        "queued" => format!(
-            "command {} waits until {device} next speaks, until {until} at most\n",
-            sent.id
-        ),
+        "queued" => format!("command {} waits until {device} next speaks, until {until} at most\n", sent.id),
         state => format!("command {} is {state}\n", sent.id),
     }
 }

@@ -24,10 +24,7 @@ struct Row<'a> {
 pub fn check(dir: &DataDir, global: &Global) -> Result<(String, Status), Failure> {
     match open::config(dir, global.config.as_deref()) {
         Ok(loaded) => {
-            let written = loaded
-                .values
-                .iter()
-                .filter(|shown| shown.origin != crate::config::Origin::Default);
+            let written = loaded.values.iter().filter(|shown| shown.origin != crate::config::Origin::Default);
             let line = match written.count() {
                 0 => "the configuration is good; every key has its default\n".to_owned(),
                 1 => "the configuration is good; 1 key is set\n".to_owned(),
@@ -35,10 +32,7 @@ pub fn check(dir: &DataDir, global: &Global) -> Result<(String, Status), Failure
             };
             Ok((line, Status::Done))
         }
-        Err(faults) => Err(Failure {
-            status: Status::Found,
-            ..faults.into()
-        }),
+        Err(faults) => Err(Failure { status: Status::Found, ..faults.into() }),
     }
 }
 
@@ -59,17 +53,11 @@ pub fn show(dir: &DataDir, global: &Global) -> Result<String, Failure> {
 }
 
 fn row(shown: &Shown) -> Row<'_> {
-    Row {
-        key: shown.key,
-        value: &shown.value,
-        from: shown.origin.to_string(),
-    }
+    Row { key: shown.key, value: &shown.value, from: shown.origin.to_string() }
 }
 
 fn people(values: &[Shown]) -> String {
-    let rows: Vec<Vec<String>> = values
-        .iter()
-        .map(|it| vec![it.key.into(), it.value.clone(), it.origin.to_string()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        values.iter().map(|it| vec![it.key.into(), it.value.clone(), it.origin.to_string()]).collect();
     table(&["key", "value", "from"], &rows)
 }

@@ -42,9 +42,7 @@ pub async fn run(session: &mut Session, verb: Device) -> Result<String, Failure>
             let body = json!({ "reason": reason, "block": block });
             decide(session, &device, "isolations", &body).await
         }
-        Device::Release { device, reason } => {
-            decide(session, &device, "releases", &json!({ "reason": reason })).await
-        }
+        Device::Release { device, reason } => decide(session, &device, "releases", &json!({ "reason": reason })).await,
         Device::Retire { device, reason } => {
             decide(session, &device, "retirements", &json!({ "reason": reason })).await
         }
@@ -76,8 +74,7 @@ async fn import(session: &mut Session, file: &Path) -> Result<String, Failure> {
 
 /// The file as a body that is read as it is sent.
 async fn file_body(path: &Path) -> Result<Body, Failure> {
-    let told =
-        |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+    let told = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
     let real = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     let mut file = tokio::fs::File::open(real).await.map_err(told)?;
     let (chunks, body) = mpsc::channel(crate::limits::IMPORT_CHUNKS_MAX);
@@ -105,10 +102,8 @@ async fn list(session: &mut Session, args: DeviceList) -> Result<String, Failure
         ("access", args.access),
         ("lifecycle", args.lifecycle),
     ];
-    let query: Vec<String> = filters
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))))
-        .collect();
+    let query: Vec<String> =
+        filters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?)))).collect();
     let path = format!("{}/devices?{}", session.tenant_path().await?, query.join("&"));
     let (devices, more) = session.list::<DeviceView>(path.trim_end_matches('?'), args.limit).await?;
     let now = session.now;
@@ -119,8 +114,14 @@ async fn list(session: &mut Session, args: DeviceList) -> Result<String, Failure
         let row = |it: &DeviceView| {
             let seen = it.last_seen.as_deref().map_or("never".into(), |at| ago(at, now));
             vec![
-                it.id.to_string(), it.name.clone(), it.device_type.clone(), it.lifecycle.clone(),
-                it.grade.clone(), it.access.clone(), seen, it.messages.to_string(),
+                it.id.to_string(),
+                it.name.clone(),
+                it.device_type.clone(),
+                it.lifecycle.clone(),
+                it.grade.clone(),
+                it.access.clone(),
+                seen,
+                it.messages.to_string(),
             ]
         };
         let rows: Vec<_> = devices.iter().map(row).collect();
@@ -133,10 +134,8 @@ async fn list(session: &mut Session, args: DeviceList) -> Result<String, Failure
 async fn show(session: &mut Session, device: &str) -> Result<String, Failure> {
     let path = session.device_path(device).await?;
     let view: DeviceView = session.get(&path).await?;
-    let (timeline, _) =
-        session.list::<TimelineEntry>(&format!("{path}/timeline"), TIMELINE_READ).await?;
-    let findings: Vec<&FindingView> =
-        timeline.iter().filter_map(|entry| entry.finding.as_ref()).collect();
+    let (timeline, _) = session.list::<TimelineEntry>(&format!("{path}/timeline"), TIMELINE_READ).await?;
+    let findings: Vec<&FindingView> = timeline.iter().filter_map(|entry| entry.finding.as_ref()).collect();
     let all = json!({ "device": view, "findings": findings, "timeline": timeline });
     let now = session.now;
     Ok(session.print(&all, |_| explain::device(&view, &findings, &timeline, now)))
@@ -153,12 +152,7 @@ async fn rotate_key(session: &mut Session, device: &str) -> Result<String, Failu
     }))
 }
 
-async fn decide(
-    session: &mut Session,
-    device: &str,
-    decision: &str,
-    body: &Value,
-) -> Result<String, Failure> {
+async fn decide(session: &mut Session, device: &str, decision: &str, body: &Value) -> Result<String, Failure> {
     let path = format!("{}/{decision}", session.device_path(device).await?);
     let view: DeviceView = session.post(&path, body).await?;
     Ok(session.print(&view, |view| {

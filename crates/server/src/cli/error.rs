@@ -32,19 +32,12 @@ impl From<Status> for std::process::ExitCode {
 impl Failure {
     #[must_use]
     pub fn new(line: impl Into<String>) -> Self {
-        Self {
-            line: line.into(),
-            hint: None,
-            status: Status::Failed,
-        }
+        Self { line: line.into(), hint: None, status: Status::Failed }
     }
 
     #[must_use]
     pub fn usage(line: impl Into<String>) -> Self {
-        Self {
-            status: Status::Usage,
-            ..Self::new(line)
-        }
+        Self { status: Status::Usage, ..Self::new(line) }
     }
 
     #[must_use]
@@ -69,10 +62,7 @@ impl fmt::Display for Failure {
 impl From<data_dir::Error> for Failure {
     fn from(error: data_dir::Error) -> Self {
         let hint = error.hint();
-        Self {
-            hint,
-            ..Self::new(error.to_string())
-        }
+        Self { hint, ..Self::new(error.to_string()) }
     }
 }
 

@@ -13,12 +13,7 @@ const SHOWN: usize = 10;
 
 /// All about one device. `findings` and `timeline` are newest first.
 #[must_use]
-pub fn device(
-    device: &DeviceView,
-    findings: &[&FindingView],
-    timeline: &[TimelineEntry],
-    now: Timestamp,
-) -> String {
+pub fn device(device: &DeviceView, findings: &[&FindingView], timeline: &[TimelineEntry], now: Timestamp) -> String {
     let mut text = format!("{} · {} · number {}\n\n", device.name, device.device_type, device.id);
     text.push_str(&posture(device, now));
     text.push_str(&holds(device.holds.as_deref().unwrap_or_default(), now));
@@ -82,12 +77,7 @@ fn session(session: &SessionView, now: Timestamp) -> String {
         true => "with Connection ID, so it survives a new address",
         false => "without Connection ID",
     };
-    format!(
-        "from {} since {}, {}, {roaming}",
-        session.address,
-        both(&session.since, now),
-        session.suite
-    )
+    format!("from {} since {}, {}, {roaming}", session.address, both(&session.since, now), session.suite)
 }
 
 fn attestation(tier: &str) -> &str {
@@ -132,7 +122,9 @@ fn by(hold: &HoldView) -> String {
 fn ends(hold: &HoldView) -> &'static str {
     match hold.exit.as_str() {
         "person" => "Only a person ends it.",
-        "dwell" => "It ends by itself once the device has behaved normally for long enough, or when a person releases it.",
+        "dwell" => {
+            "It ends by itself once the device has behaved normally for long enough, or when a person releases it."
+        }
         "evidence" => "It ends when the device shows fresh, good evidence of its software.",
         _ => "",
     }

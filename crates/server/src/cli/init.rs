@@ -76,12 +76,11 @@ fn refuse_to_overwrite(dir: &DataDir) -> Result<(), Failure> {
     let shown = dir.path().display();
     match backup::is_free(dir.path()) {
         Ok(true) => Ok(()),
-        Ok(false) if dir.key().exists() => {
-            Err(Failure::new(format!("{shown} is an installation already"))
-                .hint("start it with `bartizan serve`, or name another folder with --data-dir"))
+        Ok(false) if dir.key().exists() => Err(Failure::new(format!("{shown} is an installation already"))
+            .hint("start it with `bartizan serve`, or name another folder with --data-dir")),
+        Ok(false) => {
+            Err(Failure::new(format!("{shown} is not empty")).hint("name an absent or empty folder with --data-dir"))
         }
-        Ok(false) => Err(Failure::new(format!("{shown} is not empty"))
-            .hint("name an absent or empty folder with --data-dir")),
         Err(error) => Err(Failure::new(format!("cannot look into {shown}: {error}"))),
     }
 }
@@ -92,9 +91,7 @@ fn issue(hosts: &[String]) -> Result<ca::Issued, Failure> {
 }
 
 fn make_folder(dir: &DataDir) -> Result<(), Failure> {
-    let told = |error: std::io::Error| {
-        Failure::new(format!("cannot make {}: {error}", dir.path().display()))
-    };
+    let told = |error: std::io::Error| Failure::new(format!("cannot make {}: {error}", dir.path().display()));
     backup::private_dirs(dir.path()).map_err(told)
 }
 
@@ -124,8 +121,7 @@ async fn add_operator(dir: &DataDir, app: &App, name: &str) -> Result<(), Failur
 
 fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(&mut *bytes)
-        .map_err(|error| Failure::new(format!("the system has no random numbers: {error}")))?;
+    getrandom::fill(&mut *bytes).map_err(|error| Failure::new(format!("the system has no random numbers: {error}")))?;
     Ok(bytes)
 }
 

@@ -106,10 +106,7 @@ async fn back_up(session: &mut Session, args: &Backup) -> Result<String, Failure
     }
     let made: BackupView = session.post("/backups", &serde_json::json!({})).await?;
     backup::hand_over(Path::new(&made.folder), &args.folder).map_err(Failure::new)?;
-    let view = BackupView {
-        folder: args.folder.display().to_string(),
-        ..made
-    };
+    let view = BackupView { folder: args.folder.display().to_string(), ..made };
     Ok(session.print(&view, |view| {
         format!(
             "backed up to {}\nIt cannot be opened without master.key: keep a copy of that somewhere else.\n",

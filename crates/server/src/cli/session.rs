@@ -25,11 +25,7 @@ pub struct Session {
 impl Session {
     /// # Errors
     /// Neither a server nor the databases can be reached.
-    pub async fn connect(
-        dir: &DataDir,
-        loaded: &Loaded,
-        global: Global,
-    ) -> Result<Self, Failure> {
+    pub async fn connect(dir: &DataDir, loaded: &Loaded, global: Global) -> Result<Self, Failure> {
         Ok(Self {
             client: Client::connect(dir, loaded).await?,
             tenant: global.tenant,
@@ -50,31 +46,19 @@ impl Session {
 
     /// # Errors
     /// What the API answered.
-    pub async fn post<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        body: &Value,
-    ) -> Result<T, Failure> {
+    pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &Value) -> Result<T, Failure> {
         self.client.send_json(Method::POST, path, body).await
     }
 
     /// # Errors
     /// What the API answered.
-    pub async fn patch<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        body: &Value,
-    ) -> Result<T, Failure> {
+    pub async fn patch<T: DeserializeOwned>(&mut self, path: &str, body: &Value) -> Result<T, Failure> {
         self.client.send_json(Method::PATCH, path, body).await
     }
 
     /// # Errors
     /// What the API answered.
-    pub async fn post_csv<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        body: Body,
-    ) -> Result<T, Failure> {
+    pub async fn post_csv<T: DeserializeOwned>(&mut self, path: &str, body: Body) -> Result<T, Failure> {
         self.client.post_csv(path, body).await
     }
 
@@ -82,11 +66,7 @@ impl Session {
     ///
     /// # Errors
     /// What the API answered.
-    pub async fn list<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        most: u64,
-    ) -> Result<(Vec<T>, bool), Failure> {
+    pub async fn list<T: DeserializeOwned>(&mut self, path: &str, most: u64) -> Result<(Vec<T>, bool), Failure> {
         let mut items: Vec<T> = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
@@ -130,8 +110,8 @@ impl Session {
         match self.output {
             Output::Table => people(value),
             Output::Json => {
-                let mut text = serde_json::to_string_pretty(value)
-                    .expect("invariant: what came as JSON prints as JSON");
+                let mut text =
+                    serde_json::to_string_pretty(value).expect("invariant: what came as JSON prints as JSON");
                 text.push('\n');
                 text
             }
@@ -142,8 +122,7 @@ impl Session {
 fn only(tenants: Vec<TenantView>, more: bool) -> Result<String, Failure> {
     let mut names: Vec<String> = tenants.into_iter().map(|tenant| tenant.name).collect();
     match names.len() {
-        0 => Err(Failure::new("there is no tenant yet")
-            .hint("bartizan tenant add NAME --upstream log:FILE")),
+        0 => Err(Failure::new("there is no tenant yet").hint("bartizan tenant add NAME --upstream log:FILE")),
         1 => Ok(names.remove(0)),
         _ => {
             if more {

@@ -12,10 +12,7 @@ pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
         })
         .collect();
     let heads: Vec<String> = heads.iter().map(|head| head.to_uppercase()).collect();
-    std::iter::once(&heads)
-        .chain(rows)
-        .map(|row| line(row, &widths))
-        .collect()
+    std::iter::once(&heads).chain(rows).map(|row| line(row, &widths)).collect()
 }
 
 /// Prints pairs of a label and a text, the texts aligned and wrapped at `columns`.
@@ -84,9 +81,6 @@ mod tests {
     #[test]
     fn facts_wrap_under_their_text() {
         let pairs = [("Why", "one two three four five six".to_owned()), ("Grade", "ok".into())];
-        assert_eq!(
-            facts(&pairs, 29),
-            "  Why    one two three four\n         five six\n  Grade  ok\n"
-        );
+        assert_eq!(facts(&pairs, 29), "  Why    one two three four\n         five six\n  Grade  ok\n");
     }
 }

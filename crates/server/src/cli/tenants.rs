@@ -46,18 +46,15 @@ pub async fn run_type(session: &mut Session, verb: Type) -> Result<String, Failu
 async fn add(session: &mut Session, name: &str, upstream: &str) -> Result<String, Failure> {
     let body = json!({ "name": name, "upstream": absolute_log(upstream) });
     let added: TenantView = session.post("/tenants", &body).await?;
-    Ok(session.print(&added, |added| {
-        format!("added tenant {}; its messages go to {}\n", added.name, added.upstream)
-    }))
+    Ok(session.print(&added, |added| format!("added tenant {}; its messages go to {}\n", added.name, added.upstream)))
 }
 
 async fn set(session: &mut Session, name: &str, upstream: &str) -> Result<String, Failure> {
     let path = format!("/tenants/{}", encoded(name));
     let body = json!({ "upstream": absolute_log(upstream) });
     let changed: TenantView = session.patch(&path, &body).await?;
-    Ok(session.print(&changed, |changed| {
-        format!("messages of {} go to {} from now on\n", changed.name, changed.upstream)
-    }))
+    Ok(session
+        .print(&changed, |changed| format!("messages of {} go to {} from now on\n", changed.name, changed.upstream)))
 }
 
 /// A log's path is meant from where it was typed, but the server runs elsewhere.
@@ -77,9 +74,8 @@ async fn list(session: &mut Session) -> Result<String, Failure> {
         if tenants.is_empty() {
             return "no tenants; `bartizan tenant add NAME --upstream log:FILE` makes one\n".into();
         }
-        let row = |it: &TenantView| {
-            vec![it.name.clone(), it.devices.to_string(), ago(&it.created, now), it.upstream.clone()]
-        };
+        let row =
+            |it: &TenantView| vec![it.name.clone(), it.devices.to_string(), ago(&it.created, now), it.upstream.clone()];
         let rows: Vec<_> = tenants.iter().map(row).collect();
         table(&["name", "devices", "added", "upstream"], &rows)
     }))
@@ -107,17 +103,11 @@ async fn show(session: &mut Session, name: &str) -> Result<String, Failure> {
 }
 
 fn fleet(summary: &Summary) -> String {
-    format!(
-        "{}, of which {} have spoken and {} are connected",
-        summary.devices, summary.active, summary.sessions
-    )
+    format!("{}, of which {} have spoken and {} are connected", summary.devices, summary.active, summary.sessions)
 }
 
 fn behaviour(summary: &Summary) -> String {
-    format!(
-        "{} normal, {} suspicious, {} abnormal",
-        summary.normal, summary.suspicious, summary.abnormal
-    )
+    format!("{} normal, {} suspicious, {} abnormal", summary.normal, summary.suspicious, summary.abnormal)
 }
 
 fn messages(summary: &Summary) -> String {
@@ -135,10 +125,7 @@ fn brake(summary: &Summary) -> String {
             brake.used, brake.spared
         );
     }
-    format!(
-        "off; machines have isolated {} of the {} devices that they may in an hour",
-        brake.used, brake.budget
-    )
+    format!("off; machines have isolated {} of the {} devices that they may in an hour", brake.used, brake.budget)
 }
 
 fn type_table(types: &[TypeView]) -> String {

@@ -17,10 +17,7 @@ pub fn parse_duration_s(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     let number: u64 = text[..last.0].parse().map_err(|_| wrong())?;
-    number
-        .checked_mul(factor)
-        .filter(|seconds| *seconds > 0)
-        .ok_or_else(wrong)
+    number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }
 
 /// How long ago `at` (RFC 3339) was, seen from `now`: "3 min ago".
@@ -54,11 +51,7 @@ fn absolute_of(at: Timestamp) -> String {
 #[must_use]
 pub fn both(at: &str, now: Timestamp) -> String {
     let (absolute, ago) = (absolute(at), ago(at, now));
-    if absolute == ago {
-        absolute
-    } else {
-        format!("{absolute} ({ago})")
-    }
+    if absolute == ago { absolute } else { format!("{absolute} ({ago})") }
 }
 
 #[cfg(test)]
@@ -89,9 +82,6 @@ mod tests {
         ] {
             assert_eq!(ago(at, now), said);
         }
-        assert_eq!(
-            both("2026-11-23T09:57:00.123Z", now),
-            "2026-11-23 09:57:00 UTC (3 min ago)"
-        );
+        assert_eq!(both("2026-11-23T09:57:00.123Z", now), "2026-11-23 09:57:00 UTC (3 min ago)");
     }
 }

@@ -37,15 +37,8 @@ pub fn reference() -> String {
          (`BARTIZAN_BLESS=1 cargo test -p bartizan-server --lib config` writes it again).\n",
     );
     for section in SECTIONS {
-        let _ = write!(
-            text,
-            "\n## `[{}]`\n\n{}\n\n",
-            section.name,
-            sentence(section.doc)
-        );
-        text.push_str(
-            "| key | default | accepts | what it does | changes |\n|---|---|---|---|---|\n",
-        );
+        let _ = write!(text, "\n## `[{}]`\n\n{}\n\n", section.name, sentence(section.doc));
+        text.push_str("| key | default | accepts | what it does | changes |\n|---|---|---|---|---|\n");
         for key in keys_of(section) {
             let _ = writeln!(text, "{}", row(key));
         }
@@ -58,13 +51,7 @@ fn row(key: &Key) -> String {
         Reload::Live => "live",
         Reload::Restart => "at start",
     };
-    format!(
-        "| `{}` | `{}` | {} | {} | {changes} |",
-        key.leaf(),
-        key.default,
-        (key.shape)(),
-        sentence(key.doc)
-    )
+    format!("| `{}` | `{}` | {} | {} | {changes} |", key.leaf(), key.default, (key.shape)(), sentence(key.doc))
 }
 
 fn keys_of(section: &'static Section) -> impl Iterator<Item = &'static Key> {
@@ -76,9 +63,7 @@ fn sentence(doc: &str) -> String {
 }
 
 fn comment(doc: &str) -> String {
-    doc.lines()
-        .map(|line| format!("# {}\n", line.trim()))
-        .collect()
+    doc.lines().map(|line| format!("# {}\n", line.trim())).collect()
 }
 
 #[cfg(test)]
@@ -89,12 +74,7 @@ mod tests {
     fn the_written_file_is_good_and_changes_nothing_also_when_uncommented() {
         let text = commented_file();
         let loaded = super::super::parse(&text, "config.toml", []).unwrap();
-        assert!(
-            loaded
-                .values
-                .iter()
-                .all(|shown| shown.origin == super::super::Origin::Default)
-        );
+        assert!(loaded.values.iter().all(|shown| shown.origin == super::super::Origin::Default));
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix('#') {
@@ -103,20 +83,12 @@ mod tests {
             })
             .collect();
         let loaded = super::super::parse(&uncommented, "config.toml", []).unwrap();
-        assert!(
-            loaded
-                .values
-                .iter()
-                .all(|shown| shown.origin != super::super::Origin::Default)
-        );
+        assert!(loaded.values.iter().all(|shown| shown.origin != super::super::Origin::Default));
     }
 
     #[test]
     fn the_reference_is_current() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../docs/configuration.md"
-        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         if std::env::var_os("BARTIZAN_BLESS").is_some() {
             std::fs::write(path, reference()).unwrap();
         }

@@ -30,11 +30,7 @@ impl Key {
     /// The environment variable that overrides this key.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!(
-            "BARTIZAN_{}__{}",
-            self.section.to_uppercase(),
-            self.leaf().to_uppercase()
-        )
+        format!("BARTIZAN_{}__{}", self.section.to_uppercase(), self.leaf().to_uppercase())
     }
 }
 
@@ -205,9 +201,6 @@ mod tests {
     #[test]
     fn a_variable_is_named_after_its_key() {
         let key = key("api.listen").unwrap();
-        assert_eq!(
-            (key.leaf(), key.variable().as_str()),
-            ("listen", "BARTIZAN_API__LISTEN")
-        );
+        assert_eq!((key.leaf(), key.variable().as_str()), ("listen", "BARTIZAN_API__LISTEN"));
     }
 }

@@ -61,10 +61,7 @@ pub fn load(
         Ok(text) => text,
         Err(error) if optional && error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => {
-            return Err(Faults(vec![format!(
-                "cannot read {}: {error}",
-                file.display()
-            )]));
+            return Err(Faults(vec![format!("cannot read {}: {error}", file.display())]));
         }
     };
     parse(&text, &file.display().to_string(), variables)
@@ -74,11 +71,7 @@ pub fn load(
 ///
 /// # Errors
 /// Every fault, each with its place and what would be right.
-pub fn parse(
-    text: &str,
-    path: &str,
-    variables: impl IntoIterator<Item = (String, String)>,
-) -> Result<Loaded, Faults> {
+pub fn parse(text: &str, path: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Faults> {
     let mut reader = Reader::default();
     reader.collect_file(text, path);
     reader.collect_variables(variables);
@@ -86,10 +79,7 @@ pub fn parse(
     if !reader.faults.is_empty() {
         return Err(Faults(reader.faults));
     }
-    Ok(Loaded {
-        config,
-        values: reader.shown,
-    })
+    Ok(Loaded { config, values: reader.shown })
 }
 
 impl Loaded {
@@ -102,8 +92,7 @@ impl Loaded {
             .zip(&old.values)
             .filter(|(new, old)| new.value != old.value)
             .filter_map(|(new, _)| keys::key(new.key));
-        let (live, later): (Vec<&Key>, Vec<&Key>) =
-            changed.partition(|key| key.reload == Reload::Live);
+        let (live, later): (Vec<&Key>, Vec<&Key>) = changed.partition(|key| key.reload == Reload::Live);
         let names = |keys: Vec<&Key>| keys.into_iter().map(|key| key.name).collect();
         (names(live), names(later))
     }
@@ -129,10 +118,7 @@ impl Reader {
             }
         };
         for (section, value) in table {
-            let place = |offset: usize| Origin::File {
-                path: path.into(),
-                line: line_at(text, offset),
-            };
+            let place = |offset: usize| Origin::File { path: path.into(), line: line_at(text, offset) };
             let DeValue::Table(keys) = value.get_ref() else {
                 self.refuse(section.get_ref(), &place(section.span().start));
                 continue;
@@ -151,10 +137,7 @@ impl Reader {
 
     fn collect_variables(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in variables {
-            let Some((section, leaf)) = name
-                .strip_prefix("BARTIZAN_")
-                .and_then(|rest| rest.split_once("__"))
-            else {
+            let Some((section, leaf)) = name.strip_prefix("BARTIZAN_").and_then(|rest| rest.split_once("__")) else {
                 continue;
             };
             let key = format!("{}.{}", section.to_lowercase(), leaf.to_lowercase());
@@ -179,35 +162,22 @@ impl Reader {
                 _ => format!("did you mean \"{}\"?", key.name),
             },
         );
-        self.faults
-            .push(format!("{origin}: unknown key \"{name}\"; {hint}"));
+        self.faults.push(format!("{origin}: unknown key \"{name}\"; {hint}"));
     }
 
     /// The checked value of the key called `name`; a fault is noted and answered with the default.
     pub(super) fn take<T: Setting>(&mut self, name: &'static str) -> T {
         let key = keys::key(name).expect("invariant: only declared keys are taken");
-        let (raw, origin) = self
-            .written
-            .remove(name)
-            .unwrap_or_else(|| (keys::default_of(key), Origin::Default));
+        let (raw, origin) = self.written.remove(name).unwrap_or_else(|| (keys::default_of(key), Origin::Default));
         let value = match T::parse(&raw) {
             Ok(value) => value,
             Err(detail) => {
                 let detail = detail.map(|text| format!("{text}; ")).unwrap_or_default();
-                self.faults.push(format!(
-                    "{origin}: {name}: {detail}expected {}",
-                    T::shape()
-                ));
-                T::parse(&keys::default_of(key))
-                    .ok()
-                    .expect("invariant: every default is valid")
+                self.faults.push(format!("{origin}: {name}: {detail}expected {}", T::shape()));
+                T::parse(&keys::default_of(key)).ok().expect("invariant: every default is valid")
             }
         };
-        self.shown.push(Shown {
-            key: name,
-            value: value.to_toml(),
-            origin,
-        });
+        self.shown.push(Shown { key: name, value: value.to_toml(), origin });
         value
     }
 }
@@ -216,8 +186,9 @@ fn raw_of(value: &DeValue<'_>) -> Raw {
     match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Boolean(value) => Raw::Boolean(*value),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Raw::Other("number"), Raw::Integer),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Raw::Other("number"), Raw::Integer)
+        }
         other => Raw::Other(other.type_str()),
     }
 }
@@ -235,18 +206,12 @@ fn nearest(name: &str) -> Option<&'static Key> {
         let part = strsim::normalized_damerau_levenshtein(leaf, key.leaf());
         whole.max(part * 0.99)
     };
-    let best = KEYS
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    let best = KEYS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(best) > 0.5).then_some(best)
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
-    1 + text
-        .bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]
@@ -280,26 +245,10 @@ mod tests {
     #[test]
     fn the_environment_wins_over_the_file_and_each_value_knows_its_origin() {
         let text = "[api]\nrequest_timeout_s = 5\nbody_kib_max = 64\n";
-        let loaded = parse(
-            text,
-            "config.toml",
-            [variable("BARTIZAN_API__REQUEST_TIMEOUT_S", "7")],
-        )
-        .unwrap();
+        let loaded = parse(text, "config.toml", [variable("BARTIZAN_API__REQUEST_TIMEOUT_S", "7")]).unwrap();
         assert_eq!(loaded.config.api.request_timeout_s.value(), 7);
-        let origin = |name: &str| {
-            loaded
-                .values
-                .iter()
-                .find(|shown| shown.key == name)
-                .unwrap()
-                .origin
-                .to_string()
-        };
-        assert_eq!(
-            origin("api.request_timeout_s"),
-            "BARTIZAN_API__REQUEST_TIMEOUT_S"
-        );
+        let origin = |name: &str| loaded.values.iter().find(|shown| shown.key == name).unwrap().origin.to_string();
+        assert_eq!(origin("api.request_timeout_s"), "BARTIZAN_API__REQUEST_TIMEOUT_S");
         assert_eq!(origin("api.body_kib_max"), "config.toml:3");
         assert_eq!(origin("api.listen"), "default");
     }
@@ -313,10 +262,7 @@ mod tests {
                 "config.toml:4: unknown key \"api.lisen\"; did you mean \"api.listen\"?"
             ]
         );
-        assert_eq!(
-            faults("drain_s = 3"),
-            ["config.toml:1: unknown key \"drain_s\"; did you mean \"server.drain_s\"?"]
-        );
+        assert_eq!(faults("drain_s = 3"), ["config.toml:1: unknown key \"drain_s\"; did you mean \"server.drain_s\"?"]);
         assert_eq!(
             faults("[zzqqk]\n"),
             ["config.toml:1: unknown key \"zzqqk\"; `bartizan config show` lists every key"]
@@ -326,16 +272,8 @@ mod tests {
     #[test]
     fn an_unknown_variable_is_an_error_too_but_others_are_not_ours() {
         let fault = parse("", "c", [variable("BARTIZAN_API__LISEN", "x")]).unwrap_err();
-        assert_eq!(
-            fault.0,
-            [
-                "BARTIZAN_API__LISEN: unknown key \"api.lisen\"; did you mean BARTIZAN_API__LISTEN?"
-            ]
-        );
-        let others = [
-            variable("BARTIZAN_TENANT", "x"),
-            variable("CARGO__HOME", "x"),
-        ];
+        assert_eq!(fault.0, ["BARTIZAN_API__LISEN: unknown key \"api.lisen\"; did you mean BARTIZAN_API__LISTEN?"]);
+        let others = [variable("BARTIZAN_TENANT", "x"), variable("CARGO__HOME", "x")];
         assert!(parse("", "c", others).is_ok());
     }
 
@@ -363,10 +301,7 @@ mod tests {
     fn a_reload_tells_live_keys_from_those_that_wait() {
         let old = parse("", "c", []).unwrap();
         let new = parse("[log]\nlevel = \"debug\"\n[api]\nbody_kib_max = 64", "c", []).unwrap();
-        assert_eq!(
-            new.changes_from(&old),
-            (vec!["log.level"], vec!["api.body_kib_max"])
-        );
+        assert_eq!(new.changes_from(&old), (vec!["log.level"], vec!["api.body_kib_max"]));
         assert_eq!(old.changes_from(&old), (vec![], vec![]));
     }
 }

@@ -62,10 +62,7 @@ impl<const MIN: u64, const MAX: u64> Setting for Within<MIN, MAX> {
             Raw::Variable(text) => text.trim().parse().ok(),
             _ => None,
         };
-        number
-            .filter(|number| (MIN..=MAX).contains(number))
-            .map(Self)
-            .ok_or(None)
+        number.filter(|number| (MIN..=MAX).contains(number)).map(Self).ok_or(None)
     }
 
     fn to_toml(&self) -> String {
@@ -242,28 +239,19 @@ mod tests {
             assert_eq!(Few::parse(&Raw::Integer(number)).is_ok(), good, "{number}");
         }
         assert_eq!(Few::parse(&Raw::Variable(" 2 ".into())), Ok(Within(2)));
-        assert!(
-            Few::parse(&Raw::Text("2".into())).is_err(),
-            "the file has types"
-        );
+        assert!(Few::parse(&Raw::Text("2".into())).is_err(), "the file has types");
     }
 
     #[test]
     fn a_host_name_is_named_as_the_fault() {
         let fault = SocketAddr::parse(&Raw::Text("localhost:1".into())).unwrap_err();
-        assert_eq!(
-            fault.as_deref(),
-            Some("\"localhost\" is a name, not an address")
-        );
+        assert_eq!(fault.as_deref(), Some("\"localhost\" is a name, not an address"));
     }
 
     #[test]
     fn words_are_listed_in_the_shape() {
         assert_eq!(LogFormat::shape(), "\"auto\", \"human\" or \"json\"");
-        assert_eq!(
-            LogFormat::parse(&Raw::Text("json".into())),
-            Ok(LogFormat::Json)
-        );
+        assert_eq!(LogFormat::parse(&Raw::Text("json".into())), Ok(LogFormat::Json));
         assert_eq!(LogFormat::parse(&Raw::Text("xml".into())), Err(None));
     }
 

@@ -53,11 +53,7 @@ fn finish(data_dir: &Path, target: &Path, now: UnixMillis) -> io::Result<()> {
     if config.exists() {
         fs::copy(config, target.join(CONFIG))?;
     }
-    let manifest = Manifest {
-        format: FORMAT,
-        bartizan: env!("CARGO_PKG_VERSION").into(),
-        created: rfc3339(now),
-    };
+    let manifest = Manifest { format: FORMAT, bartizan: env!("CARGO_PKG_VERSION").into(), created: rfc3339(now) };
     let text = serde_json::to_vec_pretty(&manifest)?;
     let file = fs::File::create_new(target.join(MANIFEST))?;
     io::Write::write_all(&mut &file, &text)?;
@@ -83,20 +79,11 @@ pub fn hand_over(made: &Path, target: &Path) -> Result<(), String> {
 /// One sentence.
 pub fn read_manifest(folder: &Path) -> Result<Manifest, String> {
     let path = folder.join(MANIFEST);
-    let text = fs::read(&path).map_err(|error| {
-        format!(
-            "{} is not a finished backup: cannot read {MANIFEST}: {error}",
-            folder.display()
-        )
-    })?;
-    let manifest: Manifest = serde_json::from_slice(&text)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = fs::read(&path)
+        .map_err(|error| format!("{} is not a finished backup: cannot read {MANIFEST}: {error}", folder.display()))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     if manifest.format != FORMAT {
-        return Err(format!(
-            "{} has format {}, this version reads format {FORMAT}",
-            folder.display(),
-            manifest.format
-        ));
+        return Err(format!("{} has format {}, this version reads format {FORMAT}", folder.display(), manifest.format));
     }
     Ok(manifest)
 }

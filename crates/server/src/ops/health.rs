@@ -19,9 +19,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             draining: watch::Sender::new(false),
-            gateway: Mutex::new(Box::new(|| {
-                Some("the gateway has not bound its socket yet".into())
-            })),
+            gateway: Mutex::new(Box::new(|| Some("the gateway has not bound its socket yet".into()))),
         }
     }
 }

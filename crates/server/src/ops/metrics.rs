@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, Weak};
 use axum::http::{Method, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
@@ -36,26 +36,14 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("bartizan");
         let requests = Family::<RequestLabels, Counter>::default();
         let auth_failures = Counter::default();
-        registry.register(
-            "api_requests",
-            "Requests answered, by method and class of status",
-            requests.clone(),
-        );
-        registry.register(
-            "api_auth_failures",
-            "Wrong operator credentials",
-            auth_failures.clone(),
-        );
+        registry.register("api_requests", "Requests answered, by method and class of status", requests.clone());
+        registry.register("api_auth_failures", "Wrong operator credentials", auth_failures.clone());
         registry.register(
             "server_start_time_seconds",
             "When the process started, in seconds since 1970",
             ConstGauge::new(start_time_s()),
         );
-        Self {
-            registry: Mutex::new(registry),
-            requests,
-            auth_failures,
-        }
+        Self { registry: Mutex::new(registry), requests, auth_failures }
     }
 }
 
@@ -77,10 +65,7 @@ impl Metrics {
 
     /// Notes a request that was answered.
     pub fn request(&self, method: &Method, status: StatusCode) {
-        let labels = RequestLabels {
-            method: method_label(method),
-            status: status_label(status),
-        };
+        let labels = RequestLabels { method: method_label(method), status: status_label(status) };
         self.requests.get_or_create(&labels).inc();
     }
 
@@ -106,13 +91,7 @@ impl Metrics {
 ///
 /// # Errors
 /// The writer's.
-pub fn write(
-    encoder: &mut DescriptorEncoder,
-    kind: MetricType,
-    name: &str,
-    help: &str,
-    value: u64,
-) -> fmt::Result {
+pub fn write(encoder: &mut DescriptorEncoder, kind: MetricType, name: &str, help: &str, value: u64) -> fmt::Result {
     let metric = encoder.encode_descriptor(name, &format!("{help}."), None::<&Unit>, kind)?;
     match kind {
         MetricType::Counter => ConstCounter::new(value).encode(metric),
@@ -139,15 +118,24 @@ impl Collector for AppCollector {
             (MetricType::Counter, "app_messages_refused", "Messages refused for lack of access", now.refused),
             (MetricType::Counter, "app_findings", "Findings of all engines", now.findings),
             (MetricType::Counter, "upstream_failures", "Messages that an upstream did not accept", now.upstream_failed),
-            (MetricType::Counter, "upstream_ports_exhausted", "Devices for which the pool had no address", now.ports_exhausted),
+            (
+                MetricType::Counter,
+                "upstream_ports_exhausted",
+                "Devices for which the pool had no address",
+                now.ports_exhausted,
+            ),
             (MetricType::Counter, "commands_offered", "Commands offered to the gate", now.commands_offered),
             (MetricType::Counter, "commands_shed", "Commands refused because a queue was full", now.commands_shed),
-            (MetricType::Counter, "sources_dropped_datagrams", "Datagrams of limited sources dropped unread", now.sources_dropped),
+            (
+                MetricType::Counter,
+                "sources_dropped_datagrams",
+                "Datagrams of limited sources dropped unread",
+                now.sources_dropped,
+            ),
             (MetricType::Gauge, "app_devices_live", "Devices held in memory", now.devices_live),
             (MetricType::Gauge, "store_writes_pending", "Changes not yet written", now.writes_pending),
         ];
-        rows.into_iter()
-            .try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))
+        rows.into_iter().try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))
     }
 }
 
@@ -170,15 +158,18 @@ impl Collector for GatewayCollector {
             (MetricType::Counter, "gateway_handshakes", "Handshakes that finished", now.handshakes),
             (MetricType::Counter, "gateway_records", "Authentic records with application data", now.records),
             (MetricType::Counter, "gateway_rebindings", "Associations that moved to a new address", now.rebindings),
-            (MetricType::Counter, "gateway_journal_groups", "Groups that the session journal made durable", now.journal_groups),
+            (
+                MetricType::Counter,
+                "gateway_journal_groups",
+                "Groups that the session journal made durable",
+                now.journal_groups,
+            ),
             (MetricType::Gauge, "gateway_sessions", "Associations with devices", now.sessions),
             (MetricType::Gauge, "gateway_messages_in_flight", "Messages under way to upstreams", now.in_flight),
         ];
-        rows.into_iter()
-            .try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))?;
+        rows.into_iter().try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))?;
         let help = "What was dropped or refused, by reason.";
-        let mut family =
-            encoder.encode_descriptor("gateway_dropped", help, None::<&Unit>, MetricType::Counter)?;
+        let mut family = encoder.encode_descriptor("gateway_dropped", help, None::<&Unit>, MetricType::Counter)?;
         now.dropped.iter().try_for_each(|(reason, count)| {
             let labels = [("reason", reason.name())];
             let metric = family.encode_family(&labels)?;

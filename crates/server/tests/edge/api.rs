@@ -14,15 +14,11 @@ use crate::world::{TOKEN, World, bare, operator};
 #[tokio::test]
 async fn nothing_answers_without_a_credential() {
     let world = World::with_device().await;
-    let description: Value =
-        serde_json::from_slice(&world.get("/openapi.json").await.body).unwrap();
+    let description: Value = serde_json::from_slice(&world.get("/openapi.json").await.body).unwrap();
     let mut asked = 0;
     for (path, item) in description["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
-            let path = path
-                .replace("{tenant}", "water")
-                .replace("{device}", "m1")
-                .replace("{command}", "1");
+            let path = path.replace("{tenant}", "water").replace("{device}", "m1").replace("{command}", "1");
             if path == "/api/v1/sessions" {
                 continue;
             }
@@ -112,9 +108,8 @@ async fn a_session_reads_everywhere_and_writes_only_from_our_own_pages() {
         (Some("https://localhost:8443"), 201),
     ];
     for (origin, status) in table {
-        let mut request = bare(Method::POST, "/tenants")
-            .header("cookie", &cookie)
-            .header("content-type", "application/json");
+        let mut request =
+            bare(Method::POST, "/tenants").header("cookie", &cookie).header("content-type", "application/json");
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
@@ -124,9 +119,8 @@ async fn a_session_reads_everywhere_and_writes_only_from_our_own_pages() {
             assert_eq!(answer.problem(), "cross-origin");
         }
     }
-    let out = bare(Method::DELETE, "/sessions/current")
-        .header("cookie", &cookie)
-        .header("origin", "https://localhost:8443");
+    let out =
+        bare(Method::DELETE, "/sessions/current").header("cookie", &cookie).header("origin", "https://localhost:8443");
     assert_eq!(world.send(out.body(Body::empty()).unwrap()).await.status, 204);
     let again = bare(Method::GET, "/sessions/current").header("cookie", &cookie);
     let answer = world.send(again.body(Body::empty()).unwrap()).await;
@@ -161,18 +155,12 @@ async fn tenants_are_made_changed_and_never_changed_twice_by_accident() {
     assert_eq!(world.post("/tenants", &new).await.problem(), "exists");
     let shown = world.get("/tenants/water").await;
     assert_eq!((shown.header("etag"), shown.json()["devices"].as_u64()), (&*tag, Some(0)));
-    let known = world
-        .ask(Method::GET, "/tenants/water", &[("if-none-match", &tag)], None)
-        .await;
+    let known = world.ask(Method::GET, "/tenants/water", &[("if-none-match", &tag)], None).await;
     assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
     let change = json!({ "upstream": "log:/tmp/b.ndjson" });
     let patch = |tag: String| {
         let (world, change) = (&world, &change);
-        async move {
-            world
-                .ask(Method::PATCH, "/tenants/water", &[("if-match", &tag)], Some(change))
-                .await
-        }
+        async move { world.ask(Method::PATCH, "/tenants/water", &[("if-match", &tag)], Some(change)).await }
     };
     let changed = patch(tag.clone()).await;
     assert_eq!(changed.status, 200, "{changed:?}");
@@ -265,17 +253,11 @@ async fn a_person_isolates_releases_and_retires_with_a_reason() {
     let hold = &isolated["holds"][0];
     assert_eq!((&hold["cause"], &hold["exit"], &hold["by"]), (&json!("person"), &json!("person"), &json!("ada")));
     assert!(isolated["explanation"].as_str().unwrap().contains("it floods"), "{isolated}");
-    let released = world
-        .post(&format!("{device}/releases"), &json!({ "reason": "repaired" }))
-        .await
-        .json();
+    let released = world.post(&format!("{device}/releases"), &json!({ "reason": "repaired" })).await.json();
     assert_eq!(released["holds"], json!([]));
     let blocked = world.post(&isolations, &json!({ "reason": "stolen", "block": true })).await.json();
     assert_eq!(blocked["access"], "blocked");
-    let retired = world
-        .post(&format!("{device}/retirements"), &json!({ "reason": "scrapped" }))
-        .await
-        .json();
+    let retired = world.post(&format!("{device}/retirements"), &json!({ "reason": "scrapped" })).await.json();
     assert_eq!(retired["lifecycle"], "retired");
     let late = world.post(&format!("{device}/releases"), &json!({ "reason": "x" })).await;
     assert_eq!(late.problem(), "conflict");
@@ -384,9 +366,8 @@ async fn an_import_may_be_larger_than_other_bodies_but_not_than_its_own_bound() 
 async fn commands_wait_and_are_listed() {
     let world = World::with_device().await;
     let commands = "/tenants/water/devices/m1/commands";
-    let sent = world
-        .post(commands, &json!({ "method": "POST", "path": "/3/0/4", "payload": "1", "expires_in_s": 60 }))
-        .await;
+    let sent =
+        world.post(commands, &json!({ "method": "POST", "path": "/3/0/4", "payload": "1", "expires_in_s": 60 })).await;
     assert_eq!(sent.status, 201, "{sent:?}");
     assert_eq!((&sent.json()["state"], &sent.json()["issuer"]), (&json!("queued"), &json!("ada")));
     let listed = world.get(commands).await.json();
@@ -472,9 +453,7 @@ async fn the_stream_tells_what_changes_and_ends_with_the_server() {
     let response = world.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
-    let answer = world
-        .post("/tenants/water/devices/m1/isolations", &json!({ "reason": "x" }))
-        .await;
+    let answer = world.post("/tenants/water/devices/m1/isolations", &json!({ "reason": "x" })).await;
     assert_eq!(answer.status, 200);
     let mut text = String::new();
     while !(text.contains("event: summary") && text.contains("event: device")) {

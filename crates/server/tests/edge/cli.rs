@@ -165,7 +165,9 @@ fn verbs_work_without_a_server() {
     let isolated = bench.good(&["device", "isolate", "m1", "--reason", "it leaks"]);
     assert!(isolated.contains("quarantined"), "{isolated}");
     let shown = bench.good(&["device", "show", "m1"]);
-    for part in ["m1 · meter", "quarantined: it can only read why", "it leaks", "Only a person ends it", "device release m1"] {
+    for part in
+        ["m1 · meter", "quarantined: it can only read why", "it leaks", "Only a person ends it", "device release m1"]
+    {
         assert!(shown.split_whitespace().collect::<Vec<_>>().join(" ").contains(part), "{part} in\n{shown}");
     }
     bench.good(&["device", "release", "m1", "--reason", "mended"]);
@@ -272,6 +274,39 @@ fn a_reload_takes_good_files_and_refuses_bad_ones() {
     server.signal("HUP");
     server.wait_for("log.level");
     assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn the_service_manager_is_told_what_goes_on() {
+    let bench = Bench::with_installation();
+    let path = bench.folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let heard = |what: &str| {
+        let mut buffer = [0; 512];
+        loop {
+            let length = socket.recv(&mut buffer).expect(what);
+            if String::from_utf8_lossy(&buffer[..length]).contains(what) {
+                return;
+            }
+        }
+    };
+    let mut child = bench
+        .command(&["serve"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "400000")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    heard("READY=1");
+    heard("WATCHDOG=1");
+    let signal = |name| Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    signal("HUP");
+    heard("RELOADING=1");
+    heard("READY=1");
+    signal("TERM");
+    heard("STOPPING=1");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

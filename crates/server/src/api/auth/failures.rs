@@ -33,10 +33,7 @@ impl Failures {
                 key = group(None);
             }
         }
-        let fresh = Window {
-            began: now,
-            failures: 0,
-        };
+        let fresh = Window { began: now, failures: 0 };
         let window = clients.entry(key).or_insert(fresh);
         if now.duration_since(window.began) >= WINDOW {
             *window = fresh;
@@ -49,9 +46,7 @@ impl Failures {
 
 /// A host owns a whole /64 of IPv6.
 fn group(client: Option<IpAddr>) -> IpAddr {
-    client.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ip| {
-        Source::of(SocketAddr::new(ip, 0)).ip()
-    })
+    client.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ip| Source::of(SocketAddr::new(ip, 0)).ip())
 }
 
 #[cfg(test)]

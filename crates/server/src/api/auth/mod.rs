@@ -37,26 +37,15 @@ pub struct Operator {
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::new(Kind::UNAUTHENTICATED, NEEDED))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(Kind::UNAUTHENTICATED, NEEDED))
     }
 }
 
 const NEEDED: &str = "send `Authorization: Bearer` with an operator token, or sign in";
 
 /// Lets only operators through, and notes who it is.
-pub async fn require_operator(
-    State(api): State<Arc<Api>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn require_operator(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match authenticate(&api, &parts).await {
         Ok(operator) => {
@@ -74,10 +63,7 @@ pub async fn require_operator(
 pub async fn authenticate(api: &Api, request: &Parts) -> Result<Operator, Problem> {
     if let Some(token) = bearer(&request.headers) {
         let actor = operator_of(api, token, client(&request.extensions)).await?;
-        return Ok(Operator {
-            actor,
-            cookie: None,
-        });
+        return Ok(Operator { actor, cookie: None });
     }
     let Some(cookie) = cookie(&request.headers) else {
         return Err(Problem::new(Kind::UNAUTHENTICATED, NEEDED));
@@ -89,21 +75,14 @@ pub async fn authenticate(api: &Api, request: &Parts) -> Result<Operator, Proble
     if !request.method.is_safe() {
         same_origin(&request.headers)?;
     }
-    Ok(Operator {
-        actor,
-        cookie: Some(cookie.to_owned()),
-    })
+    Ok(Operator { actor, cookie: Some(cookie.to_owned()) })
 }
 
 /// The operator whose token this is. A wrong one counts against `client`.
 ///
 /// # Errors
 /// 401, or 429 after too many wrong ones.
-pub async fn operator_of(
-    api: &Api,
-    token: &str,
-    client: Option<IpAddr>,
-) -> Result<Actor, Problem> {
+pub async fn operator_of(api: &Api, token: &str, client: Option<IpAddr>) -> Result<Actor, Problem> {
     if let Some(actor) = api.app.operator_of(token).await? {
         return Ok(actor);
     }
@@ -114,10 +93,7 @@ pub async fn operator_of(
             let detail = format!("too many wrong credentials; try again in {wait_s} s");
             Err(Problem::new(Kind::TOO_MANY_FAILURES, detail).retry_after(wait_s))
         }
-        None => Err(Problem::new(
-            Kind::UNAUTHENTICATED,
-            "the operator token is not known here",
-        )),
+        None => Err(Problem::new(Kind::UNAUTHENTICATED, "the operator token is not known here")),
     }
 }
 
@@ -149,9 +125,7 @@ pub fn client(extensions: &Extensions) -> Option<IpAddr> {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {

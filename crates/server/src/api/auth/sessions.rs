@@ -32,18 +32,11 @@ impl Sessions {
         let (handle, secret) = (random_hex()?, random_hex()?);
         let cookie = format!("{handle}{secret}");
         let now = Instant::now();
-        let session = Session {
-            secret,
-            actor,
-            ends: now + lifetime,
-        };
+        let session = Session { secret, actor, ends: now + lifetime };
         let mut sessions = self.lock();
         sessions.retain(|_, session| session.ends > now);
         if sessions.len() >= SESSIONS_OF_CONSOLE_MAX {
-            let first = sessions
-                .iter()
-                .min_by_key(|(_, session)| session.ends)
-                .map(|(handle, _)| handle.clone());
+            let first = sessions.iter().min_by_key(|(_, session)| session.ends).map(|(handle, _)| handle.clone());
             first.map(|handle| sessions.remove(&handle));
         }
         sessions.insert(handle, session);
