@@ -68,12 +68,12 @@ fn event(script: &mut Script<'_>, at: UnixMillis) -> Event {
     let key = DeviceKey::new(1, u64::from(script.byte() % 4));
     let subject = if script.byte() % 4 == 3 {
         let address = [192, 0, 2, script.byte() % 4];
-        Subject::Source { source: Source::of((address, 1).into()), claimed: (script.byte() % 2 == 0).then_some(key) }
+        Subject::Source { source: Source::of((address, 1).into()), claimed: (script.byte().is_multiple_of(2)).then_some(key) }
     } else {
         Subject::Device { key, device_type: TypeId(u32::from(script.byte() % 2)) }
     };
     let kind = match script.byte() % 8 {
-        0 => EventKind::Established { suite: script.short(), connection_id: script.byte() % 2 == 0 },
+        0 => EventKind::Established { suite: script.short(), connection_id: script.byte().is_multiple_of(2) },
         1 => EventKind::HandshakeFailed { reason: pick(HandshakeFailure::ALL, script) },
         2 => EventKind::RecordRejected { reason: pick(RecordRejection::ALL, script) },
         3 => EventKind::Rebound { network: u32::from(script.byte()) },
