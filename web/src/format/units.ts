@@ -78,9 +78,10 @@ export function ends({ low, high }: Expected): { low: number | null; high: numbe
   return { low: finite(low) && low! > 0 ? low : null, high: finite(high) ? high : null };
 }
 
-/** Nobody says 62.6 minutes: whole from 10 for durations, from 100 for the rest, else three digits. */
+/** Nobody says 62.6 minutes or 6.64 times an hour: whole from 10, below it two digits; sizes have three. */
 function rounded(value: number, unit: Unit): number {
-  return Math.abs(value) >= (unit === 'ms' ? 10 : 100) ? Math.round(value) : Number(value.toPrecision(3));
+  const size = unit === 'bytes' || unit === 'count';
+  return Math.abs(value) >= (size ? 100 : 10) ? Math.round(value) : Number(value.toPrecision(size ? 3 : 2));
 }
 
 export function percent(language: Language, share: number): string {

@@ -13,6 +13,9 @@ const FREE_PORTS = { BARTIZAN_API__LISTEN: '127.0.0.1:0', BARTIZAN_GATEWAY__LIST
 /** More than one page of the list. */
 const DEVICES = 60;
 
+/** Slow enough that an isolated device stays so for half a minute: readmission takes an hour of the city's time. */
+const CITY = ['--devices', '200', '--time-scale', '100', '--seconds', '180'];
+
 /** A fresh installation with devices that never spoke, one of them isolated by a person. */
 export async function servedTarget(bin: string): Promise<Target> {
   const folder = await mkdtemp(join(tmpdir(), 'bartizan-console-'));
@@ -55,7 +58,7 @@ export const hasDemo = (bin: string): boolean => spawnSync(bin, ['demo', '--help
 
 /** The demo, once its machines have isolated something. */
 export async function demoTarget(bin: string): Promise<Target> {
-  const demo = run(bin, ['demo', '--devices', '200', '--seconds', '120']);
+  const demo = run(bin, ['demo', ...CITY]);
   let address = '';
   await until('the demo prints the address of its console', async () => {
     if (demo.child.exitCode !== null) throw new Error(`bartizan demo ended:\n${demo.said()}`);
@@ -74,7 +77,7 @@ export async function runningTarget(url: string, token: string): Promise<Target>
   const tenant = process.env.BARTIZAN_TENANT ?? (await ask<List<Tenant>>('tenants')).items[0]!.name;
   const wait = Number(process.env.BARTIZAN_WAIT_S ?? 150) * 1000;
   await until('a device is isolated for its behaviour', async () => {
-    const { items } = await ask<List<Device>>(`tenants/${tenant}/devices?access=quarantined&grade=abnormal`);
+    const { items } = await ask<List<Device>>(`tenants/${tenant}/devices?access=quarantined`);
     return items.length > 0;
   }, wait);
   await api.dispose();

@@ -19,7 +19,7 @@ describe('quantities', () => {
     [820, 'bytes', '820 bytes', '820 字节'],
     [12_345, 'bytes', '12.3 kB', '12.3 kB'],
     [50, 'per_hour', '50 an hour', '每小时 50'],
-    [2.345, 'per_minute', '2.35 a minute', '每分钟 2.35'],
+    [2.345, 'per_minute', '2.3 a minute', '每分钟 2.3'],
     [1_234, 'count', '1,234', '1,234'],
   ])('%d %s is "%s"', (value, unit, english, chinese) => {
     expect(quantity('en', value, unit)).toBe(english);
