@@ -118,11 +118,11 @@ impl Run {
 
     /// Waits until what was recorded is durable.
     async fn sync(&mut self) -> Result<(), Error> {
-        if self.journal.flush() {
-            if let Notice::Stalled(why) = self.journal.notice().await {
-                let error = format!("the session journal cannot be written: {why}");
-                return Err(Error::Unavailable(error));
-            }
+        if self.journal.flush()
+            && let Notice::Stalled(why) = self.journal.notice().await
+        {
+            let error = format!("the session journal cannot be written: {why}");
+            return Err(Error::Unavailable(error));
         }
         Ok(())
     }
