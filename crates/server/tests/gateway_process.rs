@@ -1,6 +1,9 @@
 //! The whole thing as a person runs it: the binary `bartizan`, an independent C client with Connection ID, and
 //! `kill -9`.
 
+#[path = "gateway/scene.rs"]
+mod scene;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bartizan_wire::coap::{Builder, Code, MessageView, Type};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use scene::{Device, unhex};
 
 /// A data directory, and the server on it.
 struct Site {
@@ -56,7 +59,7 @@ impl Site {
         let start = Instant::now();
         while !endpoint.exists() {
             assert_eq!(server.try_wait().unwrap(), None, "the server ended");
-            assert!(start.elapsed() < PATIENCE, "the server does not serve");
+            assert!(start.elapsed() < Duration::from_secs(60), "the server does not serve");
             std::thread::sleep(Duration::from_millis(50));
         }
         self.server = Some(server);
@@ -160,10 +163,6 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-}
-
 /// The peer is built beside the server by `cargo xtask test`; it needs clang and cmake.
 fn peer_program() -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_BIN_EXE_bartizan")).with_file_name("peer-mbed");
@@ -208,4 +207,38 @@ fn an_independent_client_reports_moves_outlives_a_kill_is_isolated_and_released(
     if code != Code::CHANGED {
         assert_eq!(code, Code::TOO_MANY_REQUESTS, "probation lets it in at a limited rate");
     }
+}
+
+/// The server is killed at six moments while a device reports; the device only repeats itself, as RFC 7252 has
+/// it, and never makes a handshake.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_no_nonce_repeats() {
+    let mut site = Site::new();
+    let psk = unhex(&site.add_meter());
+    site.serve();
+    let mut meter = Device::connect(site.gateway.parse().unwrap(), "meter-7", &psk).await.expect("a handshake");
+    let mut acknowledged = Vec::new();
+    for (round, wait_ms) in [3, 11, 29, 1, 47, 18].into_iter().enumerate() {
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(wait_ms));
+            site.kill();
+            site.serve();
+            site
+        });
+        for number in 0..3 {
+            let body = format!("round {round} number {number}");
+            let message = meter.request(Code::POST, "/v", body.as_bytes());
+            assert_eq!(meter.insist(&message).await.code, Code::CHANGED);
+            acknowledged.push(body);
+        }
+        site = killer.join().unwrap();
+    }
+    let log = std::fs::read_to_string(site.log()).unwrap();
+    for body in acknowledged {
+        assert!(log.contains(&body) || log.contains(&hex(body.as_bytes())), "{body:?} was acknowledged and is lost");
+    }
+    let mut heard = meter.heard.clone();
+    heard.sort_unstable();
+    heard.dedup();
+    assert_eq!(heard.len(), meter.heard.len(), "a sequence number was used twice: {:?}", meter.heard);
 }

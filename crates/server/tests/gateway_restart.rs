@@ -156,3 +156,40 @@ async fn a_journal_that_cannot_be_written_at_the_start_is_one_clear_line() {
     let error = Gateway::start(Arc::clone(&scene.app), options).await.err().unwrap().to_string();
     assert!(error.contains("the folder for sessions") && !error.contains('\n'), "{error}");
 }
+
+#[tokio::test]
+async fn a_device_without_connection_id_is_known_by_its_address_also_after_a_restart() {
+    let scene = Scene::new().await;
+    let (_, psk) = scene.add("meter-1").await;
+    let address = scene.gateway.local_addr();
+    let mut meter = Device::connect_without_cid(address, "meter-1", &psk).await.unwrap();
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let scene = scene.restart().await;
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+    meter.rebind().await;
+    let message = meter.request(Code::POST, "/v", b"3");
+    meter.send(&message).await;
+    assert_eq!(meter.next(SILENCE).await, None, "another address could be anybody");
+    assert_eq!(scene.delivered().len(), 2);
+    let mut again = Device::connect_without_cid(address, "meter-1", &psk).await.expect("it makes a handshake");
+    assert_eq!(again.post("/v", "3").await.code, Code::CHANGED);
+}
+
+#[tokio::test]
+async fn a_device_that_forgot_its_association_replaces_it() {
+    let scene = Scene::new().await;
+    let (key, psk) = scene.add("meter-1").await;
+    let address = scene.gateway.local_addr();
+    let mut before = Device::connect(address, "meter-1", &psk).await.unwrap();
+    assert_eq!(before.post("/v", "1").await.code, Code::CHANGED);
+    let mut after = Device::connect(address, "meter-1", &psk).await.unwrap();
+    assert_eq!(before.post("/v", "2").await.code, Code::CHANGED, "the old one serves until the new one does");
+    assert_eq!(after.post("/v", "3").await.code, Code::CHANGED);
+    let message = before.request(Code::POST, "/v", b"nobody's");
+    before.send(&message).await;
+    assert_eq!(before.next(SILENCE).await, None, "the old one is over");
+    let scene = scene.restart().await;
+    assert_eq!(after.post("/v", "4").await.code, Code::CHANGED);
+    assert_eq!(scene.gateway.counters().sessions, 1);
+    assert!(scene.app.show_device(key).await.unwrap().session.is_some());
+}

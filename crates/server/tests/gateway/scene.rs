@@ -288,6 +288,17 @@ impl Device {
             retransmit_ms: 300,
             ..ClientConfig::new(&RUSTCRYPTO, identity.as_bytes(), SecretBytes::new(psk).unwrap())
         };
+        Self::connect_with(gateway, config, patience).await
+    }
+
+    /// One of the many deployed devices that know no Connection ID.
+    pub async fn connect_without_cid(gateway: SocketAddr, identity: &str, psk: &[u8]) -> Option<Self> {
+        let psk = SecretBytes::new(psk).unwrap();
+        let config = ClientConfig { own_cid: None, ..ClientConfig::new(&RUSTCRYPTO, identity.as_bytes(), psk) };
+        Self::connect_with(gateway, config, PATIENCE).await
+    }
+
+    async fn connect_with(gateway: SocketAddr, config: ClientConfig, patience: Duration) -> Option<Self> {
         let origin = Instant::now();
         let connection = Connection::connect(config, bartizan_dtls::Instant::from_millis(0), &mut fill).unwrap();
         let mut device = Self {
@@ -402,6 +413,21 @@ impl Device {
             .finish()
             .unwrap()
             .to_vec()
+    }
+
+    /// Sends a request, and again every second as RFC 7252 has it, until it is answered.
+    pub async fn insist(&mut self, message: &[u8]) -> Response {
+        let token = MessageView::parse(message).unwrap().token().to_vec();
+        for _ in 0..60 {
+            self.send(message).await;
+            while let Some(answer) = self.next(Duration::from_secs(1)).await {
+                let view = MessageView::parse(&answer).unwrap();
+                if view.token() == token && view.code().is_response() {
+                    return Response::of(&view);
+                }
+            }
+        }
+        panic!("no answer in a minute");
     }
 
     /// Sends a request and waits for its response.
