@@ -34,6 +34,8 @@ pub const REASON_BYTES_MAX: usize = 512;
 pub const TIMELINE_PER_DEVICE_MAX: u32 = 1_000;
 /// Findings kept per tenant.
 pub const FINDINGS_PER_TENANT_MAX: u32 = 100_000;
+/// Lines of the audit that are kept.
+pub const AUDIT_LINES_MAX: u32 = 1_000_000;
 /// Lines of history and findings that wait to be written; more are shed and counted.
 pub const ENTRIES_PENDING_MAX: usize = 65_536;
 /// Connections that read one database at once.

@@ -96,7 +96,7 @@ impl App {
         let rows = self.store.operator.tenants(after, paging.items()? + 1).await?;
         let mut counted = Vec::with_capacity(rows.len());
         for row in rows {
-            let devices = self.store.tenant(row.id).await?.count_devices().await?;
+            let devices = self.store.operator.count_devices(row.id).await?;
             counted.push((row, devices));
         }
         paging.page(counted, |(row, _)| u64::from(row.id.0), |(row, devices)| tenant_view(row, *devices))
@@ -141,7 +141,7 @@ impl App {
     }
 
     async fn view_tenant(&self, row: &TenantRow) -> Result<TenantView, Error> {
-        let devices = self.store.tenant(row.id).await?.count_devices().await?;
+        let devices = self.store.operator.count_devices(row.id).await?;
         Ok(tenant_view(row, devices))
     }
 

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::error::Error;
 use super::key::{Place, Sealer};
 use super::sqlite::Database;
+use crate::limits::AUDIT_LINES_MAX;
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/operator");
 const KEY_CHECK: &[u8] = b"bartizan";
@@ -118,6 +119,12 @@ impl OperatorStore {
         row.map(|row| Ok(DeviceKey::new(row.try_get(0)?, to_u64(row.try_get(1)?)))).transpose()
     }
 
+    /// How many devices the tenant has: each has one identity, so the tenant's own file stays closed.
+    pub async fn count_devices(&self, tenant: TenantId) -> Result<u64, Error> {
+        let select = "SELECT count(*) FROM psk_identities WHERE tenant = ?";
+        Ok(to_u64(sqlx::query_scalar(select).bind(tenant.0).fetch_one(self.db.read()).await?))
+    }
+
     /// How many of the tenant's devices `first..=last` have an identity: all or none of one addition.
     pub async fn count_identities(&self, tenant: TenantId, first: DeviceId, last: DeviceId) -> Result<u64, Error> {
         let select = "SELECT count(*) FROM psk_identities WHERE tenant = ? AND device BETWEEN ? AND ?";
@@ -143,7 +150,11 @@ impl OperatorStore {
         let insert = "INSERT INTO audit (at, actor, action, tenant, subject, detail) VALUES (?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(insert).bind(to_i64(line.at.0)).bind(line.actor).bind(line.action);
         let query = query.bind(line.tenant.map(|tenant| tenant.0)).bind(line.subject).bind(line.detail);
-        query.execute(self.db.write()).await?;
+        let id = query.execute(self.db.write()).await?.last_insert_rowid();
+        if id % 1024 == 0 {
+            let thin = "DELETE FROM audit WHERE id <= ?";
+            sqlx::query(thin).bind(id - i64::from(AUDIT_LINES_MAX)).execute(self.db.write()).await?;
+        }
         Ok(())
     }
 

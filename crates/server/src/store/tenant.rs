@@ -148,10 +148,6 @@ impl TenantStore {
         rows.iter().map(counted).collect()
     }
 
-    pub async fn count_devices(&self) -> Result<u64, Error> {
-        Ok(to_u64(sqlx::query_scalar("SELECT count(*) FROM devices").fetch_one(self.db.read()).await?))
-    }
-
     /// Replaces a key; the old one is gone from the disk when it returns.
     pub async fn replace_psk(&self, id: DeviceId, sealed: &[u8]) -> Result<(), Error> {
         let update = "UPDATE devices SET psk = ?, version = version + 1 WHERE id = ?";

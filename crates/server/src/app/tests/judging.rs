@@ -92,7 +92,11 @@ async fn good_conduct_leads_back_through_probation() {
     world.connect(&meter);
     world.flood(&meter);
     pass(&world, 1);
-    assert_eq!(meter.access(), Access::Quarantined, "the dwell begins when the grade is normal again, not with the finding");
+    assert_eq!(
+        meter.access(),
+        Access::Quarantined,
+        "the dwell begins when the grade is normal again, not with the finding"
+    );
     let mut seen = vec![meter.access()];
     for _ in 0..24 {
         pass(&world, 1);

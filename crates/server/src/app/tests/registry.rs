@@ -179,6 +179,16 @@ async fn tenants_have_versions_and_one_name() {
 }
 
 #[tokio::test]
+async fn listing_tenants_opens_no_tenant_s_file() {
+    let world = World::new().await;
+    world.add("meter-1").await;
+    let world = world.restarted().await;
+    let page = world.app.tenants(&Paging::default()).await.unwrap();
+    assert_eq!((page.items.len(), page.items[0].devices), (1, 1));
+    assert!(world.app.open_tenants().is_empty());
+}
+
+#[tokio::test]
 async fn operators_are_known_by_their_tokens_only() {
     let world = World::new().await;
     world.app.add_operator("ada", "token-1").await.unwrap();

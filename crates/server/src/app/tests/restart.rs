@@ -191,3 +191,27 @@ async fn a_full_table_drops_only_devices_that_nobody_needs() {
     left.sort_unstable();
     assert_eq!(left, [used.key, held]);
 }
+
+#[tokio::test]
+async fn what_cannot_be_written_is_in_force_but_not_acknowledged() {
+    let world = World::new().await;
+    let meter = world.add("meter-1").await;
+    let tenant = world.app.open_tenant(world.tenant).await.unwrap();
+    let forbid = "CREATE TRIGGER full_disk BEFORE INSERT ON holds BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    sqlx::query(forbid).execute(tenant.store.db.write()).await.unwrap();
+    let refused = world.app.isolate(&ada(), meter.key, "", true).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    assert_eq!(meter.access(), Access::Blocked, "it fails closed");
+    assert!(!world.app.unready().await.is_empty());
+    sqlx::query("DROP TRIGGER full_disk").execute(tenant.store.db.write()).await.unwrap();
+    for _ in 0..100 {
+        if world.app.unready().await.is_empty() {
+            drop((meter, tenant));
+            let world = world.reopened().await;
+            assert_eq!(world.device("meter-1").await.access(), Access::Blocked, "it was tried again");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it was never tried again");
+}
