@@ -27,6 +27,7 @@ const TEST_PACKAGES: &[Package] = &[
         shown_by: "/usr/sbin/mosquitto",
         why: "the MQTT broker that the gateway publishes to in tests",
     },
+    Package { name: "mosquitto-clients", shown_by: "/usr/bin/mosquitto_sub", why: "hears what that broker was sent" },
     Package {
         name: "libcoap3-bin",
         shown_by: "/usr/bin/coap-server-notls",

@@ -1,4 +1,10 @@
 //! The whole loop: a city of real DTLS clients in front of the real server, four attacks, and what became of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test that cannot go on says where, and owns its sockets and files"
+)]
 #![cfg(feature = "demo")]
 
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,10 @@
 //! The log upstream, through its public face.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test that cannot go on says where, and owns its sockets and files"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! The MQTT upstream against Debian's Mosquitto.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test that cannot go on says where, and owns its sockets and files"
+)]
 
 mod support;
 

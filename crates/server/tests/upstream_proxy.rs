@@ -1,4 +1,10 @@
 //! The CoAP proxy against libcoap's server, and against an origin of the test's own that looks closely.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test that cannot go on says where, and owns its sockets and files"
+)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use bartizan_wire::coap::MessageView;
+use bartizan_wire::coap::{Builder, Code, MessageView, Type};
 use bartizan_wire::{TenantId, event::kind_hash};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -94,12 +94,21 @@ impl App {
         if MessageView::parse(&downlink.coap).is_ok_and(|view| view.code().is_response()) {
             return self.to_device(ToDevice::Notification(downlink));
         }
-        let Some(command) = command_of(downlink.coap) else {
+        let Some(command) = command_of(downlink.coap.clone()) else {
             tracing::warn!("an upstream sent what is no CoAP message");
             return;
         };
         if let Err(error) = self.offer_command(downlink.device, Issuer::Upstream, command).await {
             tracing::info!(tenant = downlink.device.tenant.0, device = downlink.device.device.0, %error, "a downlink was not taken");
+            self.turn_down(&downlink).await;
+        }
+    }
+
+    /// Tells the origin that its request does not reach the device now, so that it need not wait for its own timeout.
+    async fn turn_down(&self, downlink: &Downlink) {
+        let Ok(Some(device)) = self.load_device(downlink.device).await else { return };
+        if let (Some(slot), Some(answer)) = (device.tenant().slot(), unavailable_to(&downlink.coap)) {
+            slot.upstream.respond(device.upstream(), answer).await;
         }
     }
 }
@@ -110,6 +119,14 @@ async fn take_downlinks(app: Weak<App>, mut received: mpsc::Receiver<Downlink>) 
         let Some(app) = app.upgrade() else { return };
         app.take_downlink(downlink).await;
     }
+}
+
+/// 5.03 under the request's token.
+fn unavailable_to(request: &[u8]) -> Option<Bytes> {
+    let view = MessageView::parse(request).ok()?;
+    let mut buffer = [0; 16];
+    let answer = Builder::new(&mut buffer, Type::Confirmable, Code::SERVICE_UNAVAILABLE, 0, view.token());
+    answer.finish().ok().map(Bytes::copy_from_slice)
 }
 
 fn command_of(coap: Bytes) -> Option<NewCommand> {

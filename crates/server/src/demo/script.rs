@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bartizan_sim::{Attack, AttackKind, World};
+use bartizan_sim::{Attack, AttackKind, Kind, World};
+use bartizan_wire::DeviceKey;
 use tokio::time::Instant;
 
 use super::interrupt::Interrupt;
@@ -14,7 +15,7 @@ use super::stage::{PERSON, Stage};
 use super::summary::{AttackSummary, Beginning, Summary};
 use super::watch::{News, Watch};
 use crate::app::views::rfc3339;
-use crate::app::{Actor, Error};
+use crate::app::{Actor, Error, NewCommand, Paging};
 use crate::cli::Failure;
 
 /// How often the server is asked what it noticed.
@@ -40,7 +41,12 @@ pub(super) struct Script {
     told: HashSet<String>,
     /// Since when a person looks at the isolated meter.
     looked_at: Option<Instant>,
+    /// The command that waits for a sleeping light, until it was told what became of it.
+    commanded: Option<(DeviceKey, String)>,
 }
+
+/// 0.03 (RFC 7252 section 12.1.1).
+const PUT: u8 = 3;
 
 /// Why a phase ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +74,7 @@ impl Script {
             beginning,
             told: HashSet::new(),
             looked_at: None,
+            commanded: None,
         })
     }
 
@@ -87,6 +94,7 @@ impl Script {
             return Ok(Ended::Early);
         }
         self.tell_fleet().await?;
+        self.command_a_light().await?;
         for (number, kind) in AttackKind::ALL.into_iter().enumerate() {
             self.attack(kind)?;
             let next = self.plan.learnt + self.plan.between * (number as u32 + 1);
@@ -110,6 +118,7 @@ impl Script {
         loop {
             self.look().await?;
             self.release_when_looked_at().await?;
+            self.tell_of_command().await?;
             let next = Instant::now() + LOOK_EVERY;
             let end = offset.map(|offset| self.begun + offset);
             if end.is_some_and(|end| Instant::now() >= end) {
@@ -197,6 +206,36 @@ impl Script {
             self.clock_face(),
             view.access
         ));
+        Ok(())
+    }
+
+    /// A command waits for its sleeping device's next record.
+    async fn command_a_light(&mut self) -> Result<(), Failure> {
+        let lights = self.stage.city.of_kind(Kind::Light);
+        let Some(light) = lights.last().map(|light| light.name.clone()) else { return Ok(()) };
+        let key = self.stage.app.device_key(self.stage.tenant, &light).await?;
+        let command = NewCommand {
+            method: PUT,
+            path: "/light/on".into(),
+            content_format: Some(0),
+            payload: "1".into(),
+            coap: None,
+            expires_in_ms: 24 * 3_600_000,
+        };
+        let view = self.stage.app.send_command(&Actor(PERSON.into()), key, command).await?;
+        say(&format!("{} A person sends PUT /light/on to {light}, which sleeps: {}.", self.clock_face(), view.state));
+        self.commanded = Some((key, light));
+        Ok(())
+    }
+
+    async fn tell_of_command(&mut self) -> Result<(), Error> {
+        let Some((key, light)) = self.commanded.clone() else { return Ok(()) };
+        let commands = self.stage.app.commands(key, &Paging::default()).await?;
+        let state = commands.items.first().map_or("", |command| command.state.as_str());
+        if !matches!(state, "queued" | "sent") {
+            say(&format!("{}   {light} woke up: PUT /light/on is {state}", self.clock_face()));
+            self.commanded = None;
+        }
         Ok(())
     }
 
