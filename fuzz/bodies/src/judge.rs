@@ -68,7 +68,10 @@ fn event(script: &mut Script<'_>, at: UnixMillis) -> Event {
     let key = DeviceKey::new(1, u64::from(script.byte() % 4));
     let subject = if script.byte() % 4 == 3 {
         let address = [192, 0, 2, script.byte() % 4];
-        Subject::Source { source: Source::of((address, 1).into()), claimed: (script.byte().is_multiple_of(2)).then_some(key) }
+        Subject::Source {
+            source: Source::of((address, 1).into()),
+            claimed: (script.byte().is_multiple_of(2)).then_some(key),
+        }
     } else {
         Subject::Device { key, device_type: TypeId(u32::from(script.byte() % 2)) }
     };
