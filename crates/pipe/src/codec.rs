@@ -7,6 +7,7 @@ use crate::error::Error;
 const MAGIC: [u8; 4] = *b"BZPJ";
 pub(crate) const VERSION: u16 = 1;
 const CHECKSUM_BYTES: usize = 8;
+const NUMBER_MAX: f32 = 1e12;
 
 /// Appends fields.
 pub(crate) struct Writer {
@@ -113,10 +114,11 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.take()?))
     }
 
-    /// A number that is finite and not negative.
+    /// A number that is not negative, and no greater than anything that is counted or timed here: what follows
+    /// from it by arithmetic stays finite.
     pub(crate) fn positive(&mut self) -> Result<f32, Error> {
         let value = f32::from_bits(self.u32()?);
-        if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(self.fault("not a count")) }
+        if (0.0..=NUMBER_MAX).contains(&value) { Ok(value) } else { Err(self.fault("not a count")) }
     }
 
     pub(crate) fn finite(&mut self) -> Result<f64, Error> {

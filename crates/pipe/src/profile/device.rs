@@ -267,6 +267,8 @@ impl DeviceProfile {
     }
 
     pub(super) fn learn_interval(&mut self, ms: u64) {
+        // A month and a half of silence is no interval, but the clock.
+        let ms = ms.min(u64::from(u32::MAX));
         let sample = Log::of(ms as f32);
         if self.intervals == 0 {
             (self.interval_low, self.interval_high) = (sample, sample);
