@@ -72,6 +72,7 @@ export const en = {
   'fleet.chart.isolated': 'Isolated',
   'fleet.newest': 'Newest findings',
   'fleet.allFindings': 'All findings',
+  'fleet.severeOnly': 'High and critical only',
   'fleet.noFindings': 'Nothing unusual so far',
   'fleet.noFindings.todo': 'Findings appear here the moment a device or a network source behaves unlike itself.',
   'fleet.announce': '{n} new finding. {text}|{n} new findings. The newest: {text}',

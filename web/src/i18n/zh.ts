@@ -74,6 +74,7 @@ export const zh: Record<Key, string> = {
   'fleet.chart.isolated': '已隔离',
   'fleet.newest': '最新发现',
   'fleet.allFindings': '全部发现',
+  'fleet.severeOnly': '只看高和严重',
   'fleet.noFindings': '目前没有异常',
   'fleet.noFindings.todo': '设备或网络来源的行为一旦与平时不同，就会立即显示在这里。',
   'fleet.announce': '{n} 条新发现。最新：{text}',

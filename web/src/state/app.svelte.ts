@@ -22,6 +22,8 @@ class App {
   liveness = $state<Liveness>('connecting');
   /** Counts how often the line came back: pages reload what they show. */
   restored = $state(0);
+  /** Show severe findings only. */
+  severeOnly = $state(false);
   /** Says out loud what just happened, for those who do not see it. */
   announcement = $state('');
 
@@ -126,7 +128,7 @@ class App {
 
   async #catchUp(tenant: string) {
     try {
-      const [summary, findings] = await Promise.all([api.summary(tenant), api.findings(tenant, { limit: 20 })]);
+      const [summary, findings] = await Promise.all([api.summary(tenant), api.findings(tenant, { limit: 200 })]);
       if (tenant !== this.#streamed) return;
       this.apply({ type: 'summary', data: summary });
       this.apply({ type: 'findings', data: findings.items });

@@ -23,6 +23,8 @@ export interface Feed {
   summary: Summary | null;
   history: Sample[];
   findings: Finding[];
+  /** The severe ones apart, so that no flood of small ones washes them away. */
+  severe: Finding[];
   /** Findings that arrived live, not with a load: those are announced. */
   arrived: number;
   devices: Map<Id, Device>;
@@ -40,6 +42,7 @@ export const emptyFeed = (): Feed => ({
   summary: null,
   history: [],
   findings: [],
+  severe: [],
   arrived: 0,
   devices: new Map(),
   commands: [],
@@ -49,7 +52,7 @@ export function reduce(feed: Feed, event: FeedEvent): Feed {
   switch (event.type) {
     case 'summary': return withSummary(feed, event.data);
     case 'finding': return withFinding(feed, event.data);
-    case 'findings': return { ...feed, findings: newestFirst([...event.data, ...feed.findings]) };
+    case 'findings': return withFindings(feed, event.data);
     case 'device': return { ...feed, devices: withLatest(feed.devices, event.data) };
     case 'command': return { ...feed, commands: [event.data, ...feed.commands.filter(({ id }) => id !== event.data.id)].slice(0, COMMANDS_MAX) };
   }
@@ -67,8 +70,18 @@ function withSummary(feed: Feed, summary: Summary): Feed {
 
 function withFinding(feed: Feed, finding: Finding): Feed {
   if (feed.findings.some(({ id }) => id === finding.id)) return feed;
-  return { ...feed, findings: newestFirst([finding, ...feed.findings]), arrived: feed.arrived + 1 };
+  return { ...withFindings(feed, [finding]), arrived: feed.arrived + 1 };
 }
+
+function withFindings(feed: Feed, told: Finding[]): Feed {
+  return {
+    ...feed,
+    findings: newestFirst([...told, ...feed.findings]),
+    severe: newestFirst([...told.filter(isSevere), ...feed.severe]),
+  };
+}
+
+export const isSevere = ({ severity }: Finding): boolean => severity === 'high' || severity === 'critical';
 
 function newestFirst(findings: Finding[]): Finding[] {
   const byId = new Map(findings.map((finding) => [finding.id, finding]));

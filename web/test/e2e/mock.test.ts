@@ -41,6 +41,16 @@ describe.skipIf(!hasChromium)(hasChromium ? 'what only a mock can stage' : NO_CH
     await page.context().close();
   });
 
+  test('severe findings can be shown alone', async () => {
+    const { page } = await open(browser);
+    await signIn(page, target);
+    await page.locator('#findings [data-value=low]').first().waitFor();
+    await page.locator('#severe-only').check();
+    await until('only severe ones are left', async () => (await page.locator('#findings [data-value=low]').count()) === 0);
+    expect(await page.locator('#findings [data-value=high]').count()).toBeGreaterThan(0);
+    await page.context().close();
+  });
+
   test('a lost line is shown, comes back, and what was missed is fetched', async () => {
     const { page } = await open(browser);
     await signIn(page, target);

@@ -47,6 +47,14 @@ describe('the feed', () => {
     expect(feed.arrived).toBe(FINDINGS_MAX + 5);
   });
 
+  test('a flood of small findings does not wash a severe one away', () => {
+    const severe = { ...finding(0), severity: 'high' } as Finding;
+    const flood = Array.from({ length: FINDINGS_MAX + 5 }, (_, i): FeedEvent => ({ type: 'finding', data: finding(i + 1) }));
+    const feed = after([{ type: 'finding', data: severe }, ...flood]);
+    expect(feed.findings).not.toContain(severe);
+    expect(feed.severe).toEqual([severe]);
+  });
+
   test('the newest word on a device replaces the older; the oldest devices are forgotten first', () => {
     const many = Array.from({ length: DEVICES_MAX }, (_, i): FeedEvent => ({ type: 'device', data: device(i) }));
     const feed = after([...many, { type: 'device', data: device(0, 2) }, { type: 'device', data: device(DEVICES_MAX) }]);
