@@ -7,7 +7,7 @@ use crate::posture::{Hold, Policy, Posture, Stage};
 
 mod amount;
 
-pub use amount::{band, duration, quantity};
+pub use amount::{band, duration, elapsed, quantity};
 
 /// What is known by name around a finding.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,7 +128,7 @@ fn why(hold: &Hold, now: UnixMillis) -> String {
         Access::Quarantined => "Isolated",
         Access::Blocked => "Blocked",
     };
-    let since = duration(now.since(hold.since) as f64);
+    let since = elapsed(now.since(hold.since));
     match (&hold.by, hold.reason.is_empty()) {
         (Some(person), false) => format!("{state} for {since} by {person}: {}.", trimmed(&hold.reason)),
         (Some(person), true) => format!("{state} for {since} by {person}."),
@@ -141,7 +141,7 @@ fn trimmed(reason: &str) -> &str {
 }
 
 fn way_out(hold: &Hold, policy: &Policy, now: UnixMillis) -> String {
-    let left = |ms: u64| duration(ms.saturating_sub(now.since(hold.stage_since)) as f64);
+    let left = |ms: u64| elapsed(ms.saturating_sub(now.since(hold.stage_since)));
     match (hold.cause, hold.stage) {
         (Cause::Person, _) => "Only a person ends this.".into(),
         (Cause::Detection, Stage::Dwelling) => {

@@ -14,6 +14,16 @@ pub fn duration(ms: f64) -> String {
     format!("{} {unit}", number(ms / size))
 }
 
+/// How long something has lasted, as coarsely as people ask: "less than a second", "4 min".
+#[must_use]
+pub fn elapsed(ms: u64) -> String {
+    if ms < SECOND as u64 {
+        return "less than a second".into();
+    }
+    let (size, unit) = scale((ms as f64).max(2.0 * SECOND));
+    format!("{:.0} {unit}", (ms as f64 / size).floor())
+}
+
 /// An observed value: "72 s", "900 bytes", "at 50 an hour".
 #[must_use]
 pub fn quantity(value: f64, unit: Unit) -> String {
@@ -71,6 +81,20 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
     use bartizan_wire::finding::Basis;
+
+    #[test]
+    fn what_has_lasted_is_said_coarsely() {
+        for (ms, said) in [
+            (0, "less than a second"),
+            (999, "less than a second"),
+            (1_000, "1 s"),
+            (119_999, "119 s"),
+            (261_000, "4 min"),
+            (3 * 86_400_000, "3 days"),
+        ] {
+            assert_eq!(elapsed(ms), said);
+        }
+    }
 
     #[test]
     fn durations_are_said_in_human_units() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_platform::explain::duration;
+use bartizan_platform::explain::elapsed;
 use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Stage};
 use bartizan_wire::{Access, Grade, Lifecycle, UnixMillis};
 use tokio::sync::mpsc;
@@ -136,7 +136,7 @@ fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
         Change::Moved(hold) => ("hold", moved(hold)),
         Change::Ended(hold) => (
             "release",
-            format!("A hold of {} ended: {}", duration(now.since(hold.since) as f64), sentence(&hold.reason)),
+            format!("A hold of {} ended: {}", elapsed(now.since(hold.since)), sentence(&hold.reason)),
         ),
     }
 }
