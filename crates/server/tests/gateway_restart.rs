@@ -193,3 +193,36 @@ async fn a_device_that_forgot_its_association_replaces_it() {
     assert_eq!(scene.gateway.counters().sessions, 1);
     assert!(scene.app.show_device(key).await.unwrap().session.is_some());
 }
+
+#[tokio::test]
+async fn a_journal_that_is_rewritten_under_traffic_keeps_every_association() {
+    let scene = Scene::of_short_journals().await;
+    let mut meters = Vec::new();
+    for number in 0..4 {
+        meters.push(scene.meter(&format!("meter-{number}")).await.1);
+    }
+    let mut asleep = scene.meter("asleep").await.1;
+    let journals = || -> Vec<_> {
+        let files = std::fs::read_dir(sessions(scene.folder.path())).unwrap();
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let first = journals();
+    let mut seen = std::collections::BTreeSet::new();
+    for round in 0..60 {
+        for meter in &mut meters {
+            assert_eq!(meter.post("/v", &round.to_string()).await.code, Code::CHANGED);
+        }
+        seen.extend(journals());
+        if round % 20 == 10 {
+            let image = scene.crash().await;
+            assert_eq!(image.gateway.counters().sessions, 5, "a crash in the middle of it");
+        }
+    }
+    assert!(seen.len() >= first.len() + 3, "it was rewritten: {seen:?}");
+    assert!(journals().len() <= 2, "older files go");
+    let scene = scene.restart().await;
+    for meter in meters.iter_mut().chain([&mut asleep]) {
+        assert_eq!(meter.post("/v", "after").await.code, Code::CHANGED);
+    }
+    assert_eq!(scene.gateway.counters().handshakes, 0);
+}

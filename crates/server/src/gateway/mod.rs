@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 pub use counters::{Dropped, GatewayCounters};
 
 use crate::app::{App, Error};
+use crate::limits::JOURNAL_FILE_BYTES_MIN;
 use crate::store::MasterKey;
 use counters::Shown;
 use journal::{Disk, Folder};
@@ -56,6 +57,8 @@ pub struct GatewayOptions {
     /// How long after its last record a device counts as awake, in milliseconds. LPWA networks release a
     /// radio connection after 10 to 20 s of silence; a command queued later waits for the next record.
     pub awake_ms: u64,
+    /// The session journal is not rewritten before it has this many bytes.
+    pub journal_bytes_min: u64,
 }
 
 impl GatewayOptions {
@@ -71,6 +74,7 @@ impl GatewayOptions {
             lease: 1_024,
             require_cid: false,
             awake_ms: 10_000,
+            journal_bytes_min: JOURNAL_FILE_BYTES_MIN,
         }
     }
 }

@@ -65,6 +65,11 @@ impl Scene {
         Self::with_options(|options| options.sessions_max = sessions_max).await
     }
 
+    /// With a journal that is rewritten often.
+    pub async fn of_short_journals() -> Self {
+        Self::with_options(|options| options.journal_bytes_min = 4096).await
+    }
+
     async fn with_options(change: impl FnOnce(&mut GatewayOptions)) -> Self {
         let Self { folder, app, gateway, tenant } = Self::new().await;
         gateway.drain(PATIENCE).await;

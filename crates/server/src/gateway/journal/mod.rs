@@ -36,7 +36,7 @@ pub use entry::{Entry, Window};
 pub use replay::{Recovered, Replay};
 pub use writer::{Group, Notice, Writer};
 
-use crate::limits::{JOURNAL_FILE_BYTES_MIN, JOURNAL_GROUP_BYTES_MAX};
+use crate::limits::JOURNAL_GROUP_BYTES_MAX;
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +73,13 @@ pub struct Journal {
     /// Length of the newest file, and what it was when it was last complete.
     bytes: u64,
     bytes_complete: u64,
+    /// A file shorter than this is never rewritten.
+    bytes_min: u64,
 }
 
 impl Journal {
-    /// Reads what is on `disk` and begins a new file. The caller records every association that it keeps,
-    /// then calls [`Journal::complete`].
+    /// Reads what is on `disk` and begins a new file, which is not rewritten before it has `bytes_min`. The
+    /// caller records every association that it keeps, then calls [`Journal::complete`].
     ///
     /// # Errors
     /// The first file that cannot be trusted; see [`Replay::read`].
@@ -85,6 +87,7 @@ impl Journal {
         disk: D,
         key: at_rest::Key,
         rng: Box<dyn Random + Send>,
+        bytes_min: u64,
     ) -> Result<(Self, Vec<Recovered>), JournalError> {
         let mut replay = Replay::read(&disk, &key)?;
         let older = std::mem::take(&mut replay.files);
@@ -101,6 +104,7 @@ impl Journal {
             in_flight: false,
             bytes: 0,
             bytes_complete: 0,
+            bytes_min,
         };
         Ok((journal, replay.into_sessions()))
     }
@@ -162,7 +166,7 @@ impl Journal {
     /// Whether the file has grown so far beyond its complete part that a new one should begin.
     #[must_use]
     pub const fn is_outgrown(&self) -> bool {
-        self.bytes_complete > 0 && self.bytes > JOURNAL_FILE_BYTES_MIN && self.bytes / 4 > self.bytes_complete
+        self.bytes_complete > 0 && self.bytes > self.bytes_min && self.bytes / 4 > self.bytes_complete
     }
 
     /// What is recorded from now on goes to a new file.

@@ -373,7 +373,7 @@ fn boxed(seed: u64) -> Box<dyn Random + Send> {
 async fn a_folder_keeps_what_was_noticed_durable() {
     let dir = tempfile::tempdir().unwrap();
     let folder = || Folder::open(&dir.path().join("sessions")).unwrap();
-    let (mut journal, found) = Journal::open(folder(), key(), boxed(1)).unwrap();
+    let (mut journal, found) = Journal::open(folder(), key(), boxed(1), 0).unwrap();
     assert_eq!(found, []);
     journal.record(&session(5));
     assert!(journal.flush());
@@ -386,14 +386,14 @@ async fn a_folder_keeps_what_was_noticed_durable() {
     journal.record(&window(5, 45));
     drop(journal); // what still gathered was never promised
 
-    let (mut journal, found) = Journal::open(folder(), key(), boxed(2)).unwrap();
+    let (mut journal, found) = Journal::open(folder(), key(), boxed(2), 0).unwrap();
     assert_eq!((found.len(), found[0].window.top), (1, 44));
     journal.record(&session(9));
     journal.complete();
     assert!(journal.flush());
     assert!(matches!(journal.notice().await, Notice::Durable { .. }));
     drop(journal);
-    let (journal, found) = Journal::open(folder(), key(), boxed(3)).unwrap();
+    let (journal, found) = Journal::open(folder(), key(), boxed(3), 0).unwrap();
     assert_eq!((found.len(), found[0].session), (1, 9));
     drop(journal);
 }
@@ -401,7 +401,7 @@ async fn a_folder_keeps_what_was_noticed_durable() {
 #[tokio::test]
 async fn a_stalled_group_is_told_once_and_goes_through_in_the_end() {
     let disk = Memory::default();
-    let (mut journal, _) = Journal::open(disk.clone(), key(), boxed(1)).unwrap();
+    let (mut journal, _) = Journal::open(disk.clone(), key(), boxed(1), 0).unwrap();
     disk.set_free(Some(100));
     journal.record(&session(5));
     assert!(journal.flush());

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use bartizan_dtls::{Endpoint, HandshakeId, SessionId};
 use bartizan_wire::{CommandId, DeviceKey, TenantId};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::coap::{Answer, Exchange, Peer, Shared, Turn};
 use super::counters::{Shown, count};
@@ -82,6 +83,7 @@ pub struct Run {
     done: mpsc::Sender<Done>,
     dones: mpsc::Receiver<Done>,
     command_changes: mpsc::Sender<CommandChange>,
+    command_writer: JoinHandle<()>,
     /// Commands that were answered and are not stored as such yet: they must not be offered again.
     settling: HashSet<(DeviceKey, CommandId)>,
     access_changes: mpsc::UnboundedReceiver<AccessChange>,
@@ -125,6 +127,8 @@ impl Run {
             }
             self.settle();
         }
+        drop(self.command_changes);
+        let _ = self.command_writer.await; // the states of commands that were answered to the last
     }
 
     async fn wake(&mut self, controls: &mut mpsc::Receiver<Control>) -> Wake {

@@ -35,7 +35,7 @@ impl Run {
             .map_err(|error| Error::Unavailable(format!("DTLS: {error}")))?;
         let (done, dones) = mpsc::channel(GATEWAY_DONE_MAX);
         let (command_changes, changes) = mpsc::channel(GATEWAY_COMMAND_CHANGES_MAX);
-        tokio::spawn(store_commands(Arc::clone(&app), changes, done.clone()));
+        let command_writer = tokio::spawn(store_commands(Arc::clone(&app), changes, done.clone()));
         let mut run = Self {
             access_changes: app.access_changes(),
             to_devices: app.to_devices(),
@@ -61,6 +61,7 @@ impl Run {
             done,
             dones,
             command_changes,
+            command_writer,
             settling: HashSet::new(),
             sessions_kept: sessions_kept(options.sessions_max),
             lease: options.lease,
@@ -69,7 +70,9 @@ impl Run {
             draining: false,
         };
         run.restore(recovered).await?;
+        tracing::info!(associations = run.sessions.len(), "the gateway has its associations back");
         run.load_restored();
+        run.settle();
         Ok(run)
     }
 
@@ -154,7 +157,8 @@ fn bind(options: &GatewayOptions) -> Result<Socket, Error> {
 /// Reads the journal; away from the runtime's threads, since a large one takes a while.
 async fn open_journal<D: Disk>(options: &GatewayOptions, disk: D) -> Result<(Journal, Vec<Recovered>), Error> {
     let key = options.key.derive(PURPOSE);
-    let opened = tokio::task::spawn_blocking(move || Journal::open(disk, key, Box::new(fill)));
+    let bytes_min = options.journal_bytes_min;
+    let opened = tokio::task::spawn_blocking(move || Journal::open(disk, key, Box::new(fill), bytes_min));
     let opened = opened.await.map_err(|error| Error::Unavailable(format!("the session journal: {error}")))?;
     opened.map_err(|error| {
         let path = options.sessions_dir.display();
