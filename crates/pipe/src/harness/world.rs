@@ -92,12 +92,17 @@ impl WorldConfig {
         }
     }
 
+    /// Any minute of a day in 2026: engines' windows stand at fixed times, and worlds must not stand with them.
+    fn begins(&self) -> UnixMillis {
+        UnixMillis(EPOCH_MS + Seeded::new(!self.seed).below(DAY_MS))
+    }
+
     pub(super) fn ends(&self) -> UnixMillis {
-        UnixMillis(EPOCH_MS + (self.days * DAY_MS as f64) as u64)
+        self.begins().plus((self.days * DAY_MS as f64) as u64)
     }
 }
 
-/// Worlds begin at a midnight in 2026, so that times look like times.
+/// A midnight in 2026, so that times look like times.
 const EPOCH_MS: u64 = 20_454 * DAY_MS;
 
 /// One event, and the number of the attack it belongs to.
@@ -115,6 +120,7 @@ pub struct World {
     due: BinaryHeap<Reverse<Due>>,
     sequence: u64,
     made: Vec<Event>,
+    ends: UnixMillis,
 }
 
 /// Something due at a time; the sequence keeps what is simultaneous in the order it was made.
@@ -168,19 +174,20 @@ impl World {
     }
 
     fn begin(&mut self) {
+        let begins = self.config.begins();
         for actor in 0..self.actors.len() {
             let at = self.actors[actor].first_turn(&mut self.random);
-            self.push(UnixMillis(EPOCH_MS).plus(at.0), What::Turn(actor));
+            self.push(begins.plus(at.0), What::Turn(actor));
         }
         for attack in 0..self.config.attacks.len() {
             let Attack { starts_h, lasts_h, .. } = self.config.attacks[attack];
-            let at = UnixMillis(EPOCH_MS + (starts_h * HOUR_MS as f64) as u64);
+            let at = begins.plus((starts_h * HOUR_MS as f64) as u64);
             let until = at.plus((lasts_h * HOUR_MS as f64) as u64);
             for victim in self.config.victims(attack) {
                 self.push(at, What::Strike { attack, actor: victim.device.0 as usize, until });
             }
         }
-        self.plan_restart(UnixMillis(EPOCH_MS));
+        self.plan_restart(begins);
     }
 
     fn plan_restart(&mut self, now: UnixMillis) {
@@ -236,7 +243,7 @@ impl Iterator for World {
     fn next(&mut self) -> Option<Labelled> {
         loop {
             let Reverse(Due { at, what, .. }) = self.due.pop()?;
-            if at >= self.config.ends() {
+            if at >= self.ends {
                 return None;
             }
             match what {
