@@ -66,15 +66,13 @@ fn scale(ms: f64) -> (f64, &'static str) {
         .unwrap_or((1.0, "ms"))
 }
 
-/// Two digits after the point below ten, none above a hundred; no trailing zeros.
+/// One digit after the point below ten, none above: nobody reads more. No trailing zero.
 fn number(value: f64) -> String {
-    let text = match value.abs() {
-        size if !size.is_finite() => return "very many".into(),
-        size if size >= 100.0 => return format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    };
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    match value.abs() {
+        size if !size.is_finite() => "very many".into(),
+        size if size >= 9.95 => format!("{value:.0}"),
+        _ => format!("{value:.1}").trim_end_matches(".0").to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +122,9 @@ mod tests {
     fn no_number_is_printed_with_noise() {
         for (value, text) in [
             (0.1 + 0.2, "0.3"),
-            (12.345, "12.3"),
+            (12.345, "12"),
+            (4.89, "4.9"),
+            (9.96, "10"),
             (1234.5, "1234"),
             (f64::NAN, "very many"),
             (10.0, "10"),
