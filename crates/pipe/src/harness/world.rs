@@ -167,8 +167,15 @@ impl World {
             let (first, count) = config.range(kind);
             actors.extend((first..first + count).map(|id| Actor::new(id as u64, kind, &mut random)));
         }
-        let mut world =
-            Self { config: config.clone(), random, actors, due: BinaryHeap::new(), sequence: 0, made: Vec::new() };
+        let mut world = Self {
+            config: config.clone(),
+            random,
+            actors,
+            due: BinaryHeap::new(),
+            sequence: 0,
+            made: Vec::new(),
+            ends: config.ends(),
+        };
         world.begin();
         world
     }

@@ -134,10 +134,9 @@ fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
         Change::Graded { from, to } => ("grade", format!("Its behaviour changed from {from} to {to}.")),
         Change::Placed(hold) => ("hold", placed(hold)),
         Change::Moved(hold) => ("hold", moved(hold)),
-        Change::Ended(hold) => (
-            "release",
-            format!("A hold of {} ended: {}", elapsed(now.since(hold.since)), sentence(&hold.reason)),
-        ),
+        Change::Ended(hold) => {
+            ("release", format!("A hold of {} ended: {}", elapsed(now.since(hold.since)), sentence(&hold.reason)))
+        }
     }
 }
 
