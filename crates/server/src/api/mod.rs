@@ -41,7 +41,6 @@ pub use state::{Api, ApiOptions, Live};
 use problem::Kind;
 
 /// The whole service: API, health and metrics, console.
-#[must_use]
 pub fn router(api: Arc<Api>) -> Router {
     let (operator, _) = operator_routes().split_for_parts();
     let (streaming, _) = streaming_routes().split_for_parts();

@@ -174,7 +174,7 @@ impl Reader {
             Err(detail) => {
                 let detail = detail.map(|text| format!("{text}; ")).unwrap_or_default();
                 self.faults.push(format!("{origin}: {name}: {detail}expected {}", T::shape()));
-                T::parse(&keys::default_of(key)).ok().expect("invariant: every default is valid")
+                T::parse(&keys::default_of(key)).expect("invariant: every default is valid")
             }
         };
         self.shown.push(Shown { key: name, value: value.to_toml(), origin });

@@ -142,7 +142,6 @@ impl GatewayHandle {
     }
 
     /// [`Self::counters`] for somebody who has not the handle.
-    #[must_use]
     pub fn meter(&self) -> impl Fn() -> GatewayCounters + Send + Sync + 'static {
         let shown = Arc::clone(&self.shown);
         move || shown.counters()
@@ -155,7 +154,6 @@ impl GatewayHandle {
     }
 
     /// [`Self::unready`] for somebody who has not the handle.
-    #[must_use]
     pub fn probe(&self) -> impl Fn() -> Option<String> + Send + Sync + 'static {
         let shown = Arc::clone(&self.shown);
         move || shown.unready()
