@@ -6,7 +6,7 @@
 //! Start at [`report::Figure`]; each area in [`areas`] makes some.
 
 // The bench owns clocks, processes and randomness: measuring is what it is for.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod areas;
 mod cpu;

@@ -1,5 +1,11 @@
 //! The whole thing as a person runs it: the binary `bartizan`, an independent C client with Connection ID, and
 //! `kill -9`.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "a test owns its sockets, files and clock, and says where it cannot go on"
+)]
 
 #[path = "gateway/scene.rs"]
 mod scene;

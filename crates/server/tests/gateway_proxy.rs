@@ -1,4 +1,10 @@
 //! A CoAP server behind the gateway, and devices that it asks, observes and is observed by.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "a test owns its sockets, files and clock, and says where it cannot go on"
+)]
 
 #[path = "gateway/scene.rs"]
 mod scene;

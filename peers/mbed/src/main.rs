@@ -2,6 +2,12 @@
 //!
 //! As a client it is a device that is not ours; as a server, a gateway that is not ours. Each line it prints is one
 //! fact, for tests to read: `bound`, `connected`, `recv`, `timeout`, `rebound`, `closed`.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "a program of its own: it owns sockets, the clock and randomness"
+)]
 
 mod arguments;
 mod mbed;
