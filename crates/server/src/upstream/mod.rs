@@ -63,8 +63,6 @@ pub struct UpstreamLimits {
     pub ack_timeout: Duration,
     /// Waits between attempts to reach a broker, from the first to the longest.
     pub backoff: (Duration, Duration),
-    /// An idle socket towards an origin is closed after this long.
-    pub idle: Duration,
 }
 
 impl Default for UpstreamLimits {
@@ -74,7 +72,6 @@ impl Default for UpstreamLimits {
             in_flight_max: limits::UPSTREAM_IN_FLIGHT_MAX,
             ack_timeout: Duration::from_secs(2),
             backoff: (Duration::from_millis(200), Duration::from_secs(15)),
-            idle: Duration::from_secs(300),
         }
     }
 }

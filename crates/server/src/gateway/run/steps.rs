@@ -64,22 +64,25 @@ impl Run {
     }
 
     fn submit(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, message: Message) {
-        if !self.has_room() {
-            return self.turn(session, device, |peer, turn| {
-                peer.answer(turn, exchange, Answer::unavailable());
-            });
-        }
-        let Some(principal) = super::devices::principal_of(device.key) else {
-            return;
-        };
-        let (app, device) = (Arc::clone(&self.app), Arc::clone(device));
-        self.spawn(async move {
-            let outcome = path::submit(&app, &device, message).await;
-            Done::Answered { session, principal, exchange, answer: outcome.into() }
-        });
+        let (app, sender) = (Arc::clone(&self.app), Arc::clone(device));
+        let answer = async move { path::submit(&app, &sender, message).await.into() };
+        self.answer_later(session, device, exchange, answer);
     }
 
     fn tell_status(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, format: StatusFormat) {
+        let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
+        let answer = async move { standing(&app, &asker, format).await };
+        self.answer_later(session, device, exchange, answer);
+    }
+
+    /// Works `answer` out beside the loop; the device is told 5.03 if too much is under way.
+    fn answer_later(
+        &mut self,
+        session: SessionId,
+        device: &Arc<Device>,
+        exchange: Exchange,
+        answer: impl Future<Output = Answer> + Send + 'static,
+    ) {
         if !self.has_room() {
             return self.turn(session, device, |peer, turn| {
                 peer.answer(turn, exchange, Answer::unavailable());
@@ -88,10 +91,7 @@ impl Run {
         let Some(principal) = super::devices::principal_of(device.key) else {
             return;
         };
-        let (app, device) = (Arc::clone(&self.app), Arc::clone(device));
-        self.spawn(async move {
-            Done::Answered { session, principal, exchange, answer: standing(&app, &device, format).await }
-        });
+        self.spawn(async move { Done::Answered { session, principal, exchange, answer: answer.await } });
     }
 
     /// A notification of the device, on its way to who asked for it: a message like any other to the judge.
