@@ -78,7 +78,7 @@ fn lint() -> Result<()> {
 }
 
 fn rust() -> Result<()> {
-    if program("cargo", &["nextest", "--version"]).succeeds() {
+    if cargo(&["nextest", "--version"]).succeeds() {
         return cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).stream();
     }
     cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]).stream()

@@ -229,7 +229,7 @@ fn no_file_is_a_drawer() {
 #[test]
 fn the_capability_table_points_at_what_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let sources: String = rust_files(&root()).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let sources = all_rust();
     let rows: Vec<&str> =
         text.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 6).skip(1).collect();
     assert!(rows.len() >= 10, "the capability table has {} rows", rows.len());
@@ -248,7 +248,7 @@ fn the_capability_table_points_at_what_exists() {
 #[test]
 fn every_attack_names_a_test_that_exists() {
     let text = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
-    let sources: String = rust_files(&root()).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let sources = all_rust();
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| **")).collect();
     assert!(rows.len() >= 20, "docs/attacks.md has {} rows", rows.len());
     for row in rows {
@@ -322,6 +322,11 @@ fn module_exists(path: &str) -> bool {
     let mut place = root().join("crates").join(name).join("src");
     parts.for_each(|part| place.push(part));
     place.is_dir() || place.with_extension("rs").is_file()
+}
+
+/// Every Rust source, one after the other.
+fn all_rust() -> String {
+    rust_files(&root()).iter().map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
