@@ -1,27 +1,43 @@
 //! AWS-LC: what servers link. It has no AES-CCM, which comes from RustCrypto.
 
-use aws_lc_rs::{aead, agreement, digest, hmac};
+use aws_lc_rs::{aead, agreement, digest, hmac, kem, rand, signature};
 
-use crate::rustcrypto::AES_128_CCM_8;
-use crate::{Aead, Forged, KeyAgreement, KeyPair, Provider, PublicShare, Random, Secret};
+use crate::limits::KEM_CIPHERTEXT_BYTES;
+use crate::rustcrypto::{AES_128_CCM, AES_128_CCM_8, ML_KEM_768, aes_mask, chacha20_mask};
+use crate::{
+    Aead, Forged, Kem, KeyAgreement, KeyPair, Provider, PublicShare, Random, Secret, Signature, SignatureAlgorithm,
+};
 
-/// AWS-LC where it has the primitive, RustCrypto for AES-CCM.
+/// AWS-LC where it has the primitive, RustCrypto for AES-CCM, for single blocks, and for keys that are made from a
+/// seed.
 pub static AWS_LC: Provider = Provider {
     name: "aws-lc",
     sha256,
     hmac_sha256,
+    sha384,
+    hmac_sha384,
     aes_128_ccm_8: AES_128_CCM_8,
+    aes_128_ccm: AES_128_CCM,
     aes_128_gcm: Aead {
         key_len: 16,
         tag_len: 16,
         seal: |key, nonce, aad, buffer| seal(&aead::AES_128_GCM, key, nonce, aad, buffer),
         open: |key, nonce, aad, buffer| open(&aead::AES_128_GCM, key, nonce, aad, buffer),
+        mask: aes_mask::<aes::Aes128>,
+    },
+    aes_256_gcm: Aead {
+        key_len: 32,
+        tag_len: 16,
+        seal: |key, nonce, aad, buffer| seal(&aead::AES_256_GCM, key, nonce, aad, buffer),
+        open: |key, nonce, aad, buffer| open(&aead::AES_256_GCM, key, nonce, aad, buffer),
+        mask: aes_mask::<aes::Aes256>,
     },
     chacha20_poly1305: Aead {
         key_len: 32,
         tag_len: 16,
         seal: |key, nonce, aad, buffer| seal(&aead::CHACHA20_POLY1305, key, nonce, aad, buffer),
         open: |key, nonce, aad, buffer| open(&aead::CHACHA20_POLY1305, key, nonce, aad, buffer),
+        mask: chacha20_mask,
     },
     x25519: KeyAgreement {
         public_len: 32,
@@ -33,6 +49,9 @@ pub static AWS_LC: Provider = Provider {
         generate: |random| generate(&agreement::ECDH_P256, random),
         agree: p256_agree,
     },
+    ml_kem_768: Kem { generate: ML_KEM_768.generate, encapsulate, decapsulate: ML_KEM_768.decapsulate },
+    ecdsa_p256_sha256: SignatureAlgorithm { public: p256_public, sign: p256_sign, verify: p256_verify },
+    ed25519: SignatureAlgorithm { public: ed25519_public, sign: ed25519_sign, verify: ed25519_verify },
 };
 
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -51,8 +70,24 @@ fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     copied(context.sign().as_ref())
 }
 
-fn copied(digest: &[u8]) -> [u8; 32] {
-    digest.try_into().expect("invariant: SHA-256 has 32 bytes")
+fn sha384(parts: &[&[u8]]) -> [u8; 48] {
+    let mut context = digest::Context::new(&digest::SHA384);
+    for part in parts {
+        context.update(part);
+    }
+    copied(context.finish().as_ref())
+}
+
+fn hmac_sha384(key: &[u8], parts: &[&[u8]]) -> [u8; 48] {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA384, key));
+    for part in parts {
+        context.update(part);
+    }
+    copied(context.sign().as_ref())
+}
+
+fn copied<const N: usize>(digest: &[u8]) -> [u8; N] {
+    digest.try_into().expect("invariant: the hash has its length")
 }
 
 fn key_of(algorithm: &'static aead::Algorithm, key: &[u8]) -> Option<aead::LessSafeKey> {
@@ -117,4 +152,47 @@ fn agree(algorithm: &'static agreement::Algorithm, private: &Secret<32>, peer: &
     let shared = agreement::agree(&private, peer, (), |shared| shared.try_into().map(Secret::new).map_err(|_| ()));
     // RFC 7748 section 6.1: an all-zero secret means a share of small order.
     shared.ok().filter(|secret| *secret != Secret::new([0; 32]))
+}
+
+fn encapsulate(_random: &mut dyn Random, public: &[u8]) -> Option<([u8; KEM_CIPHERTEXT_BYTES], Secret<32>)> {
+    let key = kem::EncapsulationKey::new(&kem::ML_KEM_768, public).ok()?;
+    let (ciphertext, shared) = key.encapsulate().ok()?;
+    Some((ciphertext.as_ref().try_into().ok()?, Secret::new(shared.as_ref().try_into().ok()?)))
+}
+
+fn p256_public(private: &Secret<32>) -> Option<PublicShare> {
+    let key = agreement::PrivateKey::from_private_key(&agreement::ECDH_P256, private.expose()).ok()?;
+    Some(PublicShare::new(key.compute_public_key().ok()?.as_ref()))
+}
+
+fn p256_sign(private: &Secret<32>, _random: &mut dyn Random, message: &[u8]) -> Option<Signature> {
+    let algorithm = &signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+    let public = p256_public(private)?;
+    let key = signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, private.expose(), public.as_slice())
+        .ok()?;
+    Signature::new(key.sign(&rand::SystemRandom::new(), message).ok()?.as_ref())
+}
+
+fn p256_verify(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged> {
+    // RFC 5480 section 2.2: the uncompressed form is the one that every implementation has.
+    if public.len() != 65 || public.first() != Some(&4) {
+        return Err(Forged);
+    }
+    let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, public);
+    key.verify(message, signature).map_err(|_| Forged)
+}
+
+fn ed25519_public(private: &Secret<32>) -> Option<PublicShare> {
+    use signature::KeyPair as _;
+    let key = signature::Ed25519KeyPair::from_seed_unchecked(private.expose()).ok()?;
+    Some(PublicShare::new(key.public_key().as_ref()))
+}
+
+fn ed25519_sign(private: &Secret<32>, _random: &mut dyn Random, message: &[u8]) -> Option<Signature> {
+    let key = signature::Ed25519KeyPair::from_seed_unchecked(private.expose()).ok()?;
+    Signature::new(key.try_sign(message).ok()?.as_ref())
+}
+
+fn ed25519_verify(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged> {
+    signature::UnparsedPublicKey::new(&signature::ED25519, public).verify(message, signature).map_err(|_| Forged)
 }

@@ -1,6 +1,6 @@
 //! The primitives that Bartizan's protocols stand on, as one plain struct.
 //!
-//! A [`Provider`] is a table of functions: hash, MAC, three AEADs, two key agreements. Protocol code takes a
+//! A [`Provider`] is a table of functions: hashes, MACs, AEADs, key agreements, signatures. Protocol code takes a
 //! `&'static Provider` and never names a cipher crate, so a device links RustCrypto ([`RUSTCRYPTO`]), a server
 //! AWS-LC ([`AWS_LC`], feature `aws-lc`), and a fuzz target arithmetic that anybody can forge
 //! (`INSECURE`, feature `insecure-test`).
@@ -23,6 +23,7 @@ extern crate alloc;
 pub mod at_rest;
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
+mod block;
 #[cfg(feature = "insecure-test")]
 mod insecure;
 pub mod limits;
@@ -32,9 +33,12 @@ mod secret;
 
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AWS_LC;
+pub use block::Aes128Block;
 #[cfg(feature = "insecure-test")]
 pub use insecure::INSECURE;
-pub use provider::{Aead, Forged, KeyAgreement, KeyPair, Provider, PublicShare};
+pub use provider::{
+    Aead, Forged, Kem, KemKeyPair, KeyAgreement, KeyPair, Provider, PublicShare, Signature, SignatureAlgorithm,
+};
 pub use rustcrypto::RUSTCRYPTO;
 pub use secret::{Secret, SecretBytes, constant_time_eq};
 

@@ -1,6 +1,6 @@
 //! What a provider is: every primitive by name, so that an audit can take one apart field by field.
 
-use crate::limits::PUBLIC_SHARE_BYTES_MAX;
+use crate::limits::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, PUBLIC_SHARE_BYTES_MAX, SIGNATURE_BYTES_MAX};
 use crate::{Random, Secret};
 
 /// A set of primitives. Passed explicitly, compared with others in tests, never looked up globally.
@@ -11,16 +11,31 @@ pub struct Provider {
     pub sha256: fn(parts: &[&[u8]]) -> [u8; 32],
     /// HMAC-SHA-256 (RFC 2104) over the concatenation of the parts. Keys of any length.
     pub hmac_sha256: fn(key: &[u8], parts: &[&[u8]]) -> [u8; 32],
+    /// SHA-384 over the concatenation of the parts.
+    pub sha384: fn(parts: &[&[u8]]) -> [u8; 48],
+    /// HMAC-SHA-384 (RFC 2104) over the concatenation of the parts. Keys of any length.
+    pub hmac_sha384: fn(key: &[u8], parts: &[&[u8]]) -> [u8; 48],
     /// AES-128-CCM with an 8-byte tag (RFC 6655).
     pub aes_128_ccm_8: Aead,
+    /// AES-128-CCM with a 16-byte tag (RFC 6655).
+    pub aes_128_ccm: Aead,
     /// AES-128-GCM (RFC 5288).
     pub aes_128_gcm: Aead,
+    /// AES-256-GCM (RFC 5288).
+    pub aes_256_gcm: Aead,
     /// ChaCha20-Poly1305 (RFC 8439).
     pub chacha20_poly1305: Aead,
     /// X25519 (RFC 7748).
     pub x25519: KeyAgreement,
     /// ECDH on P-256, public shares as uncompressed points (RFC 8422).
     pub secp256r1: KeyAgreement,
+    /// ML-KEM-768 (FIPS 203).
+    pub ml_kem_768: Kem,
+    /// ECDSA on P-256 with SHA-256 (FIPS 186-5): public keys as uncompressed points, signatures in DER (RFC 3279
+    /// section 2.2.3).
+    pub ecdsa_p256_sha256: SignatureAlgorithm,
+    /// Ed25519 (RFC 8032): public keys of 32 bytes, signatures of 64. Verification is strict.
+    pub ed25519: SignatureAlgorithm,
 }
 
 impl core::fmt::Debug for Provider {
@@ -42,6 +57,9 @@ pub struct Aead {
     /// Checks and decrypts `buffer` (ciphertext, then tag) in place; the plaintext is all but the last `tag_len`
     /// bytes. After an error the buffer's content means nothing.
     pub open: Open,
+    /// The mask that hides sequence numbers (RFC 9147 section 4.2.3): the cipher's block function under a key of
+    /// its own, over the first 16 bytes of a record's ciphertext. `None` if the key has another length.
+    pub mask: Mask,
 }
 
 /// See [`Aead::seal`].
@@ -49,13 +67,16 @@ pub type Seal = fn(key: &[u8], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u8]) 
 /// See [`Aead::open`].
 pub type Open = fn(key: &[u8], nonce: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> Result<(), Forged>;
 
-/// The tag does not belong to this key, nonce, additional data and ciphertext.
+/// See [`Aead::mask`].
+pub type Mask = fn(key: &[u8], sample: &[u8; 16]) -> Option<[u8; 16]>;
+
+/// The tag or signature does not belong to this key and these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forged;
 
 impl core::fmt::Display for Forged {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("the authentication tag does not match")
+        f.write_str("the authentication tag or signature does not match")
     }
 }
 
@@ -97,6 +118,59 @@ impl PublicShare {
             share.length += 1;
         }
         share
+    }
+
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// A key encapsulation mechanism with public keys and ciphertexts of ML-KEM-768's sizes.
+#[derive(Clone, Copy)]
+pub struct Kem {
+    /// Makes a fresh key pair.
+    pub generate: fn(random: &mut dyn Random) -> KemKeyPair,
+    /// A fresh secret and the ciphertext that carries it to the holder of `public`; `None` if that is not a valid
+    /// key. AWS-LC draws from its own source of randomness here and leaves `random` alone.
+    pub encapsulate: fn(random: &mut dyn Random, public: &[u8]) -> Option<([u8; KEM_CIPHERTEXT_BYTES], Secret<32>)>,
+    /// The secret in `ciphertext`, or `None` if that has the wrong length. A forged ciphertext yields a secret that
+    /// nobody else has (FIPS 203, implicit rejection).
+    pub decapsulate: fn(private: &Secret<64>, ciphertext: &[u8]) -> Option<Secret<32>>,
+}
+
+/// A private key, as the seed of FIPS 203, with its public key.
+pub struct KemKeyPair {
+    pub private: Secret<64>,
+    pub public: [u8; KEM_PUBLIC_BYTES],
+}
+
+/// A signature algorithm whose private keys are 32 bytes: a scalar or a seed, big-endian.
+#[derive(Clone, Copy)]
+pub struct SignatureAlgorithm {
+    /// The public key of `private`; `None` if that is no private key.
+    pub public: fn(private: &Secret<32>) -> Option<PublicShare>,
+    /// Signs; `None` if `private` is no private key. ECDSA mixes `random` into its nonce where the implementation
+    /// does not draw it itself.
+    pub sign: fn(private: &Secret<32>, random: &mut dyn Random, message: &[u8]) -> Option<Signature>,
+    /// Checks `signature` over `message`.
+    pub verify: fn(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged>,
+}
+
+/// A signature in its wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    bytes: [u8; SIGNATURE_BYTES_MAX],
+    length: u8,
+}
+
+impl Signature {
+    /// Copies `bytes`; `None` if there are more than [`SIGNATURE_BYTES_MAX`].
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let mut signature = Self { bytes: [0; SIGNATURE_BYTES_MAX], length: u8::try_from(bytes.len()).ok()? };
+        signature.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(signature)
     }
 
     #[must_use]
