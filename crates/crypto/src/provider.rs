@@ -133,11 +133,14 @@ pub struct Kem {
     pub generate: fn(random: &mut dyn Random) -> KemKeyPair,
     /// A fresh secret and the ciphertext that carries it to the holder of `public`; `None` if that is not a valid
     /// key. AWS-LC draws from its own source of randomness here and leaves `random` alone.
-    pub encapsulate: fn(random: &mut dyn Random, public: &[u8]) -> Option<([u8; KEM_CIPHERTEXT_BYTES], Secret<32>)>,
+    pub encapsulate: Encapsulate,
     /// The secret in `ciphertext`, or `None` if that has the wrong length. A forged ciphertext yields a secret that
     /// nobody else has (FIPS 203, implicit rejection).
     pub decapsulate: fn(private: &Secret<64>, ciphertext: &[u8]) -> Option<Secret<32>>,
 }
+
+/// See [`Kem::encapsulate`].
+pub type Encapsulate = fn(random: &mut dyn Random, public: &[u8]) -> Option<([u8; KEM_CIPHERTEXT_BYTES], Secret<32>)>;
 
 /// A private key, as the seed of FIPS 203, with its public key.
 pub struct KemKeyPair {
@@ -154,8 +157,11 @@ pub struct SignatureAlgorithm {
     /// does not draw it itself.
     pub sign: fn(private: &Secret<32>, random: &mut dyn Random, message: &[u8]) -> Option<Signature>,
     /// Checks `signature` over `message`.
-    pub verify: fn(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged>,
+    pub verify: Verify,
 }
+
+/// See [`SignatureAlgorithm::verify`].
+pub type Verify = fn(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged>;
 
 /// A signature in its wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ fn report() -> Request {
 
 #[test]
 fn a_meter_connects_and_reports_over_every_suite() {
-    for suite in CipherSuite::ALL {
+    for suite in CipherSuite::PSK_DTLS_1_2 {
         let mut world = World::new();
         world.config.dtls.suites = vec![suite];
         let mut client = world.connect();

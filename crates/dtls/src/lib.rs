@@ -80,10 +80,13 @@ mod alert;
 mod cid;
 mod client;
 mod codec;
+mod credential;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod group;
 mod handshake;
+mod hash;
 pub mod limits;
 #[cfg(feature = "proof")]
 pub mod proof;
@@ -97,12 +100,17 @@ mod time;
 pub use alert::AlertDescription;
 pub use cid::ConnectionId;
 pub use client::{ClientConfig, Connection, ConnectionEvent, SavedSession};
+pub use credential::{
+    CertificateType, Credential, PeerVerifier, PinnedKeys, PublicKey, SignatureScheme, Signer, SoftwareKey,
+    VerifiedPeer,
+};
 pub use error::{CloseReason, Error};
+pub use group::Group;
 pub use replay::ReplayWindow;
 pub use server::{
     Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionId, SessionInfo, SessionState, Transmit,
 };
-pub use suite::CipherSuite;
+pub use suite::{Cipher, CipherSuite, KeyExchange, Version, Versions};
 pub use time::Instant;
 
 // What callers need to name keys and randomness.

@@ -9,6 +9,12 @@ pub const PLAINTEXT_BYTES_MAX: usize = 16_384;
 pub const RECORDS_PER_DATAGRAM_MAX: usize = 16;
 /// Longest handshake message in bytes, reassembled.
 pub const HANDSHAKE_MESSAGE_BYTES_MAX: usize = 2048;
+/// Extensions of one message.
+pub const EXTENSIONS_MAX: usize = 64;
+/// Certificates of one chain.
+pub const CERTIFICATES_MAX: usize = 8;
+/// Bytes of one chain.
+pub const CHAIN_BYTES_MAX: usize = 6144;
 /// Handshake messages that may arrive ahead of the one that is due.
 pub const HANDSHAKE_MESSAGES_AHEAD_MAX: u16 = 4;
 /// Bytes of handshake messages, complete or not, that wait for their turn.

@@ -13,18 +13,19 @@ use bartizan_wire::record;
 use crate::alert::Alert;
 use crate::client::handshake::Phase as ClientPhase;
 use crate::codec::Reader;
-use crate::handshake::exchange::{Group, decode_client, decode_server};
+use crate::handshake::exchange::{choose_group, decode_client, decode_server};
 use crate::handshake::extension::Extensions;
 use crate::handshake::hello::{ClientHello, ServerHello, decode_verify_request};
 use crate::handshake::message::{Fragment, Kind};
 use crate::handshake::timer::Timer;
+use crate::hash::Digest;
 use crate::record::Protection;
 use crate::schedule::{self, Randoms, Side, TrafficKey};
 use crate::server::address::PackedAddress;
 use crate::server::cookie::Cookies;
 use crate::server::handshake::{Phase as ServerPhase, Step};
 use crate::server::slab::{cid_of, session_of};
-use crate::{AlertDescription, CipherSuite, Instant, SavedSession, SessionState};
+use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState};
 
 fn keep<T>(value: T) {
     black_box(value);
@@ -37,7 +38,12 @@ pub fn handshake_messages(bytes: &[u8], suite: u16) {
         keep((fragment, fragment.whole()));
     }
     if let Ok(hello) = ClientHello::decode(bytes) {
-        keep((hello, hello.offers(suite), hello.signals_renegotiation(), Group::choose(hello.extensions.groups)));
+        keep((
+            hello,
+            hello.offers(suite),
+            hello.signals_renegotiation(),
+            choose_group(&Group::ALL, hello.extensions.groups),
+        ));
     }
     keep(ServerHello::decode(bytes));
     keep(decode_verify_request(bytes));
@@ -116,10 +122,11 @@ pub fn key_schedule(provider: &'static Provider, suite: CipherSuite, psk: &[u8],
         return;
     };
     let randoms = Randoms { client: *hash, server: *shared };
+    let digest = Digest::of(hash);
     for shared in [None, Some(Secret::new(*shared))] {
-        let keys = schedule::derive(provider, suite, &psk, shared.as_ref(), &randoms, hash);
-        keep(schedule::verify_data(provider, &keys.master, Side::Client, hash));
-        keep(schedule::verify_data(provider, &keys.master, Side::Server, hash));
+        let keys = schedule::derive(provider, suite, &psk, shared.as_ref(), &randoms, &digest);
+        keep(schedule::verify_data(provider, suite.hash(), &keys.master, Side::Client, &digest));
+        keep(schedule::verify_data(provider, suite.hash(), &keys.master, Side::Server, &digest));
         keep((keys.client.to_bytes(), keys.server.to_bytes()));
         keep(keys.exporter);
     }

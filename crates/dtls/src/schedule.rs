@@ -4,6 +4,7 @@ use bartizan_crypto::{Provider, Secret, SecretBytes};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::CipherSuite;
+use crate::hash::{Digest, Hash};
 
 /// Length of a Finished message's verify_data.
 pub(crate) const VERIFY_BYTES: usize = 12;
@@ -75,17 +76,18 @@ pub(crate) fn derive(
     psk: &SecretBytes,
     shared: Option<&Secret<32>>,
     randoms: &Randoms,
-    session_hash: &[u8; 32],
+    session_hash: &Digest,
 ) -> Keys {
     let (premaster, length) = premaster(psk, shared);
     let premaster = premaster.get(..length).unwrap_or_default();
+    let hash = suite.hash();
     let mut master = Secret::new([0; 48]);
     let label = "extended master secret";
-    prf(provider, premaster, label, [session_hash, &[]], master.expose_mut());
+    prf(provider, hash, premaster, label, [session_hash.as_slice(), &[]], master.expose_mut());
     let (client, server) = traffic_keys(provider, suite, &master, randoms);
     let mut exporter = Secret::new([0; 32]);
     let seed: [&[u8]; 2] = [&randoms.client, &randoms.server];
-    prf(provider, master.expose(), EXPORTER_LABEL, seed, exporter.expose_mut());
+    prf(provider, hash, master.expose(), EXPORTER_LABEL, seed, exporter.expose_mut());
     Keys { client, server, exporter, master }
 }
 
@@ -114,7 +116,7 @@ fn traffic_keys(
 ) -> (TrafficKey, TrafficKey) {
     let mut block = Zeroizing::new([0; 2 * TrafficKey::BYTES]);
     let seed: [&[u8]; 2] = [&randoms.server, &randoms.client];
-    prf(provider, master.expose(), "key expansion", seed, &mut *block);
+    prf(provider, suite.hash(), master.expose(), "key expansion", seed, &mut *block);
     let mut bytes = block.iter().copied();
     let (mut client, mut server) = (TrafficKey::BLANK, TrafficKey::BLANK);
     let key_len = suite.aead(provider).key_len;
@@ -133,31 +135,30 @@ fn traffic_keys(
 /// RFC 5246 section 7.4.9.
 pub(crate) fn verify_data(
     provider: &Provider,
+    hash: Hash,
     master: &Secret<48>,
     side: Side,
-    transcript_hash: &[u8; 32],
+    transcript_hash: &Digest,
 ) -> [u8; VERIFY_BYTES] {
     let label = match side {
         Side::Client => "client finished",
         Side::Server => "server finished",
     };
     let mut out = [0; VERIFY_BYTES];
-    prf(provider, master.expose(), label, [transcript_hash, &[]], &mut out);
+    prf(provider, hash, master.expose(), label, [transcript_hash.as_slice(), &[]], &mut out);
     out
 }
 
-/// P_SHA256 (RFC 5246 section 5) with the seed in two parts.
-pub(crate) fn prf(provider: &Provider, secret: &[u8], label: &str, seed: [&[u8]; 2], out: &mut [u8]) {
+/// P_hash (RFC 5246 section 5) with the seed in two parts.
+pub(crate) fn prf(provider: &Provider, hash: Hash, secret: &[u8], label: &str, seed: [&[u8]; 2], out: &mut [u8]) {
     let [first, second] = seed;
     let label = label.as_bytes();
-    let mut a = (provider.hmac_sha256)(secret, &[label, first, second]);
-    for chunk in out.chunks_mut(32) {
-        let mut block = (provider.hmac_sha256)(secret, &[&a, label, first, second]);
-        chunk.iter_mut().zip(&block).for_each(|(to, from)| *to = *from);
-        block.zeroize();
-        a = (provider.hmac_sha256)(secret, &[&a]);
+    let mut a = hash.hmac(provider, secret, &[label, first, second]);
+    for chunk in out.chunks_mut(hash.len()) {
+        let block = hash.hmac(provider, secret, &[a.as_slice(), label, first, second]);
+        chunk.iter_mut().zip(block.as_slice()).for_each(|(to, from)| *to = *from);
+        a = hash.hmac(provider, secret, &[a.as_slice()]);
     }
-    a.zeroize();
 }
 
 #[cfg(test)]
@@ -175,7 +176,7 @@ mod tests {
             0xb2, 0x1d, 0x07, 0xc3, 0xd4, 0x95, 0x32, 0x9b, 0x52, 0xd4, 0xe6, 0x1e, 0xdb, 0x5a,
         ];
         let mut out = [0; 100];
-        prf(&RUSTCRYPTO, &secret, "test label", [&seed, &[]], &mut out);
+        prf(&RUSTCRYPTO, Hash::Sha256, &secret, "test label", [&seed, &[]], &mut out);
         assert_eq!(out[..32], expected);
         assert_eq!(out[96..], [0x87, 0x34, 0x7b, 0x66]);
     }

@@ -129,7 +129,7 @@ impl Fleet {
 
 fn device_config(device: usize) -> ClientConfig {
     let own_cid = [Some(ConnectionId::EMPTY), ConnectionId::new(b"dev")][device % 2];
-    let suites = vec![CipherSuite::ALL[device % 4]];
+    let suites = vec![CipherSuite::PSK_DTLS_1_2[device % 10]];
     let number = device as u8 + 1;
     ClientConfig { own_cid, suites, lease: 8, ..client_config(&format!("meter-{number}"), number) }
 }

@@ -13,7 +13,7 @@ fn cids() -> [Option<ConnectionId>; 3] {
 
 #[test]
 fn every_suite_with_and_without_connection_ids() {
-    for suite in CipherSuite::ALL {
+    for suite in CipherSuite::PSK_DTLS_1_2 {
         for own_cid in cids() {
             for provider in [&RUSTCRYPTO, &AWS_LC] {
                 let mut world = World::calm(server_config());
@@ -46,7 +46,7 @@ fn the_server_prefers_and_the_client_need_not_agree() {
 #[test]
 fn any_weather_at_any_mtu() {
     for seed in 0..120 {
-        let suite = CipherSuite::ALL[seed as usize % 4];
+        let suite = CipherSuite::PSK_DTLS_1_2[seed as usize % 10];
         let mtu = [128, 200, 1200][seed as usize % 3];
         let own_cid = cids()[(seed as usize / 2) % 3];
         let config = EndpointConfig { mtu, ..server_config() };

@@ -141,7 +141,7 @@ fn session_states_read_what_they_write() {
 
 #[test]
 fn a_device_sleeps_and_wakes_without_a_handshake() {
-    for suite in CipherSuite::ALL {
+    for suite in CipherSuite::PSK_DTLS_1_2 {
         let mut world = World::calm(server_config());
         let config = with_suite(suite);
         let client = world.connected(config.clone());

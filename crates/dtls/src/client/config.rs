@@ -1,20 +1,30 @@
 //! What a client is told.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bartizan_crypto::{Provider, SecretBytes};
 
-use crate::{CipherSuite, ConnectionId, Error, limits};
+use crate::{CipherSuite, ConnectionId, Credential, Error, Group, PeerVerifier, Versions, limits};
 
 /// What a client needs to know before it connects.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientConfig {
     pub provider: &'static Provider,
-    /// Offered in this order.
+    /// A hello that offers both costs more bytes than one for DTLS 1.2 or 1.3 alone.
+    pub versions: Versions,
+    /// Offered in this order; those of other versions than [`Self::versions`] are left out.
     pub suites: Vec<CipherSuite>,
     /// The PSK identity, in the clear on the wire.
     pub identity: Vec<u8>,
+    /// Empty if the client has none and believes a certificate or a raw public key instead.
     pub psk: SecretBytes,
+    /// Groups for ephemeral keys, in this order. DTLS 1.3 sends a share for the first.
+    pub groups: Vec<Group>,
+    /// What we show a server that asks who we are.
+    pub credential: Option<Credential>,
+    /// Judges the server's certificate or key. Without it only pre-shared keys are offered.
+    pub verifier: Option<Arc<dyn PeerVerifier>>,
     /// `None`: no Connection ID extension. `Some(EMPTY)`: "I can use Connection IDs, send me none".
     pub own_cid: Option<ConnectionId>,
     /// UDP payload bytes per datagram.
@@ -31,9 +41,13 @@ impl ClientConfig {
     pub fn new(provider: &'static Provider, identity: &[u8], psk: SecretBytes) -> Self {
         Self {
             provider,
-            suites: CipherSuite::ALL.into_iter().rev().collect(),
+            versions: Versions::DTLS_1_2,
+            suites: CipherSuite::PSK_DTLS_1_2.into_iter().rev().collect(),
             identity: identity.to_vec(),
             psk,
+            groups: Group::CLASSICAL.to_vec(),
+            credential: None,
+            verifier: None,
             own_cid: Some(ConnectionId::EMPTY),
             mtu: 1200,
             retransmit_ms: limits::RETRANSMIT_MS_INITIAL,
@@ -43,7 +57,7 @@ impl ClientConfig {
 
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.suites.is_empty() || self.suites.len() > CipherSuite::ALL.len() {
-            return Err(Error::Misuse("between one and four cipher suites"));
+            return Err(Error::Misuse("no cipher suites, or some twice"));
         }
         if self.identity.len() > limits::IDENTITY_BYTES_MAX {
             return Err(Error::Misuse("the PSK identity is too long"));
@@ -58,5 +72,11 @@ impl ClientConfig {
             return Err(Error::Misuse("a retransmission timeout of zero"));
         }
         Ok(())
+    }
+}
+
+impl core::fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ClientConfig({:?}, {} suites)", self.versions, self.suites.len())
     }
 }

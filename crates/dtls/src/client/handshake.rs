@@ -8,15 +8,22 @@ use bartizan_wire::record::ContentType;
 use super::ClientConfig;
 use super::association::Association;
 use crate::codec::try_copy;
-use crate::handshake::exchange::{self, Group};
+use crate::handshake::exchange;
+use crate::handshake::extension::kind;
 use crate::handshake::flight::{Item, Packer};
 use crate::handshake::hello::{self, Offer, ServerHello};
 use crate::handshake::message::{self, Kind, Message};
 use crate::handshake::reassembly::Reassembly;
 use crate::handshake::timer::Timer;
 use crate::handshake::transcript::Transcript;
+use crate::hash::Hash;
 use crate::schedule::{self, Keys, Randoms, Side};
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Instant, limits};
+use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, limits};
+
+use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO};
+
+/// What a ServerHello may answer.
+const OFFERED: [u16; 4] = [EXTENDED_MASTER_SECRET, CONNECTION_ID, RENEGOTIATION_INFO, EC_POINT_FORMATS];
 
 /// What the client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,9 +185,14 @@ impl Handshake {
     }
 
     fn put_hello(&mut self, cookie: &[u8]) -> Result<(), Error> {
-        let body =
-            Offer { random: &self.random, cookie, suites: &self.config.suites, own_cid: self.config.own_cid.as_ref() }
-                .encode();
+        let body = Offer {
+            random: &self.random,
+            cookie,
+            suites: &self.config.suites,
+            own_cid: self.config.own_cid.as_ref(),
+            groups: &self.config.groups,
+        }
+        .encode();
         let message = message::encode(Kind::ClientHello, self.message_sequence, &body);
         self.transcript.clear();
         self.transcript.append(&message)?;
@@ -199,7 +211,7 @@ impl Handshake {
         if !extensions.extended_master_secret {
             return Err(Error::Unsupported("the server has no extended master secret"));
         }
-        if extensions.others || extensions.groups.is_some() {
+        if !extensions.are_among(&OFFERED) {
             return Err(Error::Misbehaved("an extension that was not offered"));
         }
         if extensions.renegotiation_info.is_some_and(|info| !info.is_empty()) {
@@ -240,7 +252,7 @@ impl Handshake {
             &self.config.psk,
             shared.as_ref(),
             &Randoms { client: self.random, server: self.server_random },
-            &self.transcript.hash(self.config.provider),
+            &self.transcript.hash(self.config.provider, suite.hash()),
         );
         let verify_data = self.verify_data(&keys, Side::Client);
         let finished = self.next_message(Kind::Finished, &verify_data)?;
@@ -281,7 +293,8 @@ impl Handshake {
 
     fn verify_data(&self, keys: &Keys, side: Side) -> [u8; schedule::VERIFY_BYTES] {
         let provider = self.config.provider;
-        schedule::verify_data(provider, &keys.master, side, &self.transcript.hash(provider))
+        let hash = self.suite.map_or(Hash::Sha256, CipherSuite::hash);
+        schedule::verify_data(provider, hash, &keys.master, side, &self.transcript.hash(provider, hash))
     }
 
     fn chosen_suite(&self) -> Result<CipherSuite, Error> {

@@ -3,53 +3,22 @@
 
 use alloc::vec::Vec;
 
-use bartizan_crypto::{KeyAgreement, Provider};
-
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16, u16s};
 use crate::limits::IDENTITY_BYTES_MAX;
-use crate::{CipherSuite, Error};
+use crate::{CipherSuite, Error, Group};
 
 /// RFC 8422 section 5.4: the only ECCurveType there is.
 const NAMED_CURVE: u8 = 3;
 
-/// A group for ephemeral keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
-    X25519,
-    Secp256r1,
-}
-
-impl Group {
-    /// In the order of preference.
-    pub const ALL: [Self; 2] = [Self::X25519, Self::Secp256r1];
-
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::X25519 => 29,
-            Self::Secp256r1 => 23,
-        }
-    }
-
-    pub const fn agreement(self, provider: &Provider) -> &KeyAgreement {
-        match self {
-            Self::X25519 => &provider.x25519,
-            Self::Secp256r1 => &provider.secp256r1,
-        }
-    }
-
-    fn from_code(code: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.code() == code)
-    }
-
-    /// The first of ours that the client has. RFC 8422 section 4: without the extension any group may be taken;
-    /// P-256 is the one that such clients have.
-    pub fn choose(offered: Option<&[u8]>) -> Option<Self> {
-        let Some(offered) = offered else {
-            return Some(Self::Secp256r1);
-        };
-        let has = |group: &Self| u16s(offered).any(|code| code == group.code());
-        Self::ALL.into_iter().find(has)
-    }
+/// The first group of ours that the client has. RFC 8422 section 4: without the extension any group may be taken;
+/// P-256 is the one that such clients have.
+pub(crate) fn choose_group(own: &[Group], offered: Option<&[u8]>) -> Option<Group> {
+    let classical = |group: &Group| Group::CLASSICAL.contains(group);
+    let has = |group: &Group| match offered {
+        Some(offered) => u16s(offered).any(|code| code == group.code()),
+        None => *group == Group::Secp256r1,
+    };
+    own.iter().copied().filter(classical).find(has)
 }
 
 /// The server's ephemeral share. Plain PSK suites send none, or only an identity hint.
@@ -67,7 +36,7 @@ pub(crate) fn decode_server(suite: CipherSuite, body: &[u8]) -> Result<Option<Se
         return reader.finish().map(|()| None);
     }
     let curve_type = reader.u8()?;
-    let group = Group::from_code(reader.u16()?);
+    let group = Group::from_code(reader.u16()?).filter(|group| Group::CLASSICAL.contains(group));
     let share = reader.vec8()?;
     reader.finish()?;
     match (curve_type, group) {
@@ -147,9 +116,11 @@ mod tests {
 
     #[test]
     fn the_first_of_ours_that_the_client_has_is_chosen() {
-        assert_eq!(Group::choose(Some(&[0, 23, 0, 29])), Some(Group::X25519));
-        assert_eq!(Group::choose(Some(&[0, 24, 0, 23])), Some(Group::Secp256r1));
-        assert_eq!(Group::choose(Some(&[0, 24])), None);
-        assert_eq!(Group::choose(None), Some(Group::Secp256r1));
+        let choose = |offered| choose_group(&Group::ALL, offered);
+        assert_eq!(choose(Some(&[0, 23, 0, 29])), Some(Group::X25519));
+        assert_eq!(choose(Some(&[0, 24, 0, 23])), Some(Group::Secp256r1));
+        assert_eq!(choose(Some(&[0, 24, 0x11, 0xEC])), None, "the hybrid is for DTLS 1.3");
+        assert_eq!(choose(None), Some(Group::Secp256r1));
+        assert_eq!(choose_group(&[Group::X25519], None), None);
     }
 }

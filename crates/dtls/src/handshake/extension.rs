@@ -3,13 +3,44 @@
 use alloc::vec::Vec;
 
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16};
-use crate::{ConnectionId, Error};
+use crate::limits::EXTENSIONS_MAX;
+use crate::{ConnectionId, Error, Group};
 
-const SUPPORTED_GROUPS: u16 = 10;
-const EC_POINT_FORMATS: u16 = 11;
-const EXTENDED_MASTER_SECRET: u16 = 23;
-const CONNECTION_ID: u16 = 54;
-const RENEGOTIATION_INFO: u16 = 0xFF01;
+/// IANA's TLS ExtensionType values that mean something here.
+pub(crate) mod kind {
+    /// RFC 6066 section 3.
+    pub const SERVER_NAME: u16 = 0;
+    /// RFC 6066 section 4.
+    pub const MAX_FRAGMENT_LENGTH: u16 = 1;
+    pub const SUPPORTED_GROUPS: u16 = 10;
+    pub const EC_POINT_FORMATS: u16 = 11;
+    pub const SIGNATURE_ALGORITHMS: u16 = 13;
+    /// RFC 7250.
+    pub const CLIENT_CERTIFICATE_TYPE: u16 = 19;
+    /// RFC 7250.
+    pub const SERVER_CERTIFICATE_TYPE: u16 = 20;
+    /// RFC 7627.
+    pub const EXTENDED_MASTER_SECRET: u16 = 23;
+    /// RFC 8449.
+    pub const RECORD_SIZE_LIMIT: u16 = 28;
+    /// RFC 5077.
+    pub const SESSION_TICKET: u16 = 35;
+    pub const PRE_SHARED_KEY: u16 = 41;
+    pub const EARLY_DATA: u16 = 42;
+    pub const SUPPORTED_VERSIONS: u16 = 43;
+    pub const COOKIE: u16 = 44;
+    pub const PSK_KEY_EXCHANGE_MODES: u16 = 45;
+    pub const SIGNATURE_ALGORITHMS_CERT: u16 = 50;
+    pub const KEY_SHARE: u16 = 51;
+    /// RFC 9146 and RFC 9147 section 9.
+    pub const CONNECTION_ID: u16 = 54;
+    /// Return routability check (RFC 9853).
+    pub const RRC: u16 = 61;
+    /// RFC 5746.
+    pub const RENEGOTIATION_INFO: u16 = 0xFF01;
+}
+
+use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO, SUPPORTED_GROUPS};
 
 /// "I support secure renegotiation", said as a cipher suite (RFC 5746 section 3.3).
 pub(crate) const RENEGOTIATION_SCSV: u16 = 0x00FF;
@@ -26,8 +57,8 @@ pub(crate) struct Extensions<'a> {
     /// RFC 8422: a list of u16.
     pub groups: Option<&'a [u8]>,
     pub point_formats: Option<&'a [u8]>,
-    /// Whether anything else was there.
-    pub others: bool,
+    /// All of them as they stand: kinds, lengths, bodies. Well-formed, each kind once.
+    pub list: &'a [u8],
 }
 
 impl<'a> Extensions<'a> {
@@ -37,19 +68,42 @@ impl<'a> Extensions<'a> {
         if reader.is_empty() {
             return Ok(found);
         }
-        let mut list = Reader::new(reader.vec16()?);
-        while !list.is_empty() {
+        found.list = reader.vec16()?;
+        let mut list = Reader::new(found.list);
+        for index in 0.. {
+            if list.is_empty() {
+                break;
+            }
+            if index >= EXTENSIONS_MAX {
+                return Err(Error::Malformed("too many extensions"));
+            }
             let kind = list.u16()?;
             let body = list.vec16()?;
             found.note(kind, body)?;
         }
-        Ok(found)
+        match found.has_duplicates() {
+            true => Err(Error::Misbehaved("an extension stands twice")),
+            false => Ok(found),
+        }
+    }
+
+    /// The content of the extension of this kind.
+    pub fn body(&self, kind: u16) -> Option<&'a [u8]> {
+        self.iter().find(|(each, _)| *each == kind).map(|(_, body)| body)
+    }
+
+    /// Kinds and contents, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &'a [u8])> {
+        let mut list = Reader::new(self.list);
+        core::iter::from_fn(move || Some((list.u16().ok()?, list.vec16().ok()?)))
+    }
+
+    /// Whether nothing but these kinds is there.
+    pub fn are_among(&self, kinds: &[u16]) -> bool {
+        self.iter().all(|(kind, _)| kinds.contains(&kind))
     }
 
     fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
-        if !self.is_new(kind) {
-            return Err(Error::Malformed("an extension stands twice"));
-        }
         let mut reader = Reader::new(body);
         match kind {
             EXTENDED_MASTER_SECRET => self.extended_master_secret = true,
@@ -57,24 +111,14 @@ impl<'a> Extensions<'a> {
             RENEGOTIATION_INFO => self.renegotiation_info = Some(reader.vec8()?),
             SUPPORTED_GROUPS => self.groups = Some(reader.vec16()?),
             EC_POINT_FORMATS => self.point_formats = Some(reader.vec8()?),
-            _ => {
-                self.others = true;
-                return Ok(());
-            }
+            _ => return Ok(()),
         }
         reader.finish().map_err(|_| Error::Malformed("an extension has the wrong length"))
     }
 
-    /// RFC 5246 section 7.4.1.4; extensions that mean nothing here may do as they like.
-    const fn is_new(&self, kind: u16) -> bool {
-        match kind {
-            EXTENDED_MASTER_SECRET => !self.extended_master_secret,
-            CONNECTION_ID => self.connection_id.is_none(),
-            RENEGOTIATION_INFO => self.renegotiation_info.is_none(),
-            SUPPORTED_GROUPS => self.groups.is_none(),
-            EC_POINT_FORMATS => self.point_formats.is_none(),
-            _ => true,
-        }
+    /// RFC 8446 section 4.2: no two of the same kind. Their number is bounded, so the square is small.
+    fn has_duplicates(&self) -> bool {
+        self.iter().enumerate().any(|(index, (kind, _))| self.iter().take(index).any(|(other, _)| other == kind))
     }
 }
 
@@ -98,9 +142,9 @@ impl Writer {
         self.put(RENEGOTIATION_INFO, &[0]);
     }
 
-    pub fn groups(&mut self, groups: &[u16]) {
+    pub fn groups(&mut self, groups: impl Iterator<Item = Group>) {
         let mut list = Vec::new();
-        groups.iter().for_each(|group| put_u16(&mut list, *group));
+        groups.for_each(|group| put_u16(&mut list, group.code()));
         let mut body = Vec::new();
         put_vec16(&mut body, &list);
         self.put(SUPPORTED_GROUPS, &body);
@@ -118,7 +162,8 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, kind: u16, body: &[u8]) {
+    /// Any extension.
+    pub fn put(&mut self, kind: u16, body: &[u8]) {
         put_u16(&mut self.0, kind);
         put_vec16(&mut self.0, body);
     }
@@ -135,12 +180,15 @@ mod tests {
         writer.extended_master_secret();
         writer.connection_id(&cid);
         writer.renegotiation_info();
-        writer.groups(&[29, 23]);
+        writer.groups(Group::CLASSICAL.into_iter());
         writer.point_formats();
         let mut bytes = Vec::new();
         writer.finish(&mut bytes);
         let found = Extensions::read(&mut Reader::new(&bytes)).unwrap();
-        assert!(found.extended_master_secret && !found.others);
+        assert!(found.extended_master_secret);
+        assert_eq!(found.body(kind::EC_POINT_FORMATS), Some(&[1, 0][..]));
+        assert_eq!(found.iter().count(), 5);
+        assert!(!found.are_among(&[CONNECTION_ID, SUPPORTED_GROUPS]));
         assert_eq!(found.connection_id, Some(cid));
         assert_eq!(found.renegotiation_info, Some(&[][..]));
         assert_eq!(found.groups, Some(&[0, 29, 0, 23][..]));
@@ -151,7 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn the_same_extension_twice_is_malformed() {
+    fn the_number_of_extensions_is_bounded() {
+        for (count, fits) in [(EXTENSIONS_MAX, true), (EXTENSIONS_MAX + 1, false)] {
+            let mut writer = Writer::default();
+            (0..count).for_each(|kind| writer.put(0x4000 + kind as u16, &[]));
+            let mut bytes = Vec::new();
+            writer.finish(&mut bytes);
+            assert_eq!(Extensions::read(&mut Reader::new(&bytes)).is_ok(), fits);
+        }
+    }
+
+    #[test]
+    fn the_same_extension_twice_is_refused() {
         let mut writer = Writer::default();
         writer.extended_master_secret();
         writer.extended_master_secret();

@@ -4,10 +4,9 @@ use alloc::vec::Vec;
 
 use bartizan_wire::record::{DTLS_1_0, DTLS_1_2};
 
-use super::exchange::Group;
 use super::extension::{Extensions, RENEGOTIATION_SCSV, Writer};
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16, u16s};
-use crate::{CipherSuite, ConnectionId, Error};
+use crate::{CipherSuite, ConnectionId, Error, Group};
 
 /// A client's offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +61,7 @@ pub(crate) struct Offer<'a> {
     pub cookie: &'a [u8],
     pub suites: &'a [CipherSuite],
     pub own_cid: Option<&'a ConnectionId>,
+    pub groups: &'a [Group],
 }
 
 impl Offer<'_> {
@@ -87,7 +87,7 @@ impl Offer<'_> {
             writer.connection_id(cid);
         }
         if self.suites.iter().any(|suite| suite.is_ecdhe()) {
-            writer.groups(&Group::ALL.map(Group::code));
+            writer.groups(self.groups.iter().copied().filter(|group| Group::CLASSICAL.contains(group)));
             writer.point_formats();
         }
         writer
@@ -183,8 +183,14 @@ mod tests {
     #[test]
     fn hellos_read_what_they_write() {
         let cid = ConnectionId::new(b"1234").unwrap();
-        let body =
-            Offer { random: &[7; 32], cookie: b"cookie", suites: &CipherSuite::ALL, own_cid: Some(&cid) }.encode();
+        let body = Offer {
+            random: &[7; 32],
+            cookie: b"cookie",
+            suites: &CipherSuite::ALL,
+            own_cid: Some(&cid),
+            groups: &Group::ALL,
+        }
+        .encode();
         let hello = ClientHello::decode(&body).unwrap();
         assert_eq!((hello.version, hello.cookie), (DTLS_1_2, &b"cookie"[..]));
         assert!(CipherSuite::ALL.iter().all(|suite| hello.offers(suite.code())));

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bartizan_crypto::Provider;
 
 use crate::Error;
+use crate::hash::{Digest, Hash};
 use crate::limits::TRANSCRIPT_BYTES_MAX;
 
 #[derive(Debug, Default)]
@@ -29,8 +30,8 @@ impl Transcript {
         self.0.clear();
     }
 
-    pub fn hash(&self, provider: &Provider) -> [u8; 32] {
-        (provider.sha256)(&[&self.0])
+    pub fn hash(&self, provider: &Provider, hash: Hash) -> Digest {
+        hash.digest(provider, &[&self.0])
     }
 }
 

@@ -1,17 +1,25 @@
 //! What a server is told.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bartizan_crypto::Provider;
 
-use crate::{CipherSuite, Error, limits};
+use crate::{CipherSuite, Credential, Error, Group, PeerVerifier, Versions, limits};
 
 /// What a server needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointConfig {
     pub provider: &'static Provider,
-    /// In the order of preference; the first that the client offers is taken.
+    pub versions: Versions,
+    /// In the order of preference; the first that the client offers and both sides can use is taken.
     pub suites: Vec<CipherSuite>,
+    /// Groups for ephemeral keys, in the order of preference.
+    pub groups: Vec<Group>,
+    /// Who we are, for clients that do not use a pre-shared key.
+    pub credential: Option<Credential>,
+    /// Judges clients' certificates and keys. Without it clients have pre-shared keys or are refused.
+    pub verifier: Option<Arc<dyn PeerVerifier>>,
     /// Associations, those being made included.
     pub sessions_max: u32,
     /// Handshakes under way.
@@ -33,7 +41,11 @@ impl EndpointConfig {
     pub fn new(provider: &'static Provider) -> Self {
         Self {
             provider,
+            versions: Versions::BOTH,
             suites: CipherSuite::ALL.to_vec(),
+            groups: Group::ALL.to_vec(),
+            credential: None,
+            verifier: None,
             sessions_max: 100_000,
             handshakes_max: 4_096,
             mtu: 1200,
@@ -46,7 +58,7 @@ impl EndpointConfig {
 
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.suites.is_empty() || self.suites.len() > CipherSuite::ALL.len() {
-            return Err(Error::Misuse("between one and four cipher suites"));
+            return Err(Error::Misuse("no cipher suites, or some twice"));
         }
         if !(1..=limits::SESSIONS_MAX).contains(&self.sessions_max) {
             return Err(Error::Misuse("the number of sessions is out of range"));
@@ -69,5 +81,11 @@ impl EndpointConfig {
     /// How long a handshake may take in all.
     pub(super) const fn handshake_ms(&self) -> u64 {
         self.retransmit_ms.saturating_mul(limits::HANDSHAKE_TIMEOUTS_MAX)
+    }
+}
+
+impl core::fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "EndpointConfig({:?}, {} suites)", self.versions, self.suites.len())
     }
 }

@@ -84,7 +84,7 @@ impl Endpoint {
         handshake.identity = Some(try_copy(client.identity).ok_or(no_memory)?);
         let bytes = message::encode(message.kind, message.sequence, &message.body);
         handshake.transcript.append(&bytes)?;
-        handshake.session_hash = handshake.transcript.hash(provider);
+        handshake.session_hash = handshake.transcript.hash(provider, handshake.suite.hash());
         handshake.phase = next;
         let remote = handshake.remote;
         self.handshakes.reschedule(id);
@@ -206,8 +206,8 @@ impl Endpoint {
         let Some(keys) = handshake.keys.take() else {
             return;
         };
-        let hash = handshake.transcript.hash(provider);
-        let expected = schedule::verify_data(provider, &keys.master, Side::Client, &hash);
+        let hash = handshake.transcript.hash(provider, handshake.suite.hash());
+        let expected = schedule::verify_data(provider, handshake.suite.hash(), &keys.master, Side::Client, &hash);
         let appended = handshake.transcript.append(message);
         if !constant_time_eq(&expected, body) || appended.is_err() {
             let alert = Some(AlertDescription::DECRYPT_ERROR);
@@ -224,13 +224,14 @@ impl Endpoint {
         };
         let session = handshake.session;
         let principal = handshake.principal.unwrap_or_default();
-        let hash = handshake.transcript.hash(provider);
+        let hash = handshake.transcript.hash(provider, handshake.suite.hash());
         let mut window = ReplayWindow::default();
         window.mark(sequence);
         self.serial = self.serial.saturating_add(1);
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = keys.exporter.clone();
-            cold.verify_data = schedule::verify_data(provider, &keys.master, Side::Server, &hash);
+            cold.verify_data =
+                schedule::verify_data(provider, handshake.suite.hash(), &keys.master, Side::Server, &hash);
             cold.finished_sequence = handshake.message_sequence;
             cold.plain_sequence = handshake.record_sequence;
             cold.serial = self.serial;

@@ -9,13 +9,13 @@ use bartizan_crypto::{KeyPair, Secret};
 use bartizan_wire::record::Header;
 
 use super::event::{HandshakeId, SessionId};
-use crate::handshake::exchange::Group;
 use crate::handshake::flight::Item;
 use crate::handshake::reassembly::Reassembly;
 use crate::handshake::timer::Timer;
 use crate::handshake::transcript::Transcript;
+use crate::hash::Digest;
 use crate::schedule::{Keys, Randoms};
-use crate::{AlertDescription, CipherSuite, ConnectionId, Instant, limits};
+use crate::{AlertDescription, CipherSuite, ConnectionId, Group, Instant, limits};
 
 /// What the server waits for. Before the cookie it waits for nothing: there is no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) struct Handshake {
     pub reassembly: Reassembly,
     pub transcript: Transcript,
     /// Over all messages up to ClientKeyExchange (RFC 7627 section 3).
-    pub session_hash: [u8; 32],
+    pub session_hash: Digest,
     pub flight: Vec<Item>,
     /// Next message number of ours.
     pub message_sequence: u16,
@@ -128,7 +128,7 @@ impl Handshake {
             peer_cid: opening.peer_cid,
             reassembly: Reassembly::new(opening.message_sequence.saturating_add(1)),
             transcript: Transcript::default(),
-            session_hash: [0; 32],
+            session_hash: Digest::EMPTY,
             flight: Vec::new(),
             message_sequence: opening.message_sequence,
             record_sequence: opening.record_sequence,

@@ -11,13 +11,13 @@ use super::event::{EndpointEvent, HandshakeId, SessionId};
 use super::handshake::{Handshake, Opening};
 use super::slab::{self, cid_of};
 use crate::alert::Alert;
-use crate::handshake::exchange::{self, Group};
+use crate::handshake::exchange;
 use crate::handshake::flight::{Item, Packer};
 use crate::handshake::hello::{self, Choice, ClientHello};
 use crate::handshake::message::{self, Fragment, Kind};
 use crate::handshake::timer::Timer;
 use crate::schedule::Randoms;
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Instant, record};
+use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, record};
 
 /// What client and server agree on.
 struct Terms {
@@ -118,8 +118,10 @@ impl Endpoint {
 
     /// Our first preference that the client offers, with a group if it needs one.
     fn choose_suite(&self, hello: &ClientHello<'_>) -> Option<(CipherSuite, Option<Group>)> {
-        let group = Group::choose(hello.extensions.groups);
-        let usable = |suite: &&CipherSuite| hello.offers(suite.code()) && (!suite.is_ecdhe() || group.is_some());
+        let group = exchange::choose_group(&self.config.groups, hello.extensions.groups);
+        let usable = |suite: &&CipherSuite| {
+            hello.offers(suite.code()) && suite.is_psk() && (!suite.is_ecdhe() || group.is_some())
+        };
         let suite = *self.config.suites.iter().find(usable)?;
         Some((suite, group.filter(|_| suite.is_ecdhe())))
     }
