@@ -1,9 +1,11 @@
-//! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask setup`.
+//! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask cite`,
+//! `cargo xtask setup`.
 //!
 //! Each installs what it needs and is missing, and says so before it does. Start at [`steps`] for what a test run
 //! is made of and at [`setup`] for what is installed.
 #![allow(clippy::disallowed_methods, reason = "a developer command owns files, processes and the clock")]
 
+mod cite;
 mod run;
 mod setup;
 mod steps;
@@ -21,6 +23,9 @@ usage: cargo xtask <command> [options]
                         (`cargo xtask test --list` names them)
   bench [AREA] [--json FILE] [--markdown FILE]
                         build in release and measure: gateway, dtls, pipe, or everything
+  cite [--open] [--excepted] [--deny-open]
+                        count the demands of the RFCs (docs/requirements) that code and tests cite as met;
+                        list the open and the excepted ones; fail while a MUST is open
   setup [--all]         install what the demo needs (--all: what the tests need, too) and build the console
 
   --no-install          before any command's own options: install nothing, fail if something is missing
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
         "demo" => demo(may_install, &arguments),
         "test" => steps::test(may_install, &arguments),
         "bench" => bench(may_install, &arguments),
+        "cite" => cite::cite(&arguments),
         "setup" => {
             let scope =
                 if take_flag(&mut arguments, "--all").is_some() { setup::Scope::Test } else { setup::Scope::Demo };
