@@ -227,10 +227,15 @@ fn note(requirements: &mut Requirements, citation: Citation, above_test: bool) -
     Ok(())
 }
 
-/// Whether a `#[test]` follows before anything but comments and attributes.
+/// Whether a `#[test]` follows before anything but comments and other attributes; in a macro it stands in `$(…)`.
 fn stands_above_test(lines: &[&str]) -> bool {
-    let mut lines = lines.iter().map(|line| line.trim_start());
-    lines.find(|line| !line.starts_with("//") && (!line.starts_with("#[") || *line == "#[test]")) == Some("#[test]")
+    let lines = lines.iter().map(|line| line.trim_start());
+    let mut rest = lines.skip_while(|line| line.starts_with("//") || is_other_attribute(line));
+    rest.next().is_some_and(|line| line.contains("#[test]"))
+}
+
+fn is_other_attribute(line: &str) -> bool {
+    line.starts_with("#[") && !line.starts_with("#[test]")
 }
 
 fn sources() -> Result<Vec<PathBuf>> {

@@ -46,6 +46,8 @@ pub const VERIFY_REQUESTS_MAX: u8 = 4;
 pub const EVENTS_MAX: usize = 4096;
 /// Smallest and largest MTU (UDP payload bytes) that can be configured.
 pub const MTU_MIN: usize = 128;
+//= rfc6347#4.1.1.1-1
+//= rfc9146#5-2
 pub const MTU_MAX: usize = 16_384;
 /// Last sequence number of an epoch (48 bit).
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;

@@ -9,6 +9,8 @@ use bartizan_wire::record::{ContentType, DTLS_1_2, HEADER_BYTES, Header, Record}
 use crate::schedule::TrafficKey;
 use crate::{CipherSuite, ConnectionId, Error, limits};
 
+//= rfc6347#4.1-1
+//= rfc6347#4.1-5
 /// The epoch of everything that is protected: there is no renegotiation.
 pub(crate) const EPOCH: u16 = 1;
 
@@ -41,6 +43,8 @@ impl Protection<'_> {
         let mut out = Vec::new();
         out.try_reserve_exact(content.len() + self.overhead(cid))
             .map_err(|_| Error::Unavailable("no memory for a record"))?;
+        //= rfc9146#3-3
+        //= rfc9146#3-4
         let header = Header {
             content_type: match cid.is_empty() {
                 true => content_type,
@@ -53,6 +57,7 @@ impl Protection<'_> {
         let inner_len = content.len() + usize::from(!cid.is_empty());
         let body_len = self.overhead(cid) - HEADER_BYTES - cid.len() + content.len();
         let body_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
+        //= rfc9146#3-2
         put_header(&mut out, &header, cid, body_len);
         if self.suite.explicit_nonce_len() > 0 {
             out.extend_from_slice(&header.sequence_bytes());
@@ -89,6 +94,7 @@ impl Protection<'_> {
         };
         let (aad, aad_len) = additional_data(&record.header, record.connection_id, inner_len);
         let aad = aad.get(..aad_len).unwrap_or_default();
+        //= rfc6347#4.1.2.6-4
         (aead.open)(self.key.key(aead.key_len), &nonce, aad, body).map_err(|_| RecordRejection::Forged)?;
         let inner = body.get(..inner_len).unwrap_or_default();
         content_of(record.header.content_type, inner)
@@ -137,6 +143,9 @@ fn additional_data(header: &Header, cid: &[u8], inner_len: usize) -> ([u8; AAD_B
     let length = (inner_len as u16).to_be_bytes();
     let placeholder = [0xFF; 8];
     let cid_len = [cid.len() as u8];
+    //= rfc9146#3-7
+    //= rfc9146#3-8
+    //= rfc9146#5-1
     let parts: [&[u8]; 8] = if header.content_type == ContentType::TLS12_CID {
         [&placeholder, &kind, &cid_len, &kind, &version, &sequence, cid, &length]
     } else {

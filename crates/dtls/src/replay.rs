@@ -1,5 +1,8 @@
 //! Anti-replay (RFC 6347 section 4.1.2.6).
 
+//= rfc6347#4.1.2.6-1
+//= rfc6347#4.1.2.6-3
+//= rfc6347#4.1.2.6-s2
 /// Which of the last 64 sequence numbers have been seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayWindow {
@@ -45,6 +48,8 @@ impl ReplayWindow {
 mod tests {
     use super::*;
 
+    //= test rfc6347#4.1.2.6-1
+    //= test rfc6347#4.1.2.6-2
     #[test]
     fn sees_each_number_once_within_the_window() {
         let mut window = ReplayWindow::default();
@@ -58,6 +63,8 @@ mod tests {
         assert_eq!(window.top, 70);
     }
 
+    //= test rfc6347#4.1.2.6-3
+    //= test rfc6347#4.1.2.6-s2
     #[test]
     fn agrees_with_a_set_on_any_order() {
         extern crate std;

@@ -54,6 +54,7 @@ pub enum Cipher {
     ChaCha20Poly1305,
 }
 
+//= rfc6347#4.1.2.2-1
 /// A TLS cipher suite that this crate speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]

@@ -48,6 +48,7 @@ fn worlds() -> Vec<(World, usize)> {
     configs.into_iter().map(world).collect()
 }
 
+//= test rfc6347#4.1.2.6-2
 #[test]
 fn a_replayed_record_is_counted_and_never_delivered() {
     for (mut world, client) in worlds() {
@@ -63,6 +64,10 @@ fn a_replayed_record_is_counted_and_never_delivered() {
     }
 }
 
+//= test rfc6347#4.1.2.6-4
+//= test rfc6347#4.1.2.6-5
+//= test rfc6347#4.1.2.7-s1
+//= test rfc6347#5-s2
 #[test]
 fn every_bit_flip_and_every_truncation_is_refused() {
     for (mut world, client) in worlds() {
@@ -134,6 +139,8 @@ fn a_stale_or_foreign_connection_id_leads_nowhere() {
     assert_eq!(rejections(&world), unknown, "the generation has ended");
 }
 
+//= test rfc9146#6-1
+//= test rfc9146#6-2
 #[test]
 fn an_address_moves_only_with_an_authentic_and_newest_record() {
     let mut world = World::calm(server_config());
@@ -175,6 +182,7 @@ fn a_changed_source_port_costs_no_handshake_and_the_answer_finds_it() {
     assert_eq!(world.tape.len(), datagrams + 2);
 }
 
+//= test rfc6347#4.1.2.1-1
 #[test]
 fn a_wrong_key_and_an_unknown_identity_look_the_same_from_outside() {
     let outside = |config: ClientConfig| {
@@ -302,6 +310,7 @@ fn an_alert_in_the_clear_ends_a_handshake_only_if_silence_follows() {
     assert_eq!(world.clients[client].closed(), Some(reason));
 }
 
+//= test rfc6347#4.1-s1
 #[test]
 fn plaintext_after_finished_is_refused() {
     for (mut world, client) in worlds() {
@@ -316,6 +325,7 @@ fn plaintext_after_finished_is_refused() {
     }
 }
 
+//= test rfc6347#4.2.8-s1
 #[test]
 fn a_restarted_client_keeps_its_old_association_until_the_new_one_is_used() {
     for own_cid in [None, Some(ConnectionId::EMPTY)] {
@@ -335,6 +345,7 @@ fn a_restarted_client_keeps_its_old_association_until_the_new_one_is_used() {
     }
 }
 
+//= test rfc6347#4.2.8-1
 #[test]
 fn an_impostor_with_the_wrong_key_leaves_the_association_alone() {
     let mut world = World::calm(server_config());
@@ -366,6 +377,8 @@ fn sealed(cid: &[u8], sequence: u8, kind: u8, content: &[u8]) -> Vec<u8> {
     record
 }
 
+//= test rfc6347#4.1-1
+//= test rfc6347#4.1-5
 #[test]
 fn renegotiation_is_answered_with_no() {
     let mut world = World::calm(EndpointConfig { provider: &INSECURE, ..server_config() });
@@ -414,6 +427,8 @@ fn strange_contents_of_authentic_records_are_refused() {
     assert_eq!(world.clients[client].data().last().unwrap(), b"still here");
 }
 
+//= test rfc9146#3-5
+//= test rfc9146#3-6
 #[test]
 fn once_negotiated_a_connection_id_is_on_every_record() {
     let mut world = World::calm(EndpointConfig { provider: &INSECURE, ..server_config() });

@@ -43,6 +43,7 @@ fn the_server_prefers_and_the_client_need_not_agree() {
     assert_eq!(info.suite, CipherSuite::PskAes128GcmSha256);
 }
 
+//= test rfc6347#4.2.6-1
 #[test]
 fn any_weather_at_any_mtu() {
     for seed in 0..120 {
@@ -83,6 +84,8 @@ fn bad_weather_seldom_stops_a_handshake() {
     assert!(count >= 95, "{count} of 100");
 }
 
+//= test rfc6347#4.2.1-s4
+//= test rfc6347#5-s1
 #[test]
 fn a_handshake_costs_few_bytes_and_the_cookie_round_does_not_amplify() {
     let mut world = World::calm(server_config());
@@ -94,6 +97,7 @@ fn a_handshake_costs_few_bytes_and_the_cookie_round_does_not_amplify() {
     assert!(total < 650, "{total}");
 }
 
+//= test rfc6347#4.2.4-1
 #[test]
 fn a_repeated_finished_brings_the_servers_again() {
     let mut world = World::calm(server_config());
@@ -115,6 +119,7 @@ fn a_repeated_finished_brings_the_servers_again() {
     assert_eq!(world.count(rejected), 0, "{:?}", world.server_events);
 }
 
+//= test rfc6347#4.2.1-s3
 #[test]
 fn a_server_without_cookies_for_others_keeps_no_state() {
     let mut world = World::calm(server_config());

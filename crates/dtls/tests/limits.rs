@@ -57,6 +57,7 @@ fn the_longest_identity_and_key_work() {
     assert_eq!(world.clients[client].data(), [b"hello"]);
 }
 
+//= test rfc6347#4.1.1.1-s2
 #[test]
 fn data_up_to_the_mtu() {
     let mut world = World::calm(server_config());

@@ -11,12 +11,22 @@ macro_rules! cells {
     ($($name:ident: $suite:ident $mbed:literal cid $cid:literal rebind $rebind:literal loss $loss:literal;)+) => {
         mod mbed_is_the_client {
             use super::*;
+            //= test rfc6347#4.2.6-1
+            //= test rfc6347#4.2.6-2
+            //= test rfc9146#3-7
+            //= test rfc9146#3-8
+            //= test rfc9146#5-1
             $(#[test] fn $name() {
                 mbed_as_client(&Cell { suite: CipherSuite::$suite, name: $mbed, cid: $cid, rebind: $rebind, loss: $loss });
             })+
         }
         mod mbed_is_the_server {
             use super::*;
+            //= test rfc6347#4.2.6-1
+            //= test rfc6347#4.2.6-2
+            //= test rfc9146#3-7
+            //= test rfc9146#3-8
+            //= test rfc9146#5-1
             $(#[test] fn $name() {
                 mbed_as_server(&Cell { suite: CipherSuite::$suite, name: $mbed, cid: $cid, rebind: $rebind, loss: $loss });
             })+

@@ -61,6 +61,7 @@ impl Association {
     /// Seals one record under the next sequence number.
     pub fn seal(&mut self, content_type: ContentType, content: &[u8]) -> Result<Vec<u8>, Error> {
         let end = self.lease.unwrap_or(limits::SEQUENCE_MAX + 1);
+        //= rfc6347#4.1-4
         if self.send_next >= end {
             return Err(Error::Unavailable("the leased sequence numbers are used up"));
         }
@@ -73,15 +74,20 @@ impl Association {
     pub fn open<'r>(&mut self, record: Record<'r>) -> Result<(ContentType, &'r [u8]), RecordRejection> {
         let sequence = record.header.sequence;
         self.check_connection_id(&record)?;
+        //= rfc6347#4.1.2.6-2
+        //= rfc6347#4.1.2.6-s1
         if !self.window.is_fresh(sequence) {
             return Err(RecordRejection::Replayed);
         }
         let reading = Protection { provider: self.provider, suite: self.suite, key: &self.read };
         let opened = reading.open(record)?;
+        //= rfc6347#4.1.2.6-5
         self.window.mark(sequence);
         Ok(opened)
     }
 
+    //= rfc9146#3-5
+    //= rfc9146#3-6
     /// RFC 9146 section 3: once a non-empty Connection ID is negotiated, every protected record carries it.
     fn check_connection_id(&self, record: &Record<'_>) -> Result<(), RecordRejection> {
         let expected = self.own_cid.unwrap_or_default();

@@ -143,6 +143,7 @@ impl Connection {
         let State::Connected(association) = &mut self.state else {
             return Err(Error::Misuse("not connected"));
         };
+        //= rfc6347#4.1.1-1
         if data.len() + association.overhead() > self.mtu {
             return Err(Error::Misuse("longer than the MTU allows"));
         }
@@ -151,6 +152,7 @@ impl Connection {
         Ok(())
     }
 
+    //= rfc6347#4.1.1.1-s2
     /// The longest `data` that [`Self::send`] takes; zero while not connected.
     #[must_use]
     pub fn send_bytes_max(&self) -> usize {

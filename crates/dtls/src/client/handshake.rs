@@ -165,6 +165,10 @@ impl Handshake {
         matches!(self.phase, Phase::ChangeCipherSpec | Phase::Finished)
     }
 
+    //= rfc6347#4.2.1-1
+    //= rfc6347#4.2.1-10
+    //= rfc6347#4.2.1-s6
+    //= rfc6347#5-1
     /// RFC 6347 section 4.2.1: the same hello again, with the cookie; a repeated request changes nothing. The number of rounds is bounded, since
     /// anybody can send such requests.
     pub fn on_verify_request(&mut self, body: &[u8]) -> Result<bool, Error> {
@@ -184,6 +188,7 @@ impl Handshake {
         Ok(true)
     }
 
+    //= rfc6347#4.2.1-4
     fn put_hello(&mut self, cookie: &[u8]) -> Result<(), Error> {
         let body = Offer {
             random: &self.random,
@@ -194,6 +199,7 @@ impl Handshake {
         }
         .encode();
         let message = message::encode(Kind::ClientHello, self.message_sequence, &body);
+        //= rfc6347#4.2.6-2
         self.transcript.clear();
         self.transcript.append(&message)?;
         self.flight.clear();

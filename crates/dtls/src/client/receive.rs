@@ -23,6 +23,7 @@ impl Connection {
         }
     }
 
+    //= rfc6347#4.1-s1
     /// Epoch 0: the handshake up to ChangeCipherSpec, and nothing else. Once connected, nothing at all.
     fn on_plain(&mut self, now: Instant, record: &Record<'_>) {
         let State::Handshaking(handshake) = &mut self.state else {
@@ -111,6 +112,7 @@ impl Connection {
         }
     }
 
+    //= rfc6347#4.1-2
     /// The server repeats its flight: it has not seen ours (RFC 6347 section 4.2.4).
     fn on_repetition(&mut self, now: Instant, kind: Kind) {
         let State::Handshaking(handshake) = &mut self.state else {
@@ -136,10 +138,14 @@ impl Connection {
             Ok((ContentType::ALERT, alert)) => self.on_alert(alert),
             Ok((ContentType::HANDSHAKE, message)) => self.on_protected_handshake(now, message),
             Ok(_) => self.reject(RecordRejection::Unexpected),
+            //= rfc6347#4.1.2.1-s1
+            //= rfc6347#4.1.2.7-s1
+            //= rfc6347#5-s2
             Err(rejection) => self.reject(rejection),
         }
     }
 
+    //= rfc6347#4.2.4-2
     fn on_data(&mut self, data: &[u8]) {
         match (&self.state, try_copy(data)) {
             (State::Connected(_), Some(data)) => self.events.push_back(ConnectionEvent::Data(data)),

@@ -131,6 +131,7 @@ impl Writer {
         self.put(EXTENDED_MASTER_SECRET, &[]);
     }
 
+    //= rfc9146#3-1
     pub fn connection_id(&mut self, cid: &ConnectionId) {
         let mut body = Vec::new();
         put_vec8(&mut body, cid.as_slice());

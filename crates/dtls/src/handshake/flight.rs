@@ -35,6 +35,7 @@ impl<'a> Packer<'a> {
         Self { mtu, sequence, current: Vec::new(), done: VecDeque::new() }
     }
 
+    //= rfc6347#4.2.5-1
     /// Adds a whole flight; `protect` seals a message of epoch 1 into a record.
     pub fn flight(&mut self, items: &[Item], mut protect: impl FnMut(&[u8]) -> Option<Vec<u8>>) {
         for item in items {
@@ -50,6 +51,11 @@ impl<'a> Packer<'a> {
         }
     }
 
+    //= rfc6347#4.1.1-s1
+    //= rfc6347#4.2.3-1
+    //= rfc6347#4.2.3-2
+    //= rfc6347#4.2.3-3
+    //= rfc6347#4.2.3-s1
     /// Adds a message of epoch 0, in fragments if need be.
     pub fn message(&mut self, message: &[u8]) {
         let Some((header, body)) = message.split_first_chunk::<{ message::HEADER_BYTES }>() else {
@@ -82,6 +88,7 @@ impl<'a> Packer<'a> {
 
     /// Adds a finished record.
     pub fn record(&mut self, record: Vec<u8>) {
+        //= rfc6347#4.1.1-1
         if self.current.len() + record.len() > self.mtu {
             self.flush();
         }
@@ -126,6 +133,10 @@ mod tests {
     use crate::handshake::reassembly::Reassembly;
     use bartizan_wire::record::split;
 
+    //= test rfc6347#4.1.1-1
+    //= test rfc6347#4.1.1-s1
+    //= test rfc6347#4.2.3-1
+    //= test rfc6347#4.2.3-3
     #[test]
     fn fragments_fit_the_mtu_and_reassemble() {
         let body: Vec<u8> = (0..700).map(|index| index as u8).collect();

@@ -162,12 +162,15 @@ pub(crate) fn decode_verify_request(body: &[u8]) -> Result<&[u8], Error> {
     let version = reader.u16()?;
     let cookie = reader.vec8()?;
     reader.finish()?;
+    //= rfc6347#4.2.1-2
+    //= rfc6347#4.2.1-3
     match version {
         DTLS_1_0 | DTLS_1_2 => Ok(cookie),
         _ => Err(Error::Malformed("a HelloVerifyRequest of another version")),
     }
 }
 
+//= rfc6347#4.2.1-s1
 /// RFC 6347 section 4.2.1: the version is DTLS 1.0, whatever will be negotiated.
 pub(crate) fn encode_verify_request(cookie: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();

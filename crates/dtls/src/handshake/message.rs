@@ -85,6 +85,7 @@ pub(crate) struct Message {
     pub body: Vec<u8>,
 }
 
+//= rfc6347#4.2.6-1
 /// A message in one piece, as transcripts hash it and records carry it.
 pub(crate) fn encode(kind: Kind, sequence: u16, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES + body.len());

@@ -53,6 +53,7 @@ impl Reassembly {
     }
 
     pub fn accept(&mut self, fragment: &Fragment<'_>) -> Accepted {
+        //= rfc6347#4.2.2-1
         if self.is_old(fragment) {
             return Accepted::Old;
         }
@@ -60,6 +61,7 @@ impl Reassembly {
         if too_far || fragment.length > HANDSHAKE_MESSAGE_BYTES_MAX {
             return Accepted::Refused;
         }
+        //= rfc6347#4.2.2-s1
         match self.partial_for(fragment) {
             Some(partial) => {
                 partial.add(fragment);
@@ -119,6 +121,7 @@ impl Partial {
         self.kind == fragment.kind && self.body.len() == fragment.length
     }
 
+    //= rfc6347#4.2.3-5
     /// Bytes that are there already stay as they are.
     fn add(&mut self, fragment: &Fragment<'_>) {
         let places = self.body.iter_mut().enumerate().skip(fragment.offset);
@@ -150,6 +153,8 @@ mod tests {
         Fragment { kind: Kind::ClientKeyExchange, length, sequence, offset, body }
     }
 
+    //= test rfc6347#4.2.2-1
+    //= test rfc6347#4.2.3-5
     #[test]
     fn overlapping_fragments_in_any_order_make_the_message() {
         let mut reassembly = Reassembly::new(1);
@@ -161,6 +166,7 @@ mod tests {
         assert_eq!(reassembly.accept(&piece(1, 6, 0, b"abc")), Accepted::Old);
     }
 
+    //= test rfc6347#4.2.2-s1
     #[test]
     fn messages_come_out_in_order() {
         let mut reassembly = Reassembly::new(0);

@@ -24,6 +24,7 @@ impl Timer {
         *self = Self::start(now, self.initial_ms);
     }
 
+    //= rfc6347#4.2.4.1-s1
     /// The flight has just been repeated because the timer ran out.
     pub fn back_off(&mut self, now: Instant) {
         let longest = RETRANSMIT_MS_MAX.max(self.initial_ms);
@@ -54,6 +55,7 @@ impl Timer {
 mod tests {
     use super::*;
 
+    //= test rfc6347#4.2.4.1-s1
     #[test]
     fn doubles_from_one_second_to_sixty() {
         let mut now = Instant::from_millis(5);

@@ -66,6 +66,8 @@ impl Cookies {
         self.since = Some(now);
     }
 
+    //= rfc6347#4.2.1-s2
+    //= rfc6347#4.2.1-s3
     /// Everything that the client must not change between its two hellos.
     fn with(&self, secret: &Secret<32>, remote: SocketAddr, hello: &ClientHello<'_>) -> [u8; COOKIE_BYTES] {
         let lengths = [
@@ -119,6 +121,7 @@ mod tests {
         cookies.verify(Instant::from_millis(ms), &mut rng, from.parse().unwrap(), &hello)
     }
 
+    //= test rfc6347#4.2.1-s2
     #[test]
     fn a_cookie_holds_for_its_address_its_hello_and_its_time() {
         let mut cookies = Cookies::new(&RUSTCRYPTO, &mut rng());

@@ -147,6 +147,7 @@ impl Endpoint {
                 self.on_change_cipher_spec(now, remote, record.fragment);
             }
             (0, ContentType::ALERT) => self.on_plain_alert(remote, record.fragment),
+            //= rfc6347#4.1-s1
             _ => self.reject(remote, None, RecordRejection::Unexpected),
         }
     }
@@ -169,6 +170,8 @@ impl Endpoint {
         }
     }
 
+    //= rfc9146#3-5
+    //= rfc9146#3-6
     /// Peers without a Connection ID are found by address. One that begins anew from the same address has an
     /// association and a handshake there at the same time.
     fn on_record_without_cid(&mut self, now: Instant, remote: SocketAddr, record: Record<'_>) {

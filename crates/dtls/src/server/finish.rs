@@ -28,6 +28,8 @@ impl Endpoint {
         let Some((id, handshake)) = id.and_then(|id| Some((id, self.handshakes.get_mut(id)?))) else {
             return self.reject_plain();
         };
+        //= rfc6347#4.1-2
+        //= rfc6347#4.2.2-1
         if handshake.reassembly.is_old(fragment) {
             return;
         }
@@ -173,6 +175,7 @@ impl Endpoint {
             Ok((ContentType::ALERT, _)) => {
                 self.fail_handshake(id, HandshakeFailure::NoCommonGround, None);
             }
+            //= rfc6347#4.2.4-2
             Ok(_) => self.reject(remote, None, RecordRejection::Unexpected),
             Err(_) => self.on_wrong_key(id),
         }
@@ -190,6 +193,8 @@ impl Endpoint {
             let identity = handshake.identity.clone();
             self.handshake_failed(remote, identity, principal, reason);
         } else if handshake.failures >= limits::FINISHED_FAILURES_MAX {
+            //= rfc6347#4.1.2.1-1
+            //= rfc6347#4.1.2.7-1
             let alert = Some(AlertDescription::BAD_RECORD_MAC);
             self.fail_handshake(id, HandshakeFailure::WrongKey, alert);
         }
@@ -283,6 +288,7 @@ impl Endpoint {
         }
     }
 
+    //= rfc6347#4.2.5-1
     /// ChangeCipherSpec and Finished, the first time and for a client that repeats its own.
     pub(super) fn send_finished(&mut self, session: SessionId) {
         let Some(cold) = self.slab.cold_mut(session) else {

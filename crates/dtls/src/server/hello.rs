@@ -51,6 +51,9 @@ impl Endpoint {
         let Ok(hello) = ClientHello::decode(body) else {
             return self.reject(remote, None, RecordRejection::Malformed);
         };
+        //= rfc6347#4.2.1-s4
+        //= rfc6347#4.2.1-s5
+        //= rfc6347#5-s1
         if !self.cookies.verify(now, &mut *self.rng, remote, &hello) {
             return self.request_cookie(now, remote, record_sequence, fragment.sequence, &hello);
         }
@@ -60,6 +63,7 @@ impl Endpoint {
         match self.settle_terms(&hello) {
             Ok(terms) => self.begin(now, remote, record_sequence, fragment, &hello, &terms),
             Err(Refusal(alert, reason)) => {
+                //= rfc6347#4.2.7-s1
                 let alert = Alert::fatal(alert).encode();
                 self.transmit(remote, record::plain(ContentType::ALERT, record_sequence, &alert));
                 self.handshake_failed(remote, None, None, reason);
@@ -78,6 +82,7 @@ impl Endpoint {
         let cookie = self.cookies.make(now, &mut *self.rng, remote, hello);
         let body = hello::encode_verify_request(&cookie);
         let request = message::encode(Kind::HelloVerifyRequest, message_sequence, &body);
+        //= rfc6347#4.2.1-7
         // The record number is the hello's, since there is no state to count with (section 4.2.1).
         let record = record::plain(ContentType::HANDSHAKE, record_sequence, &request);
         self.transmit(remote, record);
@@ -126,6 +131,8 @@ impl Endpoint {
         Some((suite, group.filter(|_| suite.is_ecdhe())))
     }
 
+    //= rfc6347#4.2.8-1
+    //= rfc6347#4.2.8-s1
     /// Reserves a slot and sends ServerHello, ServerKeyExchange (ECDHE only) and ServerHelloDone.
     fn begin(
         &mut self,
@@ -144,6 +151,7 @@ impl Endpoint {
         };
         let mut server_random = [0; 32];
         self.rng.fill(&mut server_random);
+        //= rfc6347#4.2.1-8
         let opening = Opening {
             remote,
             session,
@@ -156,6 +164,7 @@ impl Endpoint {
         let timer = Timer::start(now, self.config.retransmit_ms);
         let expires = now.plus(self.config.handshake_ms());
         let mut handshake = Box::new(Handshake::new(opening, timer, now, expires));
+        //= rfc6347#4.2.6-2
         let hello_message = message::encode(Kind::ClientHello, fragment.sequence, fragment.body);
         let outcome = handshake.transcript.append(&hello_message).and_then(|()| self.put_flight(&mut handshake, terms));
         if outcome.is_err() {
@@ -212,6 +221,7 @@ impl Endpoint {
         }
     }
 
+    //= rfc6347#4.2.1-9
     /// Sends the flight under fresh record numbers.
     pub(super) fn repeat_flight(&mut self, id: HandshakeId) {
         let Some(handshake) = self.handshakes.get_mut(id) else {

@@ -31,18 +31,26 @@ impl Endpoint {
         };
         let principal = hot.principal;
         let sequence = record.header.sequence;
+        //= rfc6347#4.1.2.6-2
+        //= rfc6347#4.1.2.6-s1
         if !hot.window.is_fresh(sequence) {
             return self.reject(remote, Some(principal), RecordRejection::Replayed);
         }
         let reading = Protection { provider, suite: hot.suite, key: &hot.read };
         let (kind, content) = match reading.open(record) {
             Ok(opened) => opened,
+            //= rfc6347#4.1.2.1-s1
+            //= rfc6347#4.1.2.7-s1
+            //= rfc6347#5-s2
             Err(reason) => return self.reject(remote, Some(principal), reason),
         };
         let newest = hot.window.is_newest(sequence);
+        //= rfc6347#4.1.2.6-5
         hot.window.mark(sequence);
         hot.last_seen = now;
         self.accounted = true;
+        //= rfc9146#6-1
+        //= rfc9146#6-2
         if newest {
             self.rebind(session, remote);
         }
@@ -117,6 +125,7 @@ impl Endpoint {
         let kind = Fragment::read(&mut Reader::new(content)).map(|fragment| fragment.kind);
         let used = self.slab.hot(session).is_none_or(|hot| hot.used);
         match kind {
+            //= rfc6347#4.2.4-1
             Ok(Kind::Finished) if !used => self.send_finished(session),
             Ok(Kind::Finished) => {}
             _ => {
@@ -143,6 +152,8 @@ impl Endpoint {
         Ok(())
     }
 
+    //= rfc6347#4.1.1-1
+    //= rfc6347#4.1.1.1-s2
     /// The longest `data` that [`Self::send`] takes; zero for an unknown session.
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
@@ -177,6 +188,7 @@ impl Endpoint {
         let provider = self.config.provider;
         let hot = self.slab.hot_mut(session);
         let hot = hot.ok_or(Error::Misuse("no such session"))?;
+        //= rfc6347#4.1-4
         if hot.send_next >= hot.lease {
             return Err(Error::Unavailable("the leased sequence numbers are used up"));
         }
@@ -209,6 +221,7 @@ impl Endpoint {
 
     /// Enters a new association into the indexes, beside the one it will replace.
     pub(super) fn index(&mut self, session: SessionId, principal: u64, remote: SocketAddr, connection_id: bool) {
+        //= rfc6347#4.2.8-2
         if !connection_id && let Some(old) = self.by_address.insert(remote, session) {
             // Nothing leads to it any more, unless it waits to be replaced.
             if self.principal_of(old) != Some(principal) {
