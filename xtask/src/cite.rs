@@ -333,6 +333,8 @@ mod tests {
         assert_eq!(faults, Vec::<String>::new());
         let standings: Vec<Standing> = all.values().map(Requirement::standing).collect();
         assert!(standings == [Standing::Covered, Standing::Open, Standing::Excepted]);
+        let (all, faults) = counted("//= test rfc1#4.1-1\n$(#[test] fn $name() {})+\n");
+        assert_eq!((all.values().next().unwrap().tests, faults.len()), (1, 0), "a test that a macro makes");
         let (all, _) = counted("    //= rfc1#4.1-s1\n");
         assert!(all.values().map(Requirement::standing).nth(1) == Some(Standing::CodeOnly));
         // A comment that only speaks of such lines is none.
