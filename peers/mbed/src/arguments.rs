@@ -8,6 +8,7 @@ use crate::transport::Loss;
 
 pub const USAGE: &str = "\
 usage: peer-mbed client|server ADDR --identity TEXT --psk HEX [options]
+       peer-mbed bench SESSIONS     what a server's sessions, handshakes and records cost
 
   --suite ccm8|gcm|ecdhe-chacha   cipher suite (ccm8)
   --cid N                         use Connection ID and ask for one of N bytes (0: send me none); default: no CID

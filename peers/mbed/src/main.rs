@@ -10,6 +10,7 @@
 )]
 
 mod arguments;
+mod bench;
 mod mbed;
 mod transport;
 
@@ -27,6 +28,12 @@ fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.iter().any(|word| word == "--help") || words.is_empty() {
         print!("{}", arguments::USAGE);
+        return Ok(());
+    }
+    if let [role, sessions] = words.as_slice()
+        && role == "bench"
+    {
+        print!("{}", bench::run(sessions.parse().context("bench SESSIONS")?)?);
         return Ok(());
     }
     let arguments = Arguments::parse(&words)?;

@@ -195,11 +195,11 @@ impl Peer {
     }
 }
 
-fn is_again(code: c_int) -> bool {
+pub fn is_again(code: c_int) -> bool {
     code == MBEDTLS_ERR_SSL_WANT_READ as c_int || code == MBEDTLS_ERR_SSL_WANT_WRITE as c_int
 }
 
-fn check(code: c_int, what: &str) -> Result<()> {
+pub fn check(code: c_int, what: &str) -> Result<()> {
     if code != 0 {
         bail!("{what}: -0x{:04x}", -code);
     }
@@ -246,7 +246,7 @@ unsafe extern "C" fn read_timer(context: *mut c_void) -> c_int {
 
 /// # Safety
 /// `bytes` points at `length` writable bytes.
-unsafe extern "C" fn random(_: *mut c_void, bytes: *mut c_uchar, length: usize) -> c_int {
+pub unsafe extern "C" fn random(_: *mut c_void, bytes: *mut c_uchar, length: usize) -> c_int {
     // SAFETY: by the contract above.
     let out = unsafe { core::slice::from_raw_parts_mut(bytes, length) };
     getrandom::fill(out).map_or(-1, |()| 0)
