@@ -76,7 +76,7 @@ impl Association {
         if !self.window.is_fresh(sequence) {
             return Err(RecordRejection::Replayed);
         }
-        let reading = Protection { provider: self.provider, suite: self.suite, key: &self.read };
+        let reading = Protection { provider: self.provider, suite: self.suite, key: self.read.as_ref() };
         let opened = reading.open(record)?;
         self.window.mark(sequence);
         Ok(opened)
@@ -96,7 +96,7 @@ impl Association {
     }
 
     const fn writing(&self) -> Protection<'_> {
-        Protection { provider: self.provider, suite: self.suite, key: &self.write }
+        Protection { provider: self.provider, suite: self.suite, key: self.write.as_ref() }
     }
 
     /// Reserves sequence numbers and writes everything down.
