@@ -87,6 +87,7 @@ pub mod fuzzing;
 mod group;
 mod handshake;
 mod hash;
+mod key;
 pub mod limits;
 #[cfg(feature = "proof")]
 pub mod proof;
@@ -108,7 +109,8 @@ pub use error::{CloseReason, Error};
 pub use group::Group;
 pub use replay::ReplayWindow;
 pub use server::{
-    Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionId, SessionInfo, SessionState, Transmit,
+    Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, SessionState,
+    Transmit,
 };
 pub use suite::{Cipher, CipherSuite, KeyExchange, Version, Versions};
 pub use time::Instant;

@@ -101,7 +101,7 @@ pub fn open_records(
     let key = TrafficKey::from_bytes(key);
     while let Ok((record, rest)) = record::split(datagram, cid_len) {
         keep(record.header.sequence_bytes());
-        keep(Protection { provider, suite, key: &key }.open(record));
+        keep(Protection { provider, suite, key: key.as_ref() }.open(record));
         datagram = rest;
     }
 }

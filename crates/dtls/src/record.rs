@@ -6,7 +6,7 @@ use bartizan_crypto::Provider;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::{ContentType, DTLS_1_2, HEADER_BYTES, Header, Record};
 
-use crate::schedule::TrafficKey;
+use crate::key::RecordKeyRef;
 use crate::{CipherSuite, ConnectionId, Error, limits};
 
 //= rfc6347#4.1-1
@@ -21,7 +21,7 @@ const AAD_BYTES_MAX: usize = 8 + 1 + 1 + 1 + 2 + 8 + limits::CONNECTION_ID_BYTES
 pub(crate) struct Protection<'a> {
     pub provider: &'static Provider,
     pub suite: CipherSuite,
-    pub key: &'a TrafficKey,
+    pub key: RecordKeyRef<'a>,
 }
 
 impl Protection<'_> {
@@ -179,6 +179,7 @@ fn within_limits(kind: ContentType, content: &[u8]) -> Result<(ContentType, &[u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::TrafficKey;
     use bartizan_crypto::RUSTCRYPTO;
     use bartizan_wire::record;
 
@@ -188,7 +189,8 @@ mod tests {
 
     fn open(suite: CipherSuite, cid_len: usize, bytes: &mut [u8]) -> Result<Vec<u8>, RecordRejection> {
         let (record, _) = record::split(bytes, cid_len).map_err(|_| RecordRejection::Malformed)?;
-        let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key() };
+        let key = key();
+        let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
         let (kind, content) = protection.open(record)?;
         assert_eq!(kind, ContentType::APPLICATION_DATA);
         Ok(content.to_vec())
@@ -200,7 +202,7 @@ mod tests {
             for cid in [&b""[..], b"12345678"] {
                 let cid = ConnectionId::new(cid).unwrap();
                 let key = key();
-                let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+                let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
                 let sealed = protection.seal(&cid, ContentType::APPLICATION_DATA, 9, b"hello").unwrap();
                 assert_eq!(sealed.len(), 5 + protection.overhead(&cid));
                 assert_eq!(open(suite, cid.len(), &mut sealed.clone()).unwrap(), b"hello");
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn a_wake_up_costs_the_bytes_that_were_published() {
         let key = key();
-        let protection = Protection { provider: &RUSTCRYPTO, suite: CipherSuite::PskAes128Ccm8, key: &key };
+        let protection = Protection { provider: &RUSTCRYPTO, suite: CipherSuite::PskAes128Ccm8, key: key.as_ref() };
         let cid = ConnectionId::new(&[1; 8]).unwrap();
         assert_eq!(protection.overhead(&cid), 13 + 8 + 8 + 1 + 8);
     }

@@ -5,6 +5,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::CipherSuite;
 use crate::hash::{Digest, Hash};
+use crate::key::RecordKeyRef;
 
 /// Length of a Finished message's verify_data.
 pub(crate) const VERIFY_BYTES: usize = 12;
@@ -29,13 +30,15 @@ impl TrafficKey {
     pub const BYTES: usize = 44;
     pub const BLANK: Self = Self { key: [0; 32], iv: [0; 12] };
 
-    /// The key, of which a suite uses the first bytes.
-    pub fn key(&self, length: usize) -> &[u8] {
-        self.key.get(..length).unwrap_or_default()
+    pub const fn as_ref(&self) -> RecordKeyRef<'_> {
+        RecordKeyRef { key: &self.key, iv: &self.iv, sn: &[] }
     }
 
-    pub const fn iv(&self) -> &[u8; 12] {
-        &self.iv
+    /// A copy.
+    pub fn of(key: RecordKeyRef<'_>) -> Self {
+        let mut copy = Self { key: [0; 32], iv: *key.iv };
+        copy.key.iter_mut().zip(key.key).for_each(|(to, from)| *to = *from);
+        copy
     }
 
     pub fn to_bytes(&self) -> Zeroizing<[u8; Self::BYTES]> {

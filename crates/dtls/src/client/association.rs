@@ -79,7 +79,7 @@ impl Association {
         if !self.window.is_fresh(sequence) {
             return Err(RecordRejection::Replayed);
         }
-        let reading = Protection { provider: self.provider, suite: self.suite, key: &self.read };
+        let reading = Protection { provider: self.provider, suite: self.suite, key: self.read.as_ref() };
         let opened = reading.open(record)?;
         //= rfc6347#4.1.2.6-5
         self.window.mark(sequence);
@@ -102,7 +102,7 @@ impl Association {
     }
 
     const fn writing(&self) -> Protection<'_> {
-        Protection { provider: self.provider, suite: self.suite, key: &self.write }
+        Protection { provider: self.provider, suite: self.suite, key: self.write.as_ref() }
     }
 
     /// Reserves sequence numbers and writes everything down.

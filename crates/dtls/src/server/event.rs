@@ -47,6 +47,15 @@ pub struct Transmit {
     pub data: Vec<u8>,
 }
 
+/// The memory of one idle association: an entry in each of two tables. (An index by principal comes on top.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionBytes {
+    /// What every record touches.
+    pub hot: usize,
+    /// What only handshakes, restarts and evidence touch.
+    pub cold: usize,
+}
+
 /// What is known of an association.
 #[derive(Clone)]
 pub struct SessionInfo {

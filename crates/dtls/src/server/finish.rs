@@ -9,8 +9,7 @@ use bartizan_wire::record::{ContentType, Record};
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, PskEntry, SessionId};
 use super::handshake::{Early, Handshake, Phase, Step};
-use super::slab;
-use super::{address::PackedAddress, slab::Hot};
+use super::slab::{self, Hot, NewSession};
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
 use crate::handshake::exchange;
@@ -166,7 +165,7 @@ impl Endpoint {
         let Some(keys) = &handshake.keys else {
             return;
         };
-        let reading = Protection { provider, suite: handshake.suite, key: &keys.client };
+        let reading = Protection { provider, suite: handshake.suite, key: keys.client.as_ref() };
         let sequence = record.header.sequence;
         match reading.open(record) {
             Ok((ContentType::HANDSHAKE, message)) => {
@@ -241,25 +240,22 @@ impl Endpoint {
             cold.plain_sequence = handshake.record_sequence;
             cold.serial = self.serial;
         }
-        if let Some(hot) = self.slab.hot_mut(session) {
-            *hot = Hot {
-                read: keys.client.clone(),
-                write: keys.server.clone(),
-                peer_cid: handshake.peer_cid.unwrap_or_default(),
-                remote: PackedAddress::pack(remote),
-                window,
-                send_next: 0,
-                lease: self.config.lease,
-                principal,
-                last_seen: now,
-                generation: session.generation,
-                suite: handshake.suite,
-                phase: slab::Phase::AwaitDurable,
-                own_cid: handshake.peer_cid.is_some(),
-                used: false,
-                lease_asked: false,
-            };
-        }
+        let new = NewSession {
+            phase: slab::Phase::AwaitDurable,
+            suite: handshake.suite,
+            principal,
+            remote,
+            peer_cid: handshake.peer_cid.unwrap_or_default(),
+            own_cid: handshake.peer_cid.is_some(),
+            read: keys.client.as_ref(),
+            write: keys.server.as_ref(),
+            epoch: record::EPOCH,
+            window,
+            send_next: 0,
+            lease: self.config.lease,
+            last_seen: now,
+        };
+        self.slab.occupy(session, &new);
         self.events.push_back(EndpointEvent::Establishing { session, principal });
     }
 

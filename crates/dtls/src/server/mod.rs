@@ -1,6 +1,7 @@
 //! A socket's worth of peers.
 
 pub(crate) mod address;
+mod cold;
 mod config;
 pub(crate) mod cookie;
 mod endpoint;
@@ -8,11 +9,12 @@ mod event;
 mod finish;
 pub(crate) mod handshake;
 mod hello;
+mod hot;
 mod session;
 pub(crate) mod slab;
 mod state;
 
 pub use config::EndpointConfig;
 pub use endpoint::Endpoint;
-pub use event::{EndpointEvent, HandshakeId, PskEntry, SessionId, SessionInfo, Transmit};
+pub use event::{EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, Transmit};
 pub use state::SessionState;

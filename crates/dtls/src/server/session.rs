@@ -25,18 +25,16 @@ impl Endpoint {
         remote: SocketAddr,
         record: Record<'_>,
     ) {
-        let provider = self.config.provider;
-        let Some(hot) = self.slab.hot_mut(session) else {
+        let (Some(hot), Some(reading)) = (self.slab.hot(session), self.reading(session)) else {
             return;
         };
         let principal = hot.principal;
         let sequence = record.header.sequence;
         //= rfc6347#4.1.2.6-2
         //= rfc6347#4.1.2.6-s1
-        if !hot.window.is_fresh(sequence) {
+        if !hot.window().is_fresh(sequence) {
             return self.reject(remote, Some(principal), RecordRejection::Replayed);
         }
-        let reading = Protection { provider, suite: hot.suite, key: &hot.read };
         let (kind, content) = match reading.open(record) {
             Ok(opened) => opened,
             //= rfc6347#4.1.2.1-s1
@@ -44,10 +42,12 @@ impl Endpoint {
             //= rfc6347#5-s2
             Err(reason) => return self.reject(remote, Some(principal), reason),
         };
-        let newest = hot.window.is_newest(sequence);
+        let Some(hot) = self.slab.hot_mut(session) else {
+            return;
+        };
         //= rfc6347#4.1.2.6-5
-        hot.window.mark(sequence);
-        hot.last_seen = now;
+        let newest = hot.mark(sequence);
+        hot.set_last_seen(now);
         self.accounted = true;
         //= rfc9146#6-1
         //= rfc9146#6-2
@@ -64,10 +64,9 @@ impl Endpoint {
 
     /// Whether the record would open, tried on a copy.
     pub(super) fn would_open(&self, session: SessionId, record: &Record<'_>) -> bool {
-        let (Some(hot), Some(mut copy)) = (self.slab.hot(session), try_copy(record.fragment)) else {
+        let (Some(reading), Some(mut copy)) = (self.reading(session), try_copy(record.fragment)) else {
             return false;
         };
-        let reading = Protection { provider: self.config.provider, suite: hot.suite, key: &hot.read };
         let copied = Record { header: record.header, connection_id: record.connection_id, fragment: &mut copy };
         reading.open(copied).is_ok()
     }
@@ -157,8 +156,8 @@ impl Endpoint {
     /// The longest `data` that [`Self::send`] takes; zero for an unknown session.
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
-        let hot = self.established(session);
-        let overhead = hot.map(|hot| self.writing(hot).overhead(&hot.peer_cid));
+        let writing = self.established(session).and_then(|_| self.writing(session));
+        let overhead = writing.map(|writing| writing.overhead(&self.slab.peer_cid(session)));
         overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead))
     }
 
@@ -173,7 +172,7 @@ impl Endpoint {
     /// Sequence numbers below `upto` are leased durably.
     pub fn extend_lease(&mut self, session: SessionId, upto: u64) {
         if let Some(hot) = self.slab.hot_mut(session) {
-            hot.lease = hot.lease.max(upto).min(crate::limits::SEQUENCE_MAX + 1);
+            hot.set_lease(hot.lease().max(upto));
             hot.lease_asked = false;
         }
     }
@@ -185,18 +184,16 @@ impl Endpoint {
         content_type: ContentType,
         content: &[u8],
     ) -> Result<(SocketAddr, Vec<u8>), Error> {
-        let provider = self.config.provider;
-        let hot = self.slab.hot_mut(session);
-        let hot = hot.ok_or(Error::Misuse("no such session"))?;
+        let no_such = Error::Misuse("no such session");
+        let hot = self.slab.hot_mut(session).ok_or(no_such)?;
+        let to = hot.remote.unpack();
+        let used_up = Error::Unavailable("the leased sequence numbers are used up");
         //= rfc6347#4.1-4
-        if hot.send_next >= hot.lease {
-            return Err(Error::Unavailable("the leased sequence numbers are used up"));
-        }
-        let sequence = hot.send_next;
-        hot.send_next += 1;
-        let writing = Protection { provider, suite: hot.suite, key: &hot.write };
-        let record = writing.seal(&hot.peer_cid, content_type, sequence, content)?;
-        Ok((hot.remote.unpack(), record))
+        let sequence = hot.next_sequence().ok_or(used_up)?;
+        let peer_cid = self.slab.peer_cid(session);
+        let writing = self.writing(session).ok_or(no_such)?;
+        let record = writing.seal(&peer_cid, content_type, sequence, content)?;
+        Ok((to, record))
     }
 
     /// Asks for more when half of a lease is used, once.
@@ -205,9 +202,9 @@ impl Endpoint {
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
-        let low = hot.lease.saturating_sub(hot.send_next) <= more / 2;
+        let low = hot.lease().saturating_sub(hot.send_next()) <= more / 2;
         if low && !core::mem::replace(&mut hot.lease_asked, true) {
-            let upto = hot.lease + more;
+            let upto = hot.lease().saturating_add(more);
             self.events.push_back(EndpointEvent::LeaseLow { session, upto });
         }
     }
@@ -283,7 +280,13 @@ impl Endpoint {
         self.established(session).map(|hot| hot.principal)
     }
 
-    fn writing<'h>(&self, hot: &'h Hot) -> Protection<'h> {
-        Protection { provider: self.config.provider, suite: hot.suite, key: &hot.write }
+    fn reading(&self, session: SessionId) -> Option<Protection<'_>> {
+        let suite = self.slab.hot(session)?.suite;
+        Some(Protection { provider: self.config.provider, suite, key: self.slab.read_key(session)? })
+    }
+
+    fn writing(&self, session: SessionId) -> Option<Protection<'_>> {
+        let suite = self.slab.hot(session)?.suite;
+        Some(Protection { provider: self.config.provider, suite, key: self.slab.write_key(session)? })
     }
 }

@@ -3,14 +3,20 @@
 //! A record has a hot half, which every datagram touches, and a cold half. Both grow in chunks, so that
 //! growing never copies a million sessions.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
-use bartizan_crypto::{Random, Secret};
+use bartizan_crypto::Random;
 
 use super::address::PackedAddress;
+pub(super) use super::cold::Cold;
+use super::cold::LongKeys;
 use super::event::SessionId;
-use crate::schedule::{TrafficKey, VERIFY_BYTES};
+pub(super) use super::hot::{Hot, Phase};
+use crate::key::RecordKeyRef;
+use crate::suite::Cipher;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
 
 /// Length of the Connection IDs that we issue: config byte, slot, generation.
@@ -20,55 +26,24 @@ const CHUNK: usize = 1024;
 /// Generations count in 24 bits.
 const GENERATION_MASK: u32 = 0xFF_FFFF;
 
-/// What a slot is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Free,
-    /// Reserved by a handshake, whose number stands in `principal`.
-    Handshaking,
-    /// The client's Finished is verified; ours waits until the association is durable.
-    AwaitDurable,
-    Established,
-}
-
-/// The half that every record touches.
-pub(super) struct Hot {
-    pub read: TrafficKey,
-    pub write: TrafficKey,
+/// An association that moves into its slot.
+pub(super) struct NewSession<'a> {
+    pub phase: Phase,
+    pub suite: CipherSuite,
+    pub principal: u64,
+    pub remote: SocketAddr,
     /// What we put into records; empty if the peer wants none.
     pub peer_cid: ConnectionId,
-    pub remote: PackedAddress,
-    pub window: ReplayWindow,
-    pub send_next: u64,
-    /// First send sequence number that is not leased.
-    pub lease: u64,
-    pub principal: u64,
-    pub last_seen: Instant,
-    pub generation: u32,
-    pub suite: CipherSuite,
-    pub phase: Phase,
     /// The peer's records carry the Connection ID that we issued.
     pub own_cid: bool,
-    /// An application record has opened: the peer has our Finished.
-    pub used: bool,
-    /// LeaseLow was emitted and not answered yet.
-    pub lease_asked: bool,
-}
-
-const _: () = assert!(size_of::<Hot>() <= 192, "the hot half must stay small");
-
-/// The half that only handshakes, restarts and evidence touch.
-pub(super) struct Cold {
-    pub exporter: Secret<32>,
-    /// Our Finished, to be repeated for a client that missed it.
-    pub verify_data: [u8; VERIFY_BYTES],
-    pub finished_sequence: u16,
-    /// Next record number of epoch 0.
-    pub plain_sequence: u64,
-    /// Rises with each association, over restarts too: of two, the greater is the newer.
-    pub serial: u64,
-    /// The association of the same principal that this one takes the place of.
-    pub replaces: Option<SessionId>,
+    pub read: RecordKeyRef<'a>,
+    pub write: RecordKeyRef<'a>,
+    /// DTLS 1.2: always 1.
+    pub epoch: u16,
+    pub window: ReplayWindow,
+    pub send_next: u64,
+    pub lease: u64,
+    pub last_seen: Instant,
 }
 
 /// All slots.
@@ -157,6 +132,101 @@ impl Slab {
         self.cold.get_mut(chunk)?.get_mut(index)
     }
 
+    /// Moves an association into the slot that was taken for it. What it has in the cold half stays.
+    pub fn occupy(&mut self, id: SessionId, new: &NewSession<'_>) {
+        let Some(hot) = self.hot_mut(id) else {
+            return;
+        };
+        *hot = Hot::blank(id.generation);
+        hot.phase = new.phase;
+        hot.suite = new.suite;
+        hot.principal = new.principal;
+        hot.remote = PackedAddress::pack(new.remote);
+        hot.own_cid = new.own_cid;
+        (hot.read_epoch, hot.write_epoch) = (new.epoch, new.epoch);
+        hot.set_window(new.window);
+        hot.set_send_next(new.send_next);
+        hot.set_lease(new.lease);
+        hot.set_last_seen(new.last_seen);
+        self.set_peer_cid(id, &new.peer_cid);
+        self.set_keys(id, new.read, new.write);
+    }
+
+    /// What opens the peer's records.
+    pub fn read_key(&self, id: SessionId) -> Option<RecordKeyRef<'_>> {
+        let hot = self.hot(id)?;
+        match hot.keys_elsewhere {
+            false => Some(hot.read.as_ref()),
+            true => Some(self.cold(id)?.long_keys.as_ref()?.read.with_iv(hot.read.iv())),
+        }
+    }
+
+    /// What seals ours.
+    pub fn write_key(&self, id: SessionId) -> Option<RecordKeyRef<'_>> {
+        let hot = self.hot(id)?;
+        match hot.keys_elsewhere {
+            false => Some(hot.write.as_ref()),
+            true => Some(self.cold(id)?.long_keys.as_ref()?.write.with_iv(hot.write.iv())),
+        }
+    }
+
+    /// Puts both keys in place. How much of them counts is the suite's business, which must be set.
+    pub fn set_keys(&mut self, id: SessionId, read: RecordKeyRef<'_>, write: RecordKeyRef<'_>) {
+        self.set_read_key(id, read);
+        self.set_write_key(id, write);
+    }
+
+    pub fn set_read_key(&mut self, id: SessionId, read: RecordKeyRef<'_>) {
+        if let Some(keys) = self.make_room_for_keys(id) {
+            keys.read.set(read);
+        }
+        if let Some(hot) = self.hot_mut(id) {
+            hot.failed_opens = 0;
+            hot.read.set(hot_part(hot.keys_elsewhere, read));
+        }
+    }
+
+    pub fn set_write_key(&mut self, id: SessionId, write: RecordKeyRef<'_>) {
+        if let Some(keys) = self.make_room_for_keys(id) {
+            keys.write.set(write);
+        }
+        if let Some(hot) = self.hot_mut(id) {
+            hot.write.set(hot_part(hot.keys_elsewhere, write));
+        }
+    }
+
+    /// What we put into records; empty if the peer wants none.
+    pub fn peer_cid(&self, id: SessionId) -> ConnectionId {
+        let short = self.hot(id).and_then(Hot::short_peer_cid);
+        let long = || self.cold(id)?.long_peer_cid.as_deref().copied();
+        short.or_else(long).unwrap_or_default()
+    }
+
+    pub fn set_peer_cid(&mut self, id: SessionId, cid: &ConnectionId) {
+        let Some(hot) = self.hot_mut(id) else {
+            return;
+        };
+        let kept = hot.set_peer_cid(cid);
+        if let Some(cold) = self.cold_mut(id) {
+            cold.long_peer_cid = (!kept).then(|| Box::new(*cid));
+        }
+    }
+
+    /// Where the keys of this session lie if its suite has long ones.
+    fn make_room_for_keys(&mut self, id: SessionId) -> Option<&mut LongKeys> {
+        let hot = self.hot_mut(id)?;
+        hot.keys_elsewhere = has_long_keys(hot.suite);
+        let elsewhere = hot.keys_elsewhere;
+        let cold = self.cold_mut(id)?;
+        match elsewhere {
+            true => Some(cold.long_keys.get_or_insert_with(|| Box::new(LongKeys::BLANK))),
+            false => {
+                cold.long_keys = None;
+                None
+            }
+        }
+    }
+
     /// All established associations.
     pub fn established(&self) -> impl Iterator<Item = SessionId> {
         let all = self.hot.iter().flatten().zip(0_u32..);
@@ -207,43 +277,21 @@ fn push<T>(chunks: &mut Vec<Vec<T>>, chunk: usize, value: T) -> Result<(), Error
     Ok(())
 }
 
+/// Whether the suite's keys have 32 bytes.
+const fn has_long_keys(suite: CipherSuite) -> bool {
+    matches!(suite.cipher(), Cipher::Aes256Gcm | Cipher::ChaCha20Poly1305)
+}
+
+/// No part of a long key lies in the hot half.
+const fn hot_part(elsewhere: bool, key: RecordKeyRef<'_>) -> RecordKeyRef<'_> {
+    match elsewhere {
+        true => RecordKeyRef { key: &[], iv: key.iv, sn: &[] },
+        false => key,
+    }
+}
+
 const fn place(slot: u32) -> (usize, usize) {
     (slot as usize / CHUNK, slot as usize % CHUNK)
-}
-
-impl Hot {
-    const fn blank(generation: u32) -> Self {
-        Self {
-            read: TrafficKey::BLANK,
-            write: TrafficKey::BLANK,
-            peer_cid: ConnectionId::EMPTY,
-            remote: PackedAddress::NOWHERE,
-            window: ReplayWindow { top: 0, bits: 0 },
-            send_next: 0,
-            lease: 0,
-            principal: 0,
-            last_seen: Instant::from_millis(0),
-            generation,
-            suite: CipherSuite::PskAes128Ccm8,
-            phase: Phase::Free,
-            own_cid: false,
-            used: false,
-            lease_asked: false,
-        }
-    }
-}
-
-impl Cold {
-    const fn blank() -> Self {
-        Self {
-            exporter: Secret::new([0; 32]),
-            verify_data: [0; VERIFY_BYTES],
-            finished_sequence: 0,
-            plain_sequence: 0,
-            serial: 0,
-            replaces: None,
-        }
-    }
 }
 
 /// The Connection ID of a session.
@@ -284,6 +332,84 @@ mod tests {
         assert_eq!(session_of(9, &cid_of(9, id)), Some(id));
         assert_eq!(session_of(8, &cid_of(9, id)), None);
         assert_eq!(session_of(9, &[9, 1, 2]), None);
+    }
+
+    fn new_session<'a>(suite: CipherSuite, peer_cid: &[u8], read: RecordKeyRef<'a>) -> NewSession<'a> {
+        NewSession {
+            phase: Phase::Established,
+            suite,
+            principal: 7,
+            remote: "192.0.2.1:5684".parse().unwrap(),
+            peer_cid: ConnectionId::new(peer_cid).unwrap(),
+            own_cid: true,
+            read,
+            write: RecordKeyRef { sn: read.key, ..read },
+            epoch: 1,
+            window: ReplayWindow::default(),
+            send_next: 0,
+            lease: 8,
+            last_seen: Instant::default(),
+        }
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert_eq!((size_of::<Hot>(), size_of::<Cold>()), (176, 104));
+    }
+
+    #[test]
+    fn every_suite_gets_back_the_keys_it_put_in() {
+        let mut slab = Slab::new(1);
+        let key: [u8; 32] = core::array::from_fn(|index| index as u8);
+        let sn: [u8; 32] = core::array::from_fn(|index| 0x80 | index as u8);
+        let read = RecordKeyRef { key: &key, iv: &[9; 12], sn: &sn };
+        for suite in CipherSuite::ALL {
+            let long = has_long_keys(suite);
+            let length = suite.aead(&bartizan_crypto::RUSTCRYPTO).key_len;
+            assert_eq!(long, length > 16, "{suite}");
+            let id = slab.take(&mut rng).unwrap();
+            slab.occupy(id, &new_session(suite, b"12345678", read));
+            let (reading, writing) = (slab.read_key(id).unwrap(), slab.write_key(id).unwrap());
+            assert_eq!((reading.key(length), reading.sn(length)), (&key[..length], &sn[..length]));
+            assert_eq!((writing.key(length), writing.sn(length)), (&key[..length], &key[..length]));
+            assert_eq!((reading.iv(), writing.iv()), (&[9; 12], &[9; 12]));
+            assert_eq!(slab.cold(id).unwrap().long_keys.is_some(), long);
+            slab.release(id);
+            assert!(slab.read_key(id).unwrap().key.iter().all(|byte| *byte == 0), "{suite}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_changes_leaves_the_other_direction_alone() {
+        let mut slab = Slab::new(1);
+        for (suite, length) in [(CipherSuite::Aes128GcmSha256, 16), (CipherSuite::Aes256GcmSha384, 32)] {
+            let (old, new) = ([1; 32], [2; 32]);
+            let old = RecordKeyRef { key: &old, iv: &[1; 12], sn: &old };
+            let new = RecordKeyRef { key: &new, iv: &[2; 12], sn: &new };
+            let id = slab.take(&mut rng).unwrap();
+            slab.occupy(id, &new_session(suite, b"", old));
+            slab.set_read_key(id, new);
+            assert_eq!(slab.read_key(id).unwrap().key(length), &[2; 32][..length]);
+            assert_eq!(slab.write_key(id).unwrap().key(length), &[1; 32][..length]);
+            slab.set_write_key(id, new);
+            assert_eq!(slab.write_key(id).unwrap().iv(), &[2; 12]);
+            slab.release(id);
+        }
+    }
+
+    #[test]
+    fn connection_ids_of_peers_have_any_length() {
+        let mut slab = Slab::new(1);
+        let key = RecordKeyRef { key: &[0; 16], iv: &[0; 12], sn: &[] };
+        for length in 0..=crate::limits::CONNECTION_ID_BYTES_MAX {
+            let cid = &[7; crate::limits::CONNECTION_ID_BYTES_MAX][..length];
+            let id = slab.take(&mut rng).unwrap();
+            slab.occupy(id, &new_session(CipherSuite::PskAes128Ccm8, cid, key));
+            assert_eq!(slab.peer_cid(id).as_slice(), cid);
+            assert_eq!(slab.cold(id).unwrap().long_peer_cid.is_some(), length > 8);
+            slab.release(id);
+            assert!(slab.peer_cid(id).is_empty());
+        }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use core::net::SocketAddr;
 
 use bartizan_crypto::Secret;
 
-use super::address::PackedAddress;
 use super::endpoint::Endpoint;
-use super::event::{SessionId, SessionInfo};
-use super::slab::{Cold, Hot, Phase};
+use super::event::{SessionBytes, SessionId, SessionInfo};
+use super::slab::{Cold, Hot, NewSession, Phase};
 use crate::codec::{Reader, put_u16, put_vec8};
+use crate::record::EPOCH;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
 
@@ -121,7 +121,7 @@ impl Endpoint {
             suite: hot.suite,
             remote: hot.remote.unpack(),
             connection_id: hot.own_cid,
-            last_seen: hot.last_seen,
+            last_seen: hot.last_seen(),
             exporter: *cold.exporter.expose(),
         })
     }
@@ -137,9 +137,9 @@ impl Endpoint {
             principal: hot.principal,
             suite: hot.suite,
             own_cid: hot.own_cid,
-            peer_cid: hot.peer_cid,
-            read: hot.read.clone(),
-            write: hot.write.clone(),
+            peer_cid: self.slab.peer_cid(session),
+            read: TrafficKey::of(self.slab.read_key(session)?),
+            write: TrafficKey::of(self.slab.write_key(session)?),
             exporter: cold.exporter.clone(),
             verify_data: cold.verify_data,
             finished_sequence: cold.finished_sequence,
@@ -150,13 +150,19 @@ impl Endpoint {
     /// Which records have been seen.
     #[must_use]
     pub fn window(&self, session: SessionId) -> Option<ReplayWindow> {
-        self.live(session).map(|hot| hot.window)
+        self.live(session).map(Hot::window)
     }
 
     /// First send sequence number that is not leased.
     #[must_use]
     pub fn lease(&self, session: SessionId) -> Option<u64> {
-        self.live(session).map(|hot| hot.lease)
+        self.live(session).map(Hot::lease)
+    }
+
+    /// What one association without long keys or a long Connection ID of the peer costs, in bytes.
+    #[must_use]
+    pub const fn session_bytes() -> SessionBytes {
+        SessionBytes { hot: size_of::<Hot>(), cold: size_of::<Cold>() }
     }
 
     /// All established associations.
@@ -178,36 +184,29 @@ impl Endpoint {
     ) -> Result<SessionId, Error> {
         let id = state.id;
         self.slab.take_at(id, &mut *self.rng)?;
-        let lease = lease.min(limits::SEQUENCE_MAX + 1);
         if let Some(cold) = self.slab.cold_mut(id) {
-            *cold = Cold {
-                exporter: state.exporter,
-                verify_data: state.verify_data,
-                finished_sequence: state.finished_sequence,
-                plain_sequence: state.plain_sequence.saturating_add(PLAIN_SEQUENCE_LEAP),
-                serial: state.serial,
-                replaces: None,
-            };
+            cold.exporter = state.exporter;
+            cold.verify_data = state.verify_data;
+            cold.finished_sequence = state.finished_sequence;
+            cold.plain_sequence = state.plain_sequence.saturating_add(PLAIN_SEQUENCE_LEAP);
+            cold.serial = state.serial;
         }
-        if let Some(hot) = self.slab.hot_mut(id) {
-            *hot = Hot {
-                read: state.read,
-                write: state.write,
-                peer_cid: state.peer_cid,
-                remote: PackedAddress::pack(remote),
-                window,
-                send_next: lease,
-                lease,
-                principal: state.principal,
-                last_seen: Instant::default(),
-                generation: id.generation,
-                suite: state.suite,
-                phase: Phase::Established,
-                own_cid: state.own_cid,
-                used: false,
-                lease_asked: false,
-            };
-        }
+        let restored = NewSession {
+            phase: Phase::Established,
+            suite: state.suite,
+            principal: state.principal,
+            remote,
+            peer_cid: state.peer_cid,
+            own_cid: state.own_cid,
+            read: state.read.as_ref(),
+            write: state.write.as_ref(),
+            epoch: EPOCH,
+            window,
+            send_next: lease,
+            lease,
+            last_seen: Instant::default(),
+        };
+        self.slab.occupy(id, &restored);
         self.serial = self.serial.max(state.serial);
         if !state.own_cid {
             self.by_address.insert(remote, id);

@@ -1,0 +1,28 @@
+//! What protects the records of one direction and epoch, whoever keeps it.
+
+/// Keys by reference, so that record protection does not care where they lie.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordKeyRef<'a> {
+    /// As long as the suite's key, or longer: the suite uses the first bytes.
+    pub key: &'a [u8],
+    pub iv: &'a [u8; 12],
+    /// DTLS 1.3: what hides sequence numbers (RFC 9147 section 4.2.3). Empty or zeros in DTLS 1.2.
+    pub sn: &'a [u8],
+}
+
+impl<'a> RecordKeyRef<'a> {
+    /// The first bytes of the key; none if there are fewer.
+    pub fn key(&self, length: usize) -> &'a [u8] {
+        self.key.get(..length).unwrap_or_default()
+    }
+
+    pub const fn iv(&self) -> &'a [u8; 12] {
+        self.iv
+    }
+
+    /// The first bytes of the key that hides sequence numbers; none if there are fewer.
+    #[cfg_attr(not(test), expect(dead_code, reason = "DTLS 1.2 hides no sequence numbers"))]
+    pub fn sn(&self, length: usize) -> &'a [u8] {
+        self.sn.get(..length).unwrap_or_default()
+    }
+}
