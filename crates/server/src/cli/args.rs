@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::energy::{PAYLOAD_BYTES_MAX, Question};
+use crate::energy::Question;
+use crate::limits;
 
 /// Security gateway and fleet operations for IoT devices
 ///
@@ -328,7 +329,7 @@ pub struct Energy {
     pub sleep_ua: f64,
     /// Application bytes of a report
     #[arg(long, default_value_t = Question::DEFAULT.payload_bytes, value_name = "BYTES",
-        value_parser = clap::value_parser!(u32).range(..=i64::from(PAYLOAD_BYTES_MAX)))]
+        value_parser = clap::value_parser!(u32).range(..=i64::from(limits::ENERGY_PAYLOAD_BYTES_MAX)))]
     pub payload: u32,
     /// Supply voltage
     #[arg(long, default_value_t = Question::DEFAULT.life.supply_v, value_name = "V", value_parser = positive)]

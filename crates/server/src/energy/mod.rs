@@ -11,7 +11,7 @@ mod page;
 mod plot;
 pub mod scheme;
 
-pub use assessment::{Assessment, Cost, Origin, PAYLOAD_BYTES_MAX, Pair, Question, Row, assess};
+pub use assessment::{Assessment, Cost, Origin, Pair, Question, Row, assess};
 pub use page::page;
 pub use plot::plot;
 
