@@ -158,15 +158,22 @@ impl Assessment {
     }
 }
 
+/// What a scheme puts on the air; `None` if it is not ours to run.
 fn run(scheme: &Scheme, payload_bytes: u32) -> Result<Option<Measured>, Error> {
-    let How::Run { opening, ends } = &scheme.how else { return Ok(None) };
-    let (client, server) = ends();
-    measure(&client, &server, *opening, payload_bytes as usize, ANSWER_BYTES as usize).map(Some)
+    let (opening, (client, server)) = match &scheme.how {
+        How::Run { opening, ends } | How::Awaited { opening, ends, .. } => (*opening, ends()),
+        How::Published(_) | How::Absent(_) => return Ok(None),
+    };
+    measure(&client, &server, opening, payload_bytes as usize, ANSWER_BYTES as usize).map(Some)
 }
 
 fn row(scheme: &Scheme, question: Question, pair: &Pair) -> Result<Row, Error> {
     let (origin, note, measured) = match &scheme.how {
         How::Run { .. } => (Origin::Measured, None, run(scheme, question.payload_bytes)?),
+        How::Awaited { why, .. } => match run(scheme, question.payload_bytes) {
+            Ok(measured) => (Origin::Measured, None, measured),
+            Err(_) => (Origin::Absent, Some(*why), None),
+        },
         How::Absent(why) => (Origin::Absent, Some(*why), None),
         How::Published(published) => {
             let wake_up = published.wake_up(question.payload_bytes, ANSWER_BYTES);
