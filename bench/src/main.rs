@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use crate::report::Report;
 
 const USAGE: &str =
-    "bartizan-bench [AREA] [--json FILE] [--markdown FILE]\n\n  AREA  dtls, pipe or gateway; all if left out";
+    "bartizan-bench [AREA] [--json FILE] [--markdown FILE]\n\n  AREA  dtls, energy, pipe or gateway; all if left out";
 
 /// What to do, from the command line.
 #[derive(Default)]

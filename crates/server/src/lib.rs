@@ -22,6 +22,7 @@ pub mod config;
 pub mod data_dir;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod energy;
 pub mod gateway;
 pub mod limits;
 pub mod ops;

@@ -171,3 +171,5 @@ pub const CLIENT_STALL_MS_MAX: u64 = 30_000;
 pub const CLI_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest configuration or key file that is read, in bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest report that `energy` reckons with, in bytes: it has to fit one record in one datagram.
+pub const ENERGY_PAYLOAD_BYTES_MAX: u32 = 1024;

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::energy::Question;
+use crate::limits;
+
 /// Security gateway and fleet operations for IoT devices
 ///
 /// Devices speak CoAP over DTLS with the gateway; Bartizan watches how they behave, isolates those that turn
@@ -103,6 +106,11 @@ pub enum Verb {
     /// Devices keep their keys and postures; they shake hands anew. The API gets a new certificate and a new
     /// operator token.
     Restore(Restore),
+    /// What a handshake costs a sleeping device: bytes, energy, years of battery
+    ///
+    /// Bytes are counted by running this program's own DTLS client against its own server; energy comes from
+    /// published measurements of an NB-IoT modem. docs/energy.md explains both, with their sources.
+    Energy(Energy),
     /// Print shell completions
     Completions {
         /// The shell that is to complete
@@ -309,6 +317,39 @@ pub enum Command {
         #[arg(value_name = "DEVICE")]
         device: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Energy {
+    /// Time between reports: 15m, 1h, 1d
+    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = super::time::parse_duration_s)]
+    pub interval: u64,
+    /// Current of the whole device while it sleeps, in µA
+    #[arg(long, default_value_t = Question::DEFAULT.life.sleep_ua, value_name = "µA", value_parser = positive)]
+    pub sleep_ua: f64,
+    /// Application bytes of a report
+    #[arg(long, default_value_t = Question::DEFAULT.payload_bytes, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(..=i64::from(limits::ENERGY_PAYLOAD_BYTES_MAX)))]
+    pub payload: u32,
+    /// Supply voltage
+    #[arg(long, default_value_t = Question::DEFAULT.life.supply_v, value_name = "V", value_parser = positive)]
+    pub supply_v: f64,
+    /// Capacity printed on the battery, in mAh
+    #[arg(long, default_value_t = Question::DEFAULT.life.battery_mah, value_name = "mAh", value_parser = positive)]
+    pub battery_mah: f64,
+    /// Write the plot to this file as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// Print the page docs/energy.md for this case
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// A quantity that can be, up to a million of its unit.
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("\"{text}\" is no number"))?;
+    let range = 0.001..=1_000_000.0;
+    if range.contains(&number) { Ok(number) } else { Err("it has to be between 0.001 and 1,000,000".to_owned()) }
 }
 
 #[derive(Debug, Args)]

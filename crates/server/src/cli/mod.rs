@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod config;
 mod devices;
+mod energy;
 mod error;
 mod explain;
 pub(crate) mod init;
@@ -75,6 +76,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Restore(args) => block_on(init::restore(&dir, &args)).map(done),
         Verb::Config(args::Config::Check) => config::check(&dir, &global),
         Verb::Config(args::Config::Show) => config::show(&dir, &global).map(done),
+        Verb::Energy(args) => energy::energy(&args, global.output).map(done),
         Verb::Completions { shell } => Ok(done(completions(shell))),
         Verb::Man { folder } => man(folder.as_deref()).map(done),
         Verb::Openapi => Ok(done(crate::api::openapi().to_owned())),

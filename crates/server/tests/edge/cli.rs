@@ -397,7 +397,7 @@ fn wrong_usage_exits_with_two_and_help_with_zero() {
     assert!(bench.bad(2, &["device", "explode"]).starts_with("bartizan: unrecognized subcommand"));
     bench.bad(2, &["device", "isolate", "m1"]);
     bench.bad(2, &["command", "send", "m1", "GET", "/", "--expires", "soon"]);
-    for verb in ["init", "serve", "config", "tenant", "type", "device", "command", "backup", "restore"] {
+    for verb in ["init", "serve", "config", "tenant", "type", "device", "command", "backup", "restore", "energy"] {
         let help = bench.good(&[verb, "--help"]);
         assert!(help.contains("Usage:"), "{verb}");
     }
@@ -408,6 +408,33 @@ fn wrong_usage_exits_with_two_and_help_with_zero() {
     bench.good(&["man", "pages"]);
     assert!(bench.folder.path().join("pages/bartizan-device-isolate.1").exists());
     assert!(bench.good(&["openapi"]).contains("\"openapi\""));
+}
+
+#[test]
+fn energy_needs_no_installation_and_answers_in_three_forms() {
+    let bench = Bench::new();
+    let table = bench.good(&["energy"]);
+    let hourly = bench.json(&["energy"]);
+    let saving = format!("{:.1} %", hourly["cid_saving_percent"].as_f64().unwrap());
+    assert!(table.contains("DTLS 1.2, Connection ID") && table.contains(&saving), "{table}");
+    let daily = bench.json(&["energy", "--interval", "1d", "--sleep-ua", "14", "--payload", "64"]);
+    assert!(hourly["cid_saving_percent"].as_f64() > daily["cid_saving_percent"].as_f64());
+    assert_eq!(daily["question"]["payload_bytes"], 64);
+    let page = bench.good(&["energy", "--markdown", "--plot", "plot.svg"]);
+    assert!(page.starts_with("# Energy"), "{page}");
+    assert!(std::fs::read_to_string(bench.folder.path().join("plot.svg")).unwrap().starts_with("<svg"));
+    assert!(bench.bad(1, &["energy", "--plot", "absent/plot.svg"]).contains("cannot write absent/plot.svg"));
+    for wrong in [
+        ["--sleep-ua", "0"],
+        ["--payload", "1025"],
+        ["--supply-v", "-1"],
+        ["--battery-mah", "NaN"],
+        ["--interval", "soon"],
+    ] {
+        bench.bad(2, &[&["energy"], wrong.as_slice()].concat());
+    }
+    bench.good(&["energy", "--payload", "1024"]);
+    assert!(!bench.dir().exists(), "nothing is made");
 }
 
 #[test]
