@@ -5,6 +5,7 @@
 //! is made of and at [`setup`] for what is installed.
 #![allow(clippy::disallowed_methods, reason = "a developer command owns files, processes and the clock")]
 
+mod bogo;
 mod cite;
 mod run;
 mod setup;

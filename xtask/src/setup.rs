@@ -14,7 +14,7 @@ pub enum Scope {
 }
 
 /// A Debian package, the file that shows it is there, and why it is needed.
-struct Package {
+pub struct Package {
     name: &'static str,
     shown_by: &'static str,
     why: &'static str,
@@ -43,6 +43,16 @@ const TEST_PACKAGES: &[Package] = &[
 /// The C compiler that SQLite and the server's cryptography are built with.
 const BUILD_PACKAGES: &[Package] =
     &[Package { name: "build-essential", shown_by: "/usr/bin/cc", why: "builds SQLite and the server's cryptography" }];
+
+/// For the step `bogo` alone.
+pub const BOGO_PACKAGES: &[Package] = &[
+    Package {
+        name: "golang-golang-x-crypto-dev",
+        shown_by: "/usr/share/gocode/src/golang.org/x/crypto/go.mod",
+        why: "Go's extended library, which BoringSSL's protocol test runner is built with",
+    },
+    Package { name: "openssl", shown_by: "/usr/bin/openssl", why: "makes the runner's keys" },
+];
 
 pub fn everything(scope: Scope, may_install: bool) -> Result<()> {
     debian_packages(BUILD_PACKAGES, may_install)?;
@@ -73,7 +83,7 @@ pub fn console(may_install: bool) -> Result<()> {
     Ok(())
 }
 
-fn debian_packages(packages: &[Package], may_install: bool) -> Result<()> {
+pub fn debian_packages(packages: &[Package], may_install: bool) -> Result<()> {
     let missing: Vec<&Package> = packages.iter().filter(|package| !Path::new(package.shown_by).exists()).collect();
     if missing.is_empty() {
         return Ok(());

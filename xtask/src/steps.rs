@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+use crate::bogo;
 use crate::run::{cargo, program, target_dir};
 use crate::setup;
 
@@ -20,6 +21,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", what: "every example in the documentation", run: docs },
     Step { name: "lint", what: "clippy, with the bans of clippy.toml", run: lint },
     Step { name: "proof", what: "the codecs of the device crates link without a panic path", run: proof },
+    Step { name: "bogo", what: "BoringSSL's protocol test runner against our DTLS", run: bogo::step },
     Step { name: "web", what: "the console's types and unit tests", run: web },
     Step { name: "browser", what: "the console in Chromium, against a recorded server and a real one", run: browser },
 ];
