@@ -9,6 +9,8 @@ use crate::flags::{DTLS_1_2, Refusal, Settings};
 use crate::peer::{Peer, Seen};
 use crate::transport::{Command, Transport};
 
+/// A record header and an alert.
+const PLAIN_ALERT_BYTES: usize = 13 + 2;
 const NS_PER_MS: u64 = 1_000_000;
 /// More timeouts than any side of ours waits for.
 const SILENT_TIMEOUTS_MAX: usize = 32;
@@ -33,21 +35,30 @@ pub fn run(settings: &Settings, transport: Transport, clock_ns: &mut u64) -> Res
     let now = Instant::from_millis(*clock_ns / NS_PER_MS);
     let peer = Peer::new(settings, now).map_err(Failure::Refused)?;
     let mut exchange =
-        Exchange { settings, transport, peer, clock_ns: *clock_ns, seen: VecDeque::new(), dropped: Vec::new() };
+        Exchange { settings, transport, peer, clock_ns: *clock_ns, seen: VecDeque::new(), notes: Vec::new() };
     let outcome = exchange.connect().and_then(|()| exchange.converse());
     *clock_ns = exchange.clock_ns;
-    let dropped = std::mem::take(&mut exchange.dropped);
+    let notes = std::mem::take(&mut exchange.notes);
     exchange.transport.finish();
-    outcome.map_err(|failure| explain(failure, &dropped))
+    outcome.map_err(|failure| explain(failure, notes))
 }
 
-/// A connection that goes nowhere because records were dropped says which.
-fn explain(failure: Failure, dropped: &[String]) -> Failure {
+/// A connection that goes nowhere because records were dropped says so.
+fn explain(failure: Failure, mut notes: Vec<String>) -> Failure {
     match failure {
-        Failure::Failed(why) if !dropped.is_empty() => {
-            Failure::Failed(format!("{why}\ndropped: {}", dropped.join("\ndropped: ")))
+        Failure::Failed(why) => {
+            notes.dedup();
+            Failure::Failed(std::iter::once(why).chain(notes).collect::<Vec<_>>().join("\n"))
         }
         other => other,
+    }
+}
+
+/// The alert that a datagram carries in the clear; those that end a handshake come alone.
+fn plain_alert(datagram: &[u8]) -> Option<u8> {
+    match datagram {
+        [21, _, _, 0, 0, .., 0, 2, 2, description] if datagram.len() == PLAIN_ALERT_BYTES => Some(*description),
+        _ => None,
     }
 }
 
@@ -57,7 +68,8 @@ struct Exchange<'a> {
     peer: Peer,
     clock_ns: u64,
     seen: VecDeque<Seen>,
-    dropped: Vec<String>,
+    /// Why records were dropped and what alerts were sent in the clear: said when the connection fails.
+    notes: Vec<String>,
 }
 
 impl Exchange<'_> {
@@ -138,7 +150,7 @@ impl Exchange<'_> {
             self.flush()?;
             match self.seen.pop_front() {
                 Some(Seen::Dropped(why)) => {
-                    self.dropped.push(why);
+                    self.notes.push(format!("dropped: {why}"));
                     continue;
                 }
                 Some(Seen::Closed(Err(why))) => return Err(Failure::Failed(why)),
@@ -181,6 +193,7 @@ impl Exchange<'_> {
         let now = self.now();
         self.peer.poll(now, &mut self.seen);
         while let Some(datagram) = self.peer.datagram(now) {
+            self.notes.extend(plain_alert(&datagram).map(|number| format!("sent alert {number}")));
             self.transport.send(&datagram)?;
         }
         Ok(())

@@ -168,7 +168,7 @@ fn of_client(event: ConnectionEvent) -> Seen {
         ConnectionEvent::Rejected(reason) => Seen::Dropped(format!("{reason:?}")),
         ConnectionEvent::Closed(reason) => Seen::Closed(match reason {
             CloseReason::Local | CloseReason::Peer => Ok(()),
-            CloseReason::Alert(alert) => Err(format!("alert: {alert}")),
+            CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
             CloseReason::Failed(error) => Err(error.to_string()),
             CloseReason::TimedOut => Err("timed out".to_owned()),
         }),

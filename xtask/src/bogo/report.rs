@@ -1,6 +1,6 @@
 //! What came out, in one line for people and one file for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -25,9 +25,9 @@ pub struct Report {
     /// In which run how many cases passed only since their open credential is ours.
     adapted: BTreeMap<String, usize>,
     runs: BTreeMap<String, BTreeMap<String, Outcome>>,
-    /// Why cases were left out, how many, in all runs.
-    disabled: BTreeMap<String, usize>,
-    /// What the shim lacked, how often.
+    /// Why cases were left out in any run, and which.
+    disabled: BTreeMap<String, BTreeSet<String>>,
+    /// What the shim lacked, in how many cases of all runs together.
     lacking: BTreeMap<String, usize>,
 }
 
@@ -47,7 +47,7 @@ impl Report {
         for case in all {
             let outcome = match disabled.reason(credential, &case.name) {
                 Some(reason) => {
-                    *self.disabled.entry(reason.to_owned()).or_default() += 1;
+                    self.disabled.entry(reason.to_owned()).or_default().insert(case.name.clone());
                     Outcome::Disabled
                 }
                 None => {
@@ -91,7 +91,7 @@ impl Report {
         for (reason, count) in sorted(&self.lacking) {
             println!("bogo: {count:4} not implemented: {reason}");
         }
-        for (reason, count) in sorted(&self.disabled) {
+        for (reason, count) in sorted(&self.disabled_counts()) {
             println!("bogo: {count:4} disabled: {reason}");
         }
         let (passed, failed) = (self.passed(), self.failed().len());
@@ -121,11 +121,15 @@ impl Report {
             "dtls.bogo_passed": self.passed(),
             "dtls.bogo_total": self.total,
             "runs": runs,
-            "disabled": self.disabled,
+            "disabled": self.disabled_counts(),
             "unimplemented": self.lacking,
         });
         std::fs::write(file, serde_json::to_string_pretty(&value)? + "\n")?;
         Ok(())
+    }
+
+    fn disabled_counts(&self) -> BTreeMap<String, usize> {
+        self.disabled.iter().map(|(reason, names)| (reason.clone(), names.len())).collect()
     }
 
     /// Cases that passed in a run and failed in none.
