@@ -56,6 +56,8 @@ pub struct Disabled {
 struct Group {
     reason: String,
     patterns: Vec<String>,
+    /// What the patterns do not mean.
+    except: Vec<String>,
     /// In which run only; in all if there is none.
     credential: Option<String>,
 }
@@ -72,7 +74,7 @@ impl Disabled {
 
     /// A pattern that no case has is a mistake, or has outlived its case.
     pub fn check(&self, cases: &[Case]) -> Result<()> {
-        for pattern in self.groups.iter().flat_map(|group| &group.patterns) {
+        for pattern in self.groups.iter().flat_map(|group| group.patterns.iter().chain(&group.except)) {
             if pattern.contains(['?', '[', '\\']) {
                 bail!("{pattern}: only * stands for something in disabled.toml");
             }
@@ -85,37 +87,38 @@ impl Disabled {
 
     /// Why a case is left out; the first group that has it says so.
     pub fn reason(&self, credential: &str, case: &str) -> Option<&str> {
-        let mut groups = self.groups(credential);
-        let group = groups.find(|group| group.patterns.iter().any(|pattern| matches(pattern, case)))?;
+        let applies = |group: &Group| group.credential.as_deref().is_none_or(|only| only == credential);
+        let group = self.groups.iter().find(|group| applies(group) && group.has(case))?;
         Some(&group.reason)
     }
 
-    /// The same for the runner's `-shim-config`.
-    pub fn config(&self, credential: &str) -> Result<String> {
-        let tests: serde_json::Map<String, Value> = self
-            .groups(credential)
-            .flat_map(|group| group.patterns.iter().map(|pattern| (pattern.clone(), json!(group.reason))))
-            .collect();
+    /// The same for the runner's `-shim-config`, case by case.
+    pub fn config(&self, credential: &str, cases: &[Case]) -> Result<String> {
+        let disabled = cases.iter().filter_map(|case| Some((&case.name, self.reason(credential, &case.name)?)));
+        let tests: serde_json::Map<String, Value> =
+            disabled.map(|(name, reason)| (name.clone(), json!(reason))).collect();
         Ok(serde_json::to_string_pretty(&json!({ "DisabledTests": tests, "ErrorMap": self.errors }))?)
-    }
-
-    fn groups(&self, credential: &str) -> impl Iterator<Item = &Group> {
-        let applies = move |group: &&Group| group.credential.as_deref().is_none_or(|only| only == credential);
-        self.groups.iter().filter(applies)
     }
 }
 
 impl Group {
     fn read(value: &toml::Value) -> Result<Self> {
         let text = |key: &str| value.get(key).and_then(toml::Value::as_str).map(str::to_owned);
-        let reason = text("reason").context("a group without a reason in disabled.toml")?;
-        let patterns = value.get("patterns").and_then(toml::Value::as_array).context("a group without patterns")?;
-        let pattern = |value: &toml::Value| value.as_str().map(str::to_owned).context("a pattern is a string");
+        let texts = |key: &str| -> Option<Vec<String>> {
+            let values = value.get(key)?.as_array()?;
+            values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+        };
         Ok(Self {
-            reason,
-            patterns: patterns.iter().map(pattern).collect::<Result<_>>()?,
+            reason: text("reason").context("a group without a reason in disabled.toml")?,
+            patterns: texts("patterns").context("a group without patterns in disabled.toml")?,
+            except: texts("except").unwrap_or_default(),
             credential: text("credential"),
         })
+    }
+
+    fn has(&self, case: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, case));
+        any(&self.patterns) && !any(&self.except)
     }
 }
 
@@ -150,6 +153,8 @@ mod tests {
     fn the_file_is_readable_and_every_group_has_a_reason() {
         let disabled = Disabled::read().unwrap();
         assert!(disabled.groups.iter().all(|group| group.reason.len() > 10 && !group.patterns.is_empty()));
-        assert!(disabled.config("psk").unwrap().contains("ErrorMap"));
+        let case = Case { name: "DTLS-Replay-TLS1".to_owned(), adapted: false };
+        assert!(disabled.config("psk", &[case]).unwrap().contains("DTLS 1.0"));
+        assert_eq!(disabled.reason("psk", "MinimumVersion-Client-TLS1-TLS12-DTLS"), None);
     }
 }

@@ -61,7 +61,7 @@ fn run(
 ) -> Result<()> {
     let file = |name: &str| runner.folder.join(format!("{credential}-{name}"));
     let (config, results, reasons, log) = (file("config.json"), file("results.json"), file("reasons"), file("log"));
-    std::fs::write(&config, disabled.config(credential)?)?;
+    std::fs::write(&config, disabled.config(credential, all)?)?;
     let _ = std::fs::remove_file(&reasons);
     let _ = std::fs::remove_file(&results);
     let arguments = [
