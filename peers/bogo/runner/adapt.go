@@ -44,7 +44,9 @@ func adapt(test *testCase) bool {
 		usePreSharedKey(test.config.PreSharedKeyIdentity, string(test.config.PreSharedKey), &test.config)
 		return true
 	}
-	if !leavesCredentialOpen(test) {
+	if !usePSK && isAboutAnyCertificate(test) {
+		test.config.Credential = &ecdsaP256Certificate
+	} else if !leavesCredentialOpen(test) {
 		return false
 	}
 	if usePSK {
@@ -69,10 +71,10 @@ func adapt(test *testCase) bool {
 		}
 		return true
 	}
-	if test.testType == serverTest {
-		test.shimCertificate = &ecdsaP256Certificate
-	} else {
+	if test.testType == clientTest {
 		test.config.Credential = &ecdsaP256Certificate
+	} else if test.shimCertificate == nil {
+		test.shimCertificate = &ecdsaP256Certificate
 	}
 	useECDSASuites(&test.config)
 	if test.resumeConfig != nil {
@@ -100,6 +102,11 @@ func leavesCredentialOpen(test *testCase) bool {
 // isAboutAnyKey says whether a case has a key of its own and a suite only because there must be one.
 func isAboutAnyKey(test *testCase) bool {
 	return strings.HasPrefix(test.name, "EmptyPSKHint-")
+}
+
+// isAboutAnyCertificate says whether a case names RSA's certificate only because there must be one.
+func isAboutAnyCertificate(test *testCase) bool {
+	return strings.HasPrefix(test.name, "CertificateVerification") && test.config.Credential == &rsaCertificate
 }
 
 func usePreSharedKey(identity, key string, configs ...*Config) {

@@ -61,6 +61,7 @@ pub struct Settings {
     pub trust_cert: Option<String>,
     pub verify_peer: bool,
     pub verify_fail: bool,
+    pub custom_verify: bool,
     pub require_any_client_certificate: bool,
     /// IANA numbers, in the order of preference; empty: what the stack prefers.
     pub curves: Vec<u16>,
@@ -167,13 +168,15 @@ impl Settings {
             "-key-update-before-read" => self.key_update_before_read = true,
             "-send-alert" => self.send_alert = true,
             "-use-export-context" => self.export().use_context = true,
-            // A sans-IO stack is always asynchronous, its handshake always implicit; there is no DTLS 1.0, and
-            // extended master secret is a must.
+            "-use-custom-verify-callback" => self.custom_verify = true,
+            // A sans-IO stack is always asynchronous, its handshake always implicit; there is no DTLS 1.0, extended
+            // master secret is a must, and a verdict on a certificate is nothing to ask for: it decides.
             "-async"
             | "-implicit-handshake"
             | "-no-tls1"
             | "-no-tls11"
             | "-check-close-notify"
+            | "-expect-verify-result"
             | "-expect-extended-master-secret" => {}
             _ => return false,
         }
@@ -214,6 +217,11 @@ impl Settings {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Whether a server is to ask its client who it is.
+    pub fn asks_for_certificate(&self) -> bool {
+        self.verify_peer || self.require_any_client_certificate
     }
 
     fn export(&mut self) -> &mut Export {

@@ -10,6 +10,7 @@
     reason = "a program of its own: it owns a socket and randomness"
 )]
 
+mod credentials;
 mod exchange;
 mod flags;
 mod peer;

@@ -2,14 +2,20 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bartizan_crypto::{AWS_LC, Provider, RUSTCRYPTO, SecretBytes};
 use bartizan_dtls::{
     AlertDescription, CipherSuite, ClientConfig, CloseReason, Connection, ConnectionEvent, Endpoint, EndpointConfig,
-    EndpointEvent, Error, Instant, PskEntry, SessionId, limits,
+    EndpointEvent, Error, Group, Instant, PeerVerifier, PskEntry, SessionId, Versions, limits,
 };
 
-use crate::flags::{DTLS_1_2, Refusal, Settings};
+use crate::credentials::{self, Verifier};
+use crate::flags::{DTLS_1_2, DTLS_1_3, Refusal, Settings};
+
+/// What the stack has: each turns true with the work that brings it.
+const HAS_CERTIFICATES: bool = false;
+const HAS_DTLS_1_3: bool = false;
 
 /// BoringSSL's first retransmission timeout, which the runner's schedule begins with.
 const FIRST_TIMEOUT_MS: u64 = 400;
@@ -48,23 +54,41 @@ impl Peer {
     /// What the settings ask of the stack and it does not have.
     pub fn new(settings: &Settings, now: Instant) -> Result<Self, Refusal> {
         check(settings)?;
-        let psk = settings.psk.as_deref().and_then(|psk| SecretBytes::new(psk.as_bytes()));
-        let psk = psk.ok_or_else(|| unimplemented("certificates"))?;
-        let mtu = settings.mtu.unwrap_or(limits::MTU_MAX);
-        let retransmit_ms = settings.first_timeout_ms.unwrap_or(FIRST_TIMEOUT_MS);
+        if settings.server { Self::server(settings) } else { Self::client(settings, now) }
+    }
+
+    fn server(settings: &Settings) -> Result<Self, Refusal> {
+        let psk = psk(settings)?;
+        let config = EndpointConfig {
+            versions: versions(settings)?,
+            groups: groups(settings)?,
+            credential: credentials::own(settings)?,
+            verifier: settings.asks_for_certificate().then(|| verifier(settings)),
+            mtu: mtu(settings),
+            retransmit_ms: retransmit_ms(settings),
+            ..EndpointConfig::new(provider(true))
+        };
+        let endpoint = Endpoint::server(config, Box::new(random)).map_err(refused)?;
         let identity = settings.psk_identity.as_bytes().to_vec();
-        if settings.server {
-            let config = EndpointConfig { mtu, retransmit_ms, ..EndpointConfig::new(provider(true)) };
-            let endpoint = Endpoint::server(config, Box::new(random)).map_err(refused)?;
-            return Ok(Self::Server(Box::new(Server { endpoint, session: None, psk: Some(psk), identity })));
-        }
+        Ok(Self::Server(Box::new(Server { endpoint, session: None, psk, identity })))
+    }
+
+    fn client(settings: &Settings, now: Instant) -> Result<Self, Refusal> {
+        let psk = psk(settings)?;
+        let with_psk = psk.is_some();
+        let psk = psk.or_else(|| SecretBytes::new(&[])).ok_or_else(|| unimplemented("an empty key"))?;
         let config = ClientConfig {
+            versions: versions(settings)?,
+            groups: groups(settings)?,
+            credential: credentials::own(settings)?,
+            verifier: (!with_psk).then(|| verifier(settings)),
             // The runner fills extensions of its own into every corner; ours only where the case is about it.
             own_cid: None,
-            mtu,
-            retransmit_ms,
-            ..ClientConfig::new(provider(false), &identity, psk)
+            mtu: mtu(settings),
+            retransmit_ms: retransmit_ms(settings),
+            ..ClientConfig::new(provider(false), settings.psk_identity.as_bytes(), psk)
         };
+        let config = if with_psk { config } else { ClientConfig { suites: CipherSuite::ALL.to_vec(), ..config } };
         let connection = Connection::connect(config, now, &mut random).map_err(refused)?;
         Ok(Self::Client(Box::new(connection)))
     }
@@ -179,20 +203,64 @@ fn of_client(event: ConnectionEvent) -> Seen {
 fn check(settings: &Settings) -> Result<(), Refusal> {
     let lacking = [
         (!settings.dtls, "TLS over streams"),
-        (!settings.allows(DTLS_1_2), "DTLS 1.3"),
-        (settings.verify_peer || settings.require_any_client_certificate, "certificates"),
-        (!settings.curves.is_empty(), "a choice of groups"),
+        (settings.psk.is_none() && !HAS_CERTIFICATES, "certificates"),
+        (!settings.allows(DTLS_1_2) && !HAS_DTLS_1_3, "DTLS 1.3"),
         (settings.export.is_some(), "an exporter with a label of the caller's"),
         (settings.send_alert, "an alert of the caller's"),
         (settings.key_update || settings.key_update_before_read, "key update"),
-        (settings.expect_hrr || settings.expect_no_hrr, "HelloRetryRequest"),
+        (settings.expect_hrr || settings.expect_no_hrr, "saying whether there was a HelloRetryRequest"),
         (settings.expect_curve.is_some(), "saying which group was agreed on"),
         (settings.expect_peer_signature_algorithm.is_some(), "saying how the peer signed"),
+        (!settings.verify_prefs.is_empty() || !settings.signing_prefs.is_empty(), "a choice of signature schemes"),
+        (settings.expect_peer_cert_file.is_some(), "saying which certificate the peer had"),
+        (settings.no_ticket, "a choice of tickets"),
     ];
     match lacking.iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(unimplemented(what)),
         None => Ok(()),
     }
+}
+
+fn psk(settings: &Settings) -> Result<Option<SecretBytes>, Refusal> {
+    let too_long = || unimplemented("a pre-shared key of more than 64 bytes");
+    settings.psk.as_deref().map(|psk| SecretBytes::new(psk.as_bytes()).ok_or_else(too_long)).transpose()
+}
+
+fn versions(settings: &Settings) -> Result<Versions, Refusal> {
+    match (settings.allows(DTLS_1_2), settings.allows(DTLS_1_3) && HAS_DTLS_1_3) {
+        (true, true) => Ok(Versions::BOTH),
+        (true, false) => Ok(Versions::DTLS_1_2),
+        (false, true) => Ok(Versions::DTLS_1_3),
+        (false, false) => Err(unimplemented("no version at all")),
+    }
+}
+
+/// Those of the case that we have; all of ours if it does not say.
+fn groups(settings: &Settings) -> Result<Vec<Group>, Refusal> {
+    if settings.curves.is_empty() {
+        return Ok(if HAS_DTLS_1_3 { Group::ALL.to_vec() } else { Group::CLASSICAL.to_vec() });
+    }
+    let groups: Option<Vec<Group>> = settings.curves.iter().map(|code| Group::from_code(*code)).collect();
+    groups.ok_or_else(|| unimplemented("a group that is not spoken"))
+}
+
+fn verifier(settings: &Settings) -> Arc<dyn PeerVerifier> {
+    let counts = settings.verify_peer || settings.custom_verify || settings.require_any_client_certificate;
+    // BoringSSL's two ways to judge a certificate have an alert each.
+    let alert = if settings.custom_verify {
+        AlertDescription::CERTIFICATE_UNKNOWN
+    } else {
+        AlertDescription::HANDSHAKE_FAILURE
+    };
+    Arc::new(Verifier { fails: (settings.verify_fail && counts).then_some(alert) })
+}
+
+fn mtu(settings: &Settings) -> usize {
+    settings.mtu.unwrap_or(limits::MTU_MAX)
+}
+
+fn retransmit_ms(settings: &Settings) -> u64 {
+    settings.first_timeout_ms.unwrap_or(FIRST_TIMEOUT_MS)
 }
 
 fn unimplemented(what: &str) -> Refusal {
