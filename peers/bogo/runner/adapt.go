@@ -50,7 +50,7 @@ func adapt(test *testCase) bool {
 		return false
 	}
 	if usePSK {
-		if test.config.MaxVersion != VersionTLS12 || test.config.ClientAuth != NoClientCert {
+		if test.config.MaxVersion != VersionTLS12 || isAboutCertificates(test) {
 			return false
 		}
 		// The runner's client wants an identity hint that equals its identity; our server sends none.
@@ -102,6 +102,13 @@ func leavesCredentialOpen(test *testCase) bool {
 // isAboutAnyKey says whether a case has a key of its own and a suite only because there must be one.
 func isAboutAnyKey(test *testCase) bool {
 	return strings.HasPrefix(test.name, "EmptyPSKHint-")
+}
+
+// isAboutCertificates says whether somebody is to be asked for one.
+func isAboutCertificates(test *testCase) bool {
+	return test.config.ClientAuth != NoClientCert || slices.ContainsFunc(test.flags, func(flag string) bool {
+		return strings.Contains(flag, "-verify-") || flag == "-require-any-client-certificate"
+	})
 }
 
 // isAboutAnyCertificate says whether a case names RSA's certificate only because there must be one.

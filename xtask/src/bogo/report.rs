@@ -80,7 +80,7 @@ impl Report {
 
     /// Cases that failed in any run.
     pub fn failed(&self) -> Vec<&str> {
-        let failed = self.runs.iter().flat_map(|(_, outcomes)| outcomes).filter(|(_, one)| **one == Outcome::Failed);
+        let failed = self.runs.values().flatten().filter(|(_, one)| **one == Outcome::Failed);
         let mut names: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
