@@ -170,13 +170,15 @@ impl Settings {
             "-use-export-context" => self.export().use_context = true,
             "-use-custom-verify-callback" => self.custom_verify = true,
             // A sans-IO stack is always asynchronous, its handshake always implicit; there is no DTLS 1.0, extended
-            // master secret is a must, and a verdict on a certificate is nothing to ask for: it decides.
+            // master secret is a must, a verdict on a certificate is nothing to ask for (it decides), and whoever
+            // wants to renegotiate is refused.
             "-async"
             | "-implicit-handshake"
             | "-no-tls1"
             | "-no-tls11"
             | "-check-close-notify"
             | "-expect-verify-result"
+            | "-renegotiate-freely"
             | "-expect-extended-master-secret" => {}
             _ => return false,
         }
