@@ -86,6 +86,9 @@ async fn gateway(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Gatew
     let keys = &config.gateway;
     let options = GatewayOptions {
         sessions_max: u32::try_from(keys.sessions_max.value()).unwrap_or(u32::MAX),
+        versions: keys.dtls.into(),
+        require_cid: keys.require_cid,
+        lease: keys.lease.value(),
         handshakes_max: u32::try_from(keys.handshakes_max.value()).unwrap_or(u32::MAX),
         ..GatewayOptions::new(keys.listen, dir.data().join("sessions"), dir.master_key()?)
     };

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bartizan_wire::Access;
 
 use super::load::Reader;
-use super::setting::{FilePath, LogFormat, LogLevel, MetricsReader, Raw, Setting, Within};
+use super::setting::{DtlsVersions, FilePath, LogFormat, LogLevel, MetricsReader, Raw, Setting, Within};
 
 /// One key as people see it.
 pub struct Key {
@@ -124,6 +124,12 @@ sections! {
         sessions_max: Within<16, 10000000> = "1000000", Restart;
         /// Most unfinished handshakes at a time.
         handshakes_max: Within<16, 1000000> = "4096", Restart;
+        /// Versions of DTLS that devices may use.
+        dtls: DtlsVersions = "\"both\"", Restart;
+        /// Refuse devices that do not offer a Connection ID: each of their naps costs a handshake.
+        require_cid: bool = "false", Restart;
+        /// Send sequence numbers leased at a time: how many are skipped after a crash, and how seldom the disk is asked.
+        lease: Within<16, 1048576> = "1024", Restart;
     }
     /// What a grade does to a device, and how it gets back.
     policy: PolicyKeys {

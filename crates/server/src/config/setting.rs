@@ -193,6 +193,25 @@ words! {
     }
 }
 
+words! {
+    /// Which versions of DTLS devices may use.
+    DtlsVersions {
+        Both = "both",
+        Dtls12 = "1.2",
+        Dtls13 = "1.3",
+    }
+}
+
+impl From<DtlsVersions> for bartizan_dtls::Versions {
+    fn from(versions: DtlsVersions) -> Self {
+        match versions {
+            DtlsVersions::Both => Self::BOTH,
+            DtlsVersions::Dtls12 => Self::DTLS_1_2,
+            DtlsVersions::Dtls13 => Self::DTLS_1_3,
+        }
+    }
+}
+
 impl Setting for Access {
     fn shape() -> String {
         let names: Vec<&str> = Self::ALL.iter().map(|access| access.name()).collect();

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bartizan_dtls::Versions;
 use bartizan_wire::{Access, DeviceKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -50,6 +51,7 @@ pub struct GatewayOptions {
     pub key: MasterKey,
     pub sessions_max: u32,
     pub handshakes_max: u32,
+    pub versions: Versions,
     /// Send sequence numbers leased at a time: how many are skipped after a crash.
     pub lease: u64,
     /// Refuse devices without Connection ID.
@@ -71,6 +73,7 @@ impl GatewayOptions {
             key,
             sessions_max: 1_000_000,
             handshakes_max: 4_096,
+            versions: Versions::BOTH,
             lease: 1_024,
             require_cid: false,
             awake_ms: 10_000,

@@ -175,6 +175,7 @@ fn endpoint_config(options: &GatewayOptions) -> EndpointConfig {
     EndpointConfig {
         sessions_max: options.sessions_max,
         handshakes_max: options.handshakes_max,
+        versions: options.versions,
         lease: options.lease,
         require_cid: options.require_cid,
         ..EndpointConfig::new(&AWS_LC)
