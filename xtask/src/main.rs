@@ -1,5 +1,5 @@
-//! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask cite`,
-//! `cargo xtask setup`.
+//! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask peers`, `cargo xtask bench`,
+//! `cargo xtask cite`, `cargo xtask setup`.
 //!
 //! Each installs what it needs and is missing, and says so before it does. Start at [`steps`] for what a test run
 //! is made of and at [`setup`] for what is installed.
@@ -7,6 +7,7 @@
 
 mod bogo;
 mod cite;
+mod peers;
 mod run;
 mod setup;
 mod steps;
@@ -22,6 +23,7 @@ usage: cargo xtask <command> [options]
                         and print the console's address; OPTIONS go to `bartizan demo` (see its --help)
   test [--step NAME]…   install what is missing, run every test, or only the named steps
                         (`cargo xtask test --list` names them)
+  peers                 build the outside DTLS implementations that the interop matrix meets (test does it by itself)
   bench [AREA] [--json FILE] [--markdown FILE]
                         build in release and measure: gateway, dtls, pipe, or everything
   cite [--open] [--excepted] [--deny-open]
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "demo" => demo(may_install, &arguments),
         "test" => steps::test(may_install, &arguments),
+        "peers" => peers::build(),
         "bench" => bench(may_install, &arguments),
         "cite" => cite::cite(&arguments),
         "setup" => {

@@ -33,11 +33,20 @@ const TEST_PACKAGES: &[Package] = &[
         shown_by: "/usr/bin/coap-server-notls",
         why: "an independent CoAP origin behind the proxy",
     },
-    Package { name: "clang", shown_by: "/usr/bin/clang", why: "builds Mbed TLS, the independent DTLS peer" },
-    Package { name: "libclang-dev", shown_by: "/usr/lib/llvm-14/lib/libclang.so", why: "reads Mbed TLS's headers" },
+    Package { name: "clang", shown_by: "/usr/bin/clang", why: "builds Mbed TLS, an independent DTLS peer" },
+    Package {
+        name: "libclang-dev",
+        shown_by: "/usr/lib/llvm-14/lib/libclang.so",
+        why: "reads the headers of Mbed TLS and wolfSSL",
+    },
     Package { name: "cmake", shown_by: "/usr/bin/cmake", why: "builds Mbed TLS" },
     Package { name: "ninja-build", shown_by: "/usr/bin/ninja", why: "builds Mbed TLS" },
+    Package { name: "autoconf", shown_by: "/usr/bin/autoreconf", why: "builds wolfSSL, an independent DTLS peer" },
+    Package { name: "automake", shown_by: "/usr/bin/automake", why: "builds wolfSSL" },
+    Package { name: "libtool", shown_by: "/usr/bin/libtoolize", why: "builds wolfSSL" },
+    Package { name: "patch", shown_by: "/usr/bin/patch", why: "builds wolfSSL" },
     Package { name: "openssl", shown_by: "/usr/bin/openssl", why: "another independent DTLS peer" },
+    Package { name: "gnutls-bin", shown_by: "/usr/bin/gnutls-cli", why: "another independent DTLS peer" },
 ];
 
 /// The C compiler that SQLite and the server's cryptography are built with.

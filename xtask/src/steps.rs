@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::bogo;
 use crate::run::{cargo, program, target_dir};
-use crate::setup;
+use crate::{bogo, peers, setup};
 
 /// One named part of the test run.
 struct Step {
@@ -80,6 +79,7 @@ fn lint() -> Result<()> {
 }
 
 fn rust() -> Result<()> {
+    peers::build()?;
     if cargo(&["nextest", "--version"]).succeeds() {
         return cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]).stream();
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+/// A server that no client comes to ends, whatever became of the test that started it.
+const FIRST_DATAGRAM_WAIT: Duration = Duration::from_secs(60);
+
 /// Drops a share of datagrams, the same ones for the same seed.
 pub struct Loss {
     percent: u8,
@@ -12,11 +15,13 @@ pub struct Loss {
 }
 
 impl Loss {
+    #[must_use]
     pub fn new(percent: u8, seed: u64) -> Self {
         Self { percent, state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 }
     }
 
-    fn strikes(&mut self) -> bool {
+    /// Whether the next datagram is lost.
+    pub fn strikes(&mut self) -> bool {
         // xorshift64
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -25,6 +30,7 @@ impl Loss {
     }
 }
 
+/// A UDP socket and whom it talks to.
 pub struct Transport {
     socket: UdpSocket,
     /// Whom datagrams go to. A server learns it from the first datagram, and follows it.
@@ -33,27 +39,29 @@ pub struct Transport {
 }
 
 impl Transport {
-    pub fn towards(bind: &str, remote: SocketAddr, loss: Loss) -> Result<Self> {
+    pub(crate) fn towards(bind: &str, remote: SocketAddr, loss: Loss) -> Result<Self> {
         let socket = UdpSocket::bind(bind).with_context(|| format!("cannot bind {bind}"))?;
         Ok(Self { socket, remote: Some(remote), loss })
     }
 
     /// Waits for the first datagram, which stays unread.
-    pub fn serving(socket: UdpSocket, loss: Loss) -> Result<Self> {
+    pub(crate) fn serving(socket: UdpSocket, loss: Loss) -> Result<Self> {
+        socket.set_read_timeout(Some(FIRST_DATAGRAM_WAIT))?;
         let (_, remote) = socket.peek_from(&mut [0; 1]).context("no client came")?;
         Ok(Self { socket, remote: Some(remote), loss })
     }
 
-    pub fn local_address(&self) -> Result<SocketAddr> {
+    pub(crate) fn local_address(&self) -> Result<SocketAddr> {
         Ok(self.socket.local_addr()?)
     }
 
+    #[must_use]
     pub fn remote(&self) -> Option<SocketAddr> {
         self.remote
     }
 
     /// Goes on from a new source port of the same address, as behind a NAT that forgot.
-    pub fn rebind(&mut self) -> Result<SocketAddr> {
+    pub(crate) fn rebind(&mut self) -> Result<SocketAddr> {
         self.socket = UdpSocket::bind((self.socket.local_addr()?.ip(), 0))?;
         self.local_address()
     }
