@@ -70,6 +70,25 @@ pub unsafe extern "C" fn dtls_open(
 }
 
 /// # Safety
+/// As [`input`] for `saved`, as [`output`] for the other two; `provider` is valid for ever.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dtls_wake_up(
+    provider: *const Provider,
+    saved: *const u8,
+    saved_len: usize,
+    buffer: *mut u8,
+    buffer_len: usize,
+    datagram: *mut u8,
+    datagram_len: usize,
+) {
+    // SAFETY: as promised.
+    let (provider, saved) = unsafe { (&*provider, input(saved, saved_len)) };
+    // SAFETY: as promised.
+    let (buffer, datagram) = unsafe { (output(buffer, buffer_len), output(datagram, datagram_len)) };
+    proof::wake_up(provider, saved, saved, buffer, datagram);
+}
+
+/// # Safety
 /// As [`input`]; `provider` is valid for ever, `secrets` for the call; `fill` writes what it is told to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtls_secrets(

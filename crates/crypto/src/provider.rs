@@ -38,6 +38,38 @@ pub struct Provider {
     pub ed25519: SignatureAlgorithm,
 }
 
+impl Provider {
+    /// This provider with only what a client needs that has a pre-shared key and the two AES-CCM ciphers. All else
+    /// refuses, so that a linker leaves the code behind it out of a small device:
+    ///
+    /// ```
+    /// use bartizan_crypto::{Provider, RUSTCRYPTO};
+    ///
+    /// static DEVICE: Provider = RUSTCRYPTO.only_psk_ccm();
+    /// ```
+    #[must_use]
+    pub const fn only_psk_ccm(&self) -> Self {
+        Self {
+            name: self.name,
+            sha256: self.sha256,
+            hmac_sha256: self.hmac_sha256,
+            // A hash cannot refuse. Nothing is ever protected under this one: its suites' cipher refuses.
+            sha384: |_| [0; 48],
+            hmac_sha384: |_, _| [0; 48],
+            aes_128_ccm_8: self.aes_128_ccm_8,
+            aes_128_ccm: self.aes_128_ccm,
+            aes_128_gcm: Aead::NONE,
+            aes_256_gcm: Aead::NONE,
+            chacha20_poly1305: Aead::NONE,
+            x25519: KeyAgreement::NONE,
+            secp256r1: KeyAgreement::NONE,
+            ml_kem_768: Kem::NONE,
+            ecdsa_p256_sha256: SignatureAlgorithm::NONE,
+            ed25519: SignatureAlgorithm::NONE,
+        }
+    }
+}
+
 impl core::fmt::Debug for Provider {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Provider({})", self.name)
@@ -60,6 +92,18 @@ pub struct Aead {
     /// The mask that hides sequence numbers (RFC 9147 section 4.2.3): the cipher's block function under a key of
     /// its own, over the first 16 bytes of a record's ciphertext. `None` if the key has another length.
     pub mask: Mask,
+}
+
+impl Aead {
+    /// A cipher that a provider does not have: seals and opens nothing.
+    pub const NONE: Self =
+        Self { key_len: 0, tag_len: 0, seal: |_, _, _, _| None, open: |_, _, _, _| Err(Forged), mask: |_, _| None };
+
+    /// Whether this is [`Self::NONE`].
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.key_len == 0
+    }
 }
 
 /// See [`Aead::seal`].
@@ -92,6 +136,21 @@ pub struct KeyAgreement {
     /// The shared secret, or `None` if the peer's share is not a valid one (wrong length, not on the curve, or of
     /// small order, which would make the secret public).
     pub agree: fn(private: &Secret<32>, peer: &[u8]) -> Option<Secret<32>>,
+}
+
+impl KeyAgreement {
+    /// A key agreement that a provider does not have: it agrees with nobody.
+    pub const NONE: Self = Self {
+        public_len: 0,
+        generate: |_| KeyPair { private: Secret::new([0; 32]), public: PublicShare::new(&[]) },
+        agree: |_, _| None,
+    };
+
+    /// Whether this is [`Self::NONE`].
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.public_len == 0
+    }
 }
 
 /// A private key with the share that the peer gets.
@@ -139,6 +198,15 @@ pub struct Kem {
     pub decapsulate: fn(private: &Secret<64>, ciphertext: &[u8]) -> Option<Secret<32>>,
 }
 
+impl Kem {
+    /// A mechanism that a provider does not have: its public key is none, and it yields no secret.
+    pub const NONE: Self = Self {
+        generate: |_| KemKeyPair { private: Secret::new([0; 64]), public: [0; KEM_PUBLIC_BYTES] },
+        encapsulate: |_, _| None,
+        decapsulate: |_, _| None,
+    };
+}
+
 /// See [`Kem::encapsulate`].
 pub type Encapsulate = fn(random: &mut dyn Random, public: &[u8]) -> Option<([u8; KEM_CIPHERTEXT_BYTES], Secret<32>)>;
 
@@ -158,6 +226,11 @@ pub struct SignatureAlgorithm {
     pub sign: fn(private: &Secret<32>, random: &mut dyn Random, message: &[u8]) -> Option<Signature>,
     /// Checks `signature` over `message`.
     pub verify: Verify,
+}
+
+impl SignatureAlgorithm {
+    /// An algorithm that a provider does not have: signs nothing, believes nothing.
+    pub const NONE: Self = Self { public: |_| None, sign: |_, _, _| None, verify: |_, _, _| Err(Forged) };
 }
 
 /// See [`SignatureAlgorithm::verify`].

@@ -78,6 +78,32 @@ impl<'a> Reader<'a> {
     }
 }
 
+pub(crate) const TOO_SHORT: Error = Error::Misuse("the buffer is too short");
+
+/// Writes to the front of a buffer that the caller supplied.
+pub(crate) struct Writer<'a> {
+    rest: &'a mut [u8],
+    written: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub const fn new(buffer: &'a mut [u8]) -> Self {
+        Self { rest: buffer, written: 0 }
+    }
+
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let space = self.rest.split_off_mut(..bytes.len()).ok_or(TOO_SHORT)?;
+        space.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        self.written += bytes.len();
+        Ok(())
+    }
+
+    /// What is left of the buffer, and how much was written in front of it.
+    pub const fn into_rest(self) -> (&'a mut [u8], usize) {
+        (self.rest, self.written)
+    }
+}
+
 /// The u16 values of a list.
 pub(crate) fn u16s(list: &[u8]) -> impl Iterator<Item = u16> {
     list.chunks_exact(2).filter_map(|pair| match *pair {

@@ -100,7 +100,7 @@ mod time;
 
 pub use alert::AlertDescription;
 pub use cid::ConnectionId;
-pub use client::{ClientConfig, Connection, ConnectionEvent, SavedSession};
+pub use client::{ClientConfig, Connection, ConnectionEvent, Received, SavedSession, Sleeper};
 pub use credential::{
     CertificateType, Credential, PeerVerifier, PinnedKeys, PublicKey, SignatureScheme, Signer, SoftwareKey,
     VerifiedPeer,

@@ -25,7 +25,7 @@ use crate::server::address::PackedAddress;
 use crate::server::cookie::Cookies;
 use crate::server::handshake::{Phase as ServerPhase, Step};
 use crate::server::slab::{cid_of, session_of};
-use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState};
+use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState, Sleeper};
 
 fn keep<T>(value: T) {
     black_box(value);
@@ -104,6 +104,29 @@ pub fn open_records(
         keep(Protection { provider, suite, key: key.as_ref() }.open(record));
         datagram = rest;
     }
+}
+
+/// A whole wake-up: from saved bytes over records out and in to bytes that are saved again.
+pub fn wake_up(provider: &'static Provider, saved: &[u8], data: &[u8], buffer: &mut [u8], mut datagram: &mut [u8]) {
+    let stored = |bytes: &[u8]| match black_box(bytes) {
+        [] => Err(crate::Error::Unavailable("")),
+        _ => Ok(()),
+    };
+    let Ok(saved) = SavedSession::from_bytes(saved) else {
+        return;
+    };
+    let Ok(mut sleeper) = Sleeper::wake(provider, saved, data.len() as u64, stored) else {
+        return;
+    };
+    keep((sleeper.sends_left(), sleeper.overhead(), *sleeper.exporter()));
+    keep(sleeper.seal(data, buffer));
+    while let Some(outcome) = sleeper.open(&mut datagram) {
+        keep(outcome);
+    }
+    keep(sleeper.is_closed());
+    keep(sleeper.reserve(1, stored));
+    keep(sleeper.close(buffer));
+    keep(sleeper.sleep(stored));
 }
 
 /// Stateless cookies.

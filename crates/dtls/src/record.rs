@@ -6,6 +6,7 @@ use bartizan_crypto::Provider;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::{ContentType, DTLS_1_2, HEADER_BYTES, Header, Record};
 
+use crate::codec::{TOO_SHORT, Writer};
 use crate::key::RecordKeyRef;
 use crate::{CipherSuite, ConnectionId, Error, limits};
 
@@ -40,9 +41,23 @@ impl Protection<'_> {
         sequence: u64,
         content: &[u8],
     ) -> Result<Vec<u8>, Error> {
+        let length = content.len().saturating_add(self.overhead(cid));
         let mut out = Vec::new();
-        out.try_reserve_exact(content.len() + self.overhead(cid))
-            .map_err(|_| Error::Unavailable("no memory for a record"))?;
+        out.try_reserve_exact(length).map_err(|_| Error::Unavailable("no memory for a record"))?;
+        out.resize(length, 0);
+        self.seal_into(cid, content_type, sequence, content, &mut out)?;
+        Ok(out)
+    }
+
+    /// The same into the front of `out`; returns the record's length.
+    pub fn seal_into(
+        &self,
+        cid: &ConnectionId,
+        content_type: ContentType,
+        sequence: u64,
+        content: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
         //= rfc9146#3-3
         //= rfc9146#3-4
         let header = Header {
@@ -54,28 +69,32 @@ impl Protection<'_> {
             epoch: EPOCH,
             sequence,
         };
-        let inner_len = content.len() + usize::from(!cid.is_empty());
-        let body_len = self.overhead(cid) - HEADER_BYTES - cid.len() + content.len();
-        let body_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
-        //= rfc9146#3-2
-        put_header(&mut out, &header, cid, body_len);
-        if self.suite.explicit_nonce_len() > 0 {
-            out.extend_from_slice(&header.sequence_bytes());
-        }
-        let start = out.len();
-        out.extend_from_slice(content);
-        if !cid.is_empty() {
-            out.push(content_type.0);
-        }
         let aead = self.suite.aead(self.provider);
-        out.resize(out.len() + aead.tag_len, 0);
-        let nonce = self.nonce(header.sequence_bytes());
+        let inner_type = [content_type.0];
+        let inner_type = inner_type.get(..usize::from(!cid.is_empty())).unwrap_or_default();
+        let sequence = header.sequence_bytes();
+        let explicit = sequence.get(..self.suite.explicit_nonce_len()).unwrap_or_default();
+        let inner_len = content.len().saturating_add(inner_type.len());
+        let body_len = inner_len.saturating_add(explicit.len() + aead.tag_len);
+        let body_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
+        let [front @ .., high, low] = header.encode(body_len);
+        let mut writer = Writer::new(out);
+        //= rfc9146#3-2
+        for part in [&front, cid.as_slice(), &[high, low], explicit] {
+            writer.put(part)?;
+        }
+        let (mut rest, start) = writer.into_rest();
+        let sealed_len = inner_len + aead.tag_len;
+        let body = rest.split_off_mut(..sealed_len).ok_or(TOO_SHORT)?;
+        let mut writer = Writer::new(body);
+        writer.put(content)?;
+        writer.put(inner_type)?;
+        let nonce = self.nonce(sequence);
         let (aad, aad_len) = additional_data(&header, cid.as_slice(), inner_len);
-        let body = out.get_mut(start..).unwrap_or_default();
         let aad = aad.get(..aad_len).unwrap_or_default();
         (aead.seal)(self.key.key(aead.key_len), &nonce, aad, body)
             .ok_or(Error::Misuse("the record cannot be sealed"))?;
-        Ok(out)
+        Ok(start + sealed_len)
     }
 
     /// Checks and decrypts a record in place; returns the real content type and the content.
@@ -124,14 +143,7 @@ pub(crate) fn plain(content_type: ContentType, sequence: u64, fragment: &[u8]) -
 /// The header of a record of epoch 0 in front of `length` bytes.
 pub(crate) fn put_plain(out: &mut Vec<u8>, content_type: ContentType, sequence: u64, length: usize) {
     let header = Header { content_type, version: DTLS_1_2, epoch: 0, sequence };
-    put_header(out, &header, &ConnectionId::EMPTY, length as u16);
-}
-
-fn put_header(out: &mut Vec<u8>, header: &Header, cid: &ConnectionId, length: u16) {
-    let [front @ .., high, low] = header.encode(length);
-    out.extend_from_slice(&front);
-    out.extend_from_slice(cid.as_slice());
-    out.extend_from_slice(&[high, low]);
+    out.extend_from_slice(&header.encode(length as u16));
 }
 
 /// RFC 5246 section 6.2.3.3 without, RFC 9146 section 5.3 with a Connection ID.
@@ -213,6 +225,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_buffer_is_long_enough_or_refused() {
+        let key = key();
+        let cid = ConnectionId::new(b"12345678").unwrap();
+        for suite in CipherSuite::ALL {
+            let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
+            let data = ContentType::APPLICATION_DATA;
+            let expected = protection.seal(&cid, data, 9, b"hello").unwrap();
+            let mut buffer = [0xEE; 80];
+            for length in 0..expected.len() {
+                let refused = protection.seal_into(&cid, data, 9, b"hello", &mut buffer[..length]);
+                assert_eq!(refused, Err(TOO_SHORT), "{suite} {length}");
+            }
+            let length = protection.seal_into(&cid, data, 9, b"hello", &mut buffer).unwrap();
+            assert_eq!(buffer[..length], expected);
+            assert!(buffer[length..].iter().all(|byte| *byte == 0xEE), "nothing beyond the record is touched");
+        }
+        let protection = Protection { provider: &RUSTCRYPTO, suite: CipherSuite::PskAes128Ccm8, key: key.as_ref() };
+        assert!(protection.seal(&cid, ContentType::APPLICATION_DATA, 9, &[0; 0x1_0000]).is_err());
     }
 
     #[test]

@@ -60,6 +60,18 @@ impl Association {
 
     /// Seals one record under the next sequence number.
     pub fn seal(&mut self, content_type: ContentType, content: &[u8]) -> Result<Vec<u8>, Error> {
+        let sequence = self.next_sequence()?;
+        self.writing().seal(&self.peer_cid, content_type, sequence, content)
+    }
+
+    /// The same into the front of `out`; returns the record's length.
+    pub fn seal_into(&mut self, content_type: ContentType, content: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        let sequence = self.next_sequence()?;
+        self.writing().seal_into(&self.peer_cid, content_type, sequence, content, out)
+    }
+
+    /// A number is spent even if sealing fails then.
+    fn next_sequence(&mut self) -> Result<u64, Error> {
         let end = self.lease.unwrap_or(limits::SEQUENCE_MAX + 1);
         //= rfc6347#4.1-4
         if self.send_next >= end {
@@ -67,7 +79,7 @@ impl Association {
         }
         let sequence = self.send_next;
         self.send_next += 1;
-        self.writing().seal(&self.peer_cid, content_type, sequence, content)
+        Ok(sequence)
     }
 
     /// Opens one record, once.
@@ -110,6 +122,15 @@ impl Association {
         let end = self.send_next.saturating_add(lease.max(1));
         let end = end.min(limits::SEQUENCE_MAX + 1).max(self.lease.unwrap_or(0));
         self.lease = Some(end);
+        self.saved_from(end)
+    }
+
+    /// Writes everything down, and reserves nothing: nothing is sent any more before the next waking.
+    pub fn put_to_rest(self) -> SavedSession {
+        self.saved_from(self.send_next)
+    }
+
+    fn saved_from(&self, lease: u64) -> SavedSession {
         SavedSession {
             suite: self.suite,
             read: self.read.clone(),
@@ -117,9 +138,14 @@ impl Association {
             own_cid: self.own_cid,
             peer_cid: self.peer_cid,
             window: self.window,
-            lease: end,
+            lease,
             exporter: self.exporter.clone(),
         }
+    }
+
+    /// How many records can be sent before [`Self::save`] is due; `None` if nothing was ever saved.
+    pub fn sends_left(&self) -> Option<u64> {
+        self.lease.map(|lease| lease.saturating_sub(self.send_next))
     }
 
     /// Everything below the saved lease may have been used already.

@@ -59,6 +59,9 @@ impl ClientConfig {
         if self.suites.is_empty() || self.suites.len() > CipherSuite::ALL.len() {
             return Err(Error::Misuse("no cipher suites, or some twice"));
         }
+        if self.suites.iter().any(|suite| suite.aead(self.provider).is_none()) {
+            return Err(Error::Misuse("a suite whose cipher the provider does not have"));
+        }
         if self.identity.len() > limits::IDENTITY_BYTES_MAX {
             return Err(Error::Misuse("the PSK identity is too long"));
         }

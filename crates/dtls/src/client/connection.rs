@@ -51,6 +51,7 @@ impl Connection {
     ///
     /// # Errors
     /// `Misuse` if the configuration cannot work.
+    #[inline(never)] // on small devices its temporaries shall leave the stack before a cipher needs it
     pub fn connect(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Result<Self, Error> {
         config.check()?;
         let (mtu, lease) = (config.mtu, config.lease);
@@ -190,7 +191,7 @@ impl Connection {
     #[must_use]
     pub fn sends_left(&self) -> Option<u64> {
         match &self.state {
-            State::Connected(association) => association.lease.map(|lease| lease.saturating_sub(association.send_next)),
+            State::Connected(association) => association.sends_left(),
             State::Handshaking(_) | State::Closed => None,
         }
     }

@@ -6,7 +6,9 @@ mod connection;
 pub(crate) mod handshake;
 mod receive;
 mod saved;
+mod sleeper;
 
 pub use config::ClientConfig;
 pub use connection::{Connection, ConnectionEvent};
 pub use saved::SavedSession;
+pub use sleeper::{Received, Sleeper};

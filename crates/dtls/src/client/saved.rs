@@ -3,8 +3,10 @@
 use alloc::vec::Vec;
 
 use bartizan_crypto::Secret;
+use zeroize::Zeroizing;
 
-use crate::codec::{Reader, put_u16, put_vec8};
+use crate::codec::{Reader, Writer};
+use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::schedule::TrafficKey;
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
 
@@ -13,7 +15,8 @@ const VERSION: u8 = 1;
 /// Says "no Connection ID was negotiated" where a length would stand.
 const NO_CID: u8 = 0xFF;
 
-/// An association as a device keeps it over a power cycle: at most 220 bytes, keys inside, so it belongs in
+/// An association as a device keeps it over a power cycle: at most [`SAVED_SESSION_BYTES_MAX`]
+/// bytes, keys inside, so it belongs in
 /// memory that nobody else reads.
 ///
 /// It names the first send sequence number that has not been reserved; [`Connection::resume`] continues there.
@@ -33,23 +36,34 @@ pub struct SavedSession {
 }
 
 impl SavedSession {
+    /// At most [`SAVED_SESSION_BYTES_MAX`] bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(220);
-        out.push(VERSION);
-        put_u16(&mut out, self.suite.code());
-        out.extend_from_slice(&*self.read.to_bytes());
-        out.extend_from_slice(&*self.write.to_bytes());
+        let mut bytes = Zeroizing::new([0; SAVED_SESSION_BYTES_MAX]);
+        let length = self.write(&mut *bytes).unwrap_or_default();
+        bytes.get(..length).unwrap_or_default().to_vec()
+    }
+
+    /// The same into the front of `out`; returns how many bytes they are.
+    ///
+    /// # Errors
+    /// `Misuse` if `out` is too short; [`SAVED_SESSION_BYTES_MAX`] are enough for all.
+    pub fn write(&self, out: &mut [u8]) -> Result<usize, Error> {
+        let mut writer = Writer::new(out);
+        writer.put(&[VERSION])?;
+        writer.put(&self.suite.code().to_be_bytes())?;
+        writer.put(&*self.read.to_bytes())?;
+        writer.put(&*self.write.to_bytes())?;
         match &self.own_cid {
-            Some(cid) => put_vec8(&mut out, cid.as_slice()),
-            None => out.push(NO_CID),
+            Some(cid) => put_cid(&mut writer, cid)?,
+            None => writer.put(&[NO_CID])?,
         }
-        put_vec8(&mut out, self.peer_cid.as_slice());
+        put_cid(&mut writer, &self.peer_cid)?;
         for number in [self.window.top, self.window.bits, self.lease] {
-            out.extend_from_slice(&number.to_be_bytes());
+            writer.put(&number.to_be_bytes())?;
         }
-        out.extend_from_slice(self.exporter.expose());
-        out
+        writer.put(self.exporter.expose())?;
+        Ok(writer.into_rest().1)
     }
 
     /// # Errors
@@ -96,6 +110,11 @@ impl core::fmt::Debug for SavedSession {
     }
 }
 
+fn put_cid(writer: &mut Writer<'_>, cid: &ConnectionId) -> Result<(), Error> {
+    writer.put(&[cid.len() as u8])?;
+    writer.put(cid.as_slice())
+}
+
 fn read_own_cid(reader: &mut Reader<'_>) -> Result<Option<ConnectionId>, Error> {
     match reader.rest().first() {
         Some(&NO_CID) => reader.u8().map(|_| None),
@@ -105,4 +124,39 @@ fn read_own_cid(reader: &mut Reader<'_>) -> Result<Option<ConnectionId>, Error> 
 
 fn cid_of(bytes: &[u8]) -> Result<ConnectionId, Error> {
     ConnectionId::new(bytes).ok_or(Error::Malformed("a Connection ID is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(suite: CipherSuite, own_cid: &[u8], peer_cid: &[u8]) -> SavedSession {
+        SavedSession {
+            suite,
+            read: TrafficKey::from_bytes(&[1; TrafficKey::BYTES]),
+            write: TrafficKey::from_bytes(&[2; TrafficKey::BYTES]),
+            own_cid: ConnectionId::new(own_cid),
+            peer_cid: ConnectionId::new(peer_cid).unwrap(),
+            window: ReplayWindow { top: u64::MAX >> 16, bits: u64::MAX },
+            lease: limits::SEQUENCE_MAX + 1,
+            exporter: Secret::new([3; 32]),
+        }
+    }
+
+    #[test]
+    fn a_saved_session_fits_where_devices_keep_it() {
+        for suite in CipherSuite::ALL {
+            let usual = saved(suite, b"", b"12345678").to_bytes();
+            assert_eq!(usual.len(), 157);
+            let both = saved(suite, b"12345678", b"12345678").to_bytes();
+            assert_eq!(both.len(), 165);
+            let most = saved(suite, &[7; limits::CONNECTION_ID_BYTES_MAX], &[8; limits::CONNECTION_ID_BYTES_MAX]);
+            let bytes = most.to_bytes();
+            assert!(bytes.len() <= SAVED_SESSION_BYTES_MAX, "{}", bytes.len());
+            assert_eq!(SavedSession::from_bytes(&bytes).unwrap().to_bytes(), bytes);
+            let mut buffer = [0; SAVED_SESSION_BYTES_MAX];
+            assert_eq!(most.write(&mut buffer[..bytes.len()]), Ok(bytes.len()));
+            assert!(most.write(&mut buffer[..bytes.len() - 1]).is_err());
+        }
+    }
 }

@@ -1,0 +1,192 @@
+//! A wake-up without a heap, against a server that cannot tell it from a connection.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use bartizan_crypto::RUSTCRYPTO;
+use bartizan_dtls::*;
+use bartizan_wire::event::RecordRejection;
+use support::*;
+
+/// A device's flash.
+struct Flash(Vec<u8>);
+
+impl Flash {
+    fn store(&mut self) -> impl FnMut(&[u8]) -> Result<(), Error> {
+        |bytes| {
+            self.0 = bytes.to_vec();
+            Ok(())
+        }
+    }
+}
+
+/// A world in which one client has just shaken hands, and what its device saved.
+fn asleep(config: ClientConfig) -> (World, usize, Flash) {
+    let mut world = World::calm(server_config());
+    let client = world.connected(config);
+    let flash = Flash(world.clients[client].connection.save().unwrap().to_bytes());
+    (world, client, flash)
+}
+
+fn wake(flash: &mut Flash) -> Sleeper {
+    let saved = SavedSession::from_bytes(&flash.0).unwrap();
+    Sleeper::wake(&RUSTCRYPTO, saved, 4, flash.store()).unwrap()
+}
+
+/// Brings a record to the server from a new address, and returns the answer as it comes back.
+fn exchange(world: &mut World, record: &[u8], port: u16) -> Vec<u8> {
+    let from = address(port);
+    world.tape.clear();
+    world.inject(from, record);
+    world.tape.iter().find(|(up, to, _)| !up && *to == from).expect("an answer").2.clone()
+}
+
+fn open_all(sleeper: &mut Sleeper, datagram: &[u8]) -> Vec<Result<Vec<u8>, String>> {
+    let mut bytes = datagram.to_vec();
+    let mut rest = &mut bytes[..];
+    let mut found = Vec::new();
+    while let Some(outcome) = sleeper.open(&mut rest) {
+        found.push(match outcome {
+            Ok(Received::Data(data)) => Ok(data.to_vec()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+    found
+}
+
+#[test]
+fn thirty_wake_ups_without_a_handshake_or_a_nonce_twice() {
+    for suite in CipherSuite::PSK_DTLS_1_2 {
+        let (mut world, _, mut flash) = asleep(with_suite(suite));
+        let mut sent = BTreeSet::new();
+        for day in 1..=30_u8 {
+            let mut sleeper = wake(&mut flash);
+            let mut buffer = [0; 80];
+            let record = sleeper.seal(&[day; 20], &mut buffer).unwrap().to_vec();
+            assert_eq!(record.len(), 20 + sleeper.overhead());
+            assert!(sent.insert(record[..19].to_vec()), "a nonce was used twice");
+            let answer = exchange(&mut world, &record, 20_000 + u16::from(day));
+            assert_eq!(open_all(&mut sleeper, &answer), [Ok(vec![day; 20])]);
+            assert_eq!(world.received().last().unwrap(), &[day; 20]);
+            // Every third day the power fails before the device lies down again.
+            if day % 3 != 0 {
+                sleeper.sleep(flash.store()).unwrap();
+            }
+        }
+        assert_eq!(world.count(|event| matches!(event, EndpointEvent::Establishing { .. })), 1);
+    }
+}
+
+#[test]
+fn a_sleeper_and_a_connection_continue_each_other() {
+    for own_cid in [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"mine")] {
+        let config = ClientConfig { own_cid, ..client_config("meter-1", 1) };
+        let (mut world, client, mut flash) = asleep(config.clone());
+        let home = world.clients[client].address.port();
+        let mut sleeper = wake(&mut flash);
+        let mut buffer = [0; 80];
+        let record = sleeper.seal(b"asleep", &mut buffer).unwrap().to_vec();
+        let answer = exchange(&mut world, &record, home);
+        assert_eq!(open_all(&mut sleeper, &answer), [Ok(b"asleep".to_vec())]);
+        sleeper.sleep(flash.store()).unwrap();
+        let saved = SavedSession::from_bytes(&flash.0).unwrap();
+        let mut connection = Connection::resume(config, saved, world.instant()).unwrap();
+        connection.save().unwrap();
+        world.clients[client].connection = connection;
+        world.run(10_000);
+        world.exchange(client, b"awake");
+        assert_eq!(world.clients[client].data().last().unwrap(), b"awake");
+    }
+}
+
+#[test]
+fn nothing_is_sealed_before_the_reservation_is_stored() {
+    let (_, _, mut flash) = asleep(client_config("meter-1", 1));
+    let saved = SavedSession::from_bytes(&flash.0).unwrap();
+    let refused = Sleeper::wake(&RUSTCRYPTO, saved, 4, |_| Err(Error::Unavailable("the flash is worn out")));
+    assert_eq!(refused.unwrap_err(), Error::Unavailable("the flash is worn out"));
+
+    let mut sleeper = wake(&mut flash);
+    let mut buffer = [0; 80];
+    for left in (0..4).rev() {
+        sleeper.seal(b"x", &mut buffer).unwrap();
+        assert_eq!(sleeper.sends_left(), left);
+    }
+    assert!(matches!(sleeper.seal(b"x", &mut buffer), Err(Error::Unavailable(_))));
+    sleeper.reserve(9, |_| Err(Error::Unavailable("no"))).unwrap_err();
+    assert_eq!(sleeper.sends_left(), 0, "a reservation that was not stored is none");
+    sleeper.reserve(2, flash.store()).unwrap();
+    assert_eq!(sleeper.sends_left(), 2);
+}
+
+#[test]
+fn the_window_holds_over_a_sleep() {
+    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    let mut sleeper = wake(&mut flash);
+    let mut buffer = [0; 80];
+    let record = sleeper.seal(b"once", &mut buffer).unwrap().to_vec();
+    let answer = exchange(&mut world, &record, 20_001);
+    assert_eq!(open_all(&mut sleeper, &answer), [Ok(b"once".to_vec())]);
+    sleeper.sleep(flash.store()).unwrap();
+    let mut sleeper = wake(&mut flash);
+    let replayed = format!("{:?}", Err::<Received<'_>, _>(RecordRejection::Replayed));
+    assert_eq!(open_all(&mut sleeper, &answer), [Err(replayed)]);
+}
+
+#[test]
+fn a_bad_record_hides_none_behind_it() {
+    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    let mut sleeper = wake(&mut flash);
+    let mut buffer = [0; 80];
+    let record = sleeper.seal(b"hello", &mut buffer).unwrap().to_vec();
+    let answer = exchange(&mut world, &record, 20_001);
+    let mut forged = answer.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let plain = [23, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7];
+    let datagram = [&forged[..], &plain, &answer, &answer, b"rest"].concat();
+    let found = open_all(&mut sleeper, &datagram);
+    let reasons: Vec<_> = found.iter().map(|outcome| outcome.as_ref().map(Vec::as_slice)).collect();
+    let [forged, unexpected, replayed, malformed] =
+        ["Forged", "Unexpected", "Replayed", "Malformed"].map(|reason| format!("Err({reason})"));
+    assert_eq!(reasons, [Err(&forged), Err(&unexpected), Ok(&b"hello"[..]), Err(&replayed), Err(&malformed)]);
+}
+
+#[test]
+fn close_notify_ends_it_either_way() {
+    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    let session = world.session();
+    let mut sleeper = wake(&mut flash);
+    let mut buffer = [0; 80];
+    world.tape.clear();
+    let now = world.instant();
+    world.server.close(now, session, AlertDescription::CLOSE_NOTIFY);
+    world.pump();
+    let goodbye = world.tape.first().unwrap().2.clone();
+    let mut bytes = goodbye.clone();
+    assert_eq!(sleeper.open(&mut &mut bytes[..]), Some(Ok(Received::Closed(CloseReason::Peer))));
+    assert!(sleeper.is_closed());
+    assert!(matches!(sleeper.seal(b"x", &mut buffer), Err(Error::Misuse(_))));
+    sleeper.close(&mut buffer).unwrap();
+    assert!(matches!(sleeper.sleep(flash.store()), Err(Error::Misuse(_))), "there is nothing to keep");
+
+    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    let mut sleeper = wake(&mut flash);
+    let goodbye = sleeper.close(&mut buffer).unwrap().to_vec();
+    world.inject(address(20_001), &goodbye);
+    assert_eq!(world.count(|event| matches!(event, EndpointEvent::Closed { .. })), 1);
+    assert!(sleeper.is_closed());
+}
+
+#[test]
+fn a_suite_without_its_cipher_is_refused() {
+    static PSK_CCM: Provider = RUSTCRYPTO.only_psk_ccm();
+    let refused = Connection::connect(with_provider(&PSK_CCM), Instant::from_millis(0), &mut Rng(1));
+    assert!(matches!(refused, Err(Error::Misuse(_))));
+    let config = ClientConfig { suites: vec![CipherSuite::PskAes128Ccm8], ..with_provider(&PSK_CCM) };
+    let mut world = World::calm(server_config());
+    let client = world.connected(config);
+    world.exchange(client, b"hello");
+    assert_eq!(world.clients[client].data(), [b"hello"]);
+}
