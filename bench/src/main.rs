@@ -16,8 +16,7 @@ use anyhow::{Context, bail};
 
 use crate::report::Report;
 
-const USAGE: &str =
-    "bartizan-bench [AREA] [--json FILE] [--markdown FILE]\n\n  AREA  dtls, energy, pipe or gateway; all if left out";
+const USAGE: &str = "bartizan-bench [AREA] [--json FILE] [--markdown FILE]\n\n  AREA  dtls, client, energy, pipe or gateway; all if left out";
 
 /// What to do, from the command line.
 #[derive(Default)]
@@ -45,7 +44,8 @@ fn main() -> anyhow::Result<()> {
         std::fs::write(file, report.json()).with_context(|| format!("cannot write {file}"))?;
     }
     if let Some(file) = &options.markdown {
-        std::fs::write(file, report.markdown()).with_context(|| format!("cannot write {file}"))?;
+        let before = std::fs::read_to_string(file).unwrap_or_default();
+        std::fs::write(file, report.markdown_over(&before)).with_context(|| format!("cannot write {file}"))?;
     }
     Ok(())
 }

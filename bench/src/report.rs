@@ -5,6 +5,9 @@ use std::process::Command;
 
 use serde_json::{Map, Value};
 
+/// Where in the page the words of people begin.
+const BY_HAND: &str = "<!-- Below here nothing is generated. -->";
+
 /// One measured number. Its name ends in its unit.
 pub struct Figure {
     /// `<area>.<noun>_<unit>`
@@ -47,6 +50,12 @@ impl Report {
         let figures: Map<String, Value> =
             self.figures.iter().map(|figure| (figure.name.to_owned(), rounded(figure.value).into())).collect();
         format!("{:#}\n", Value::Object(figures))
+    }
+
+    /// The page over an older one, of which what people wrote below [`BY_HAND`] stays.
+    pub fn markdown_over(&self, before: &str) -> String {
+        let kept = before.find(BY_HAND).and_then(|at| before.get(at..)).map(|text| format!("\n{text}"));
+        self.markdown() + &kept.unwrap_or_default()
     }
 
     /// The page `docs/BENCHMARKS.md`.
@@ -129,5 +138,8 @@ mod tests {
         let value: Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(value, serde_json::json!({"dtls.x_per_s": 1235.0}));
         assert!(report.markdown().contains("| `dtls.x_per_s` | 1,235 | x |"));
+        let page = format!("old\n{BY_HAND}\n\nwords\n");
+        assert_eq!(report.markdown_over(&page), report.markdown() + &page["old".len()..]);
+        assert_eq!(report.markdown_over("old"), report.markdown());
     }
 }

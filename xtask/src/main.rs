@@ -1,15 +1,17 @@
 //! Developer commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask peers`, `cargo xtask bench`,
-//! `cargo xtask cite`, `cargo xtask setup`.
+//! `cargo xtask size`, `cargo xtask cite`, `cargo xtask setup`.
 //!
 //! Each installs what it needs and is missing, and says so before it does. Start at [`steps`] for what a test run
 //! is made of and at [`setup`] for what is installed.
 #![allow(clippy::disallowed_methods, reason = "a developer command owns files, processes and the clock")]
 
+mod board_tools;
 mod bogo;
 mod cite;
 mod peers;
 mod run;
 mod setup;
+mod size;
 mod steps;
 
 use std::process::ExitCode;
@@ -25,7 +27,9 @@ usage: cargo xtask <command> [options]
                         (`cargo xtask test --list` names them)
   peers                 build the outside DTLS implementations that the interop matrix meets (test does it by itself)
   bench [AREA] [--json FILE] [--markdown FILE]
-                        build in release and measure: gateway, dtls, pipe, or everything
+                        build in release and measure: dtls, client, energy, pipe, gateway, or everything
+  size [--json FILE]    build the smallest client for a Cortex-M3, run it in an emulator, and print what it takes
+                        of flash, stack and heap
   cite [--open] [--excepted] [--deny-open]
                         count the demands of the RFCs (docs/requirements) that code and tests cite as met;
                         list the open and the excepted ones; fail while a MUST is open
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         "peers" => peers::build(),
         "bench" => bench(may_install, &arguments),
         "cite" => cite::cite(&arguments),
+        "size" => size::size(may_install, &arguments),
         "setup" => {
             let scope =
                 if take_flag(&mut arguments, "--all").is_some() { setup::Scope::Test } else { setup::Scope::Demo };

@@ -39,6 +39,12 @@ impl Run {
         self
     }
 
+    /// In a folder outside the workspace.
+    pub fn within_path(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.0.env(key, value);
         self

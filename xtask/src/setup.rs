@@ -111,7 +111,7 @@ pub fn debian_packages(packages: &[Package], may_install: bool) -> Result<()> {
 }
 
 /// As root directly, else through sudo, which may ask for a password.
-fn apt_get(arguments: &[&str]) -> Result<()> {
+pub fn apt_get(arguments: &[&str]) -> Result<()> {
     let is_root = program("id", &["-u"]).output().is_ok_and(|(text, _)| text.trim() == "0");
     let apt = if is_root { program("apt-get", arguments) } else { program("sudo", &["apt-get"]).args(arguments) };
     apt.env("DEBIAN_FRONTEND", "noninteractive").stream()

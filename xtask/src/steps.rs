@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, program, target_dir};
-use crate::{bogo, peers, setup};
+use crate::{bogo, peers, setup, size};
 
 /// One named part of the test run.
 struct Step {
@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", what: "every example in the documentation", run: docs },
     Step { name: "lint", what: "clippy, with the bans of clippy.toml", run: lint },
     Step { name: "proof", what: "the codecs of the device crates link without a panic path", run: proof },
+    Step { name: "size", what: "the smallest client keeps within its flash, stack and heap", run: size::step },
     Step { name: "bogo", what: "BoringSSL's protocol test runner against our DTLS", run: bogo::step },
     Step { name: "web", what: "the console's types and unit tests", run: web },
     Step { name: "browser", what: "the console in Chromium, against a recorded server and a real one", run: browser },

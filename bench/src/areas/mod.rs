@@ -1,5 +1,6 @@
 //! What is measured, area by area.
 
+mod client;
 mod dtls;
 mod energy;
 mod gateway;
@@ -16,6 +17,7 @@ pub struct Area {
 
 pub const ALL: &[Area] = &[
     Area { name: "dtls", what: "handshakes, memory of idle sessions", run: dtls::run },
+    Area { name: "client", what: "flash, stack and heap of the smallest one", run: client::run },
     Area { name: "energy", what: "what a Connection ID saves a sleeping device", run: energy::run },
     Area { name: "pipe", what: "the judge in a simulated city", run: pipe::run },
     Area { name: "gateway", what: "messages through the whole of it, and how fast it closes", run: gateway::run },

@@ -7,6 +7,7 @@
 //! `cargo xtask size` shows for comparison.
 #![no_std]
 #![no_main]
+#![cfg_attr(not(any(feature = "handshake", feature = "wake")), allow(dead_code, reason = "the frame alone"))]
 
 #[cfg(feature = "handshake")]
 extern crate alloc;

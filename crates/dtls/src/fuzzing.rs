@@ -13,10 +13,10 @@ use crate::codec::Reader;
 use crate::handshake::message::Fragment;
 use crate::handshake::reassembly::Reassembly;
 use crate::handshake::{exchange, hello};
-use crate::limits::HANDSHAKE_MESSAGE_BYTES_MAX;
+use crate::limits::{HANDSHAKE_MESSAGE_BYTES_MAX, SAVED_SESSION_BYTES_MAX};
 use crate::{
     AlertDescription, CipherSuite, ClientConfig, Connection, ConnectionId, Endpoint, EndpointConfig, EndpointEvent,
-    Instant, PskEntry, SavedSession, SessionId, SessionState,
+    Instant, PskEntry, SavedSession, SessionId, SessionState, Sleeper,
 };
 
 /// Any bytes as records; the first says how long a Connection ID is.
@@ -55,10 +55,33 @@ pub fn messages(data: &[u8]) {
 pub fn stored(data: &[u8]) {
     if let Ok(saved) = SavedSession::from_bytes(data) {
         assert_eq!(saved.to_bytes(), data);
+        wake_up(saved, data);
     }
     if let Ok(state) = SessionState::from_bytes(data) {
         let _ = state.to_bytes();
     }
+}
+
+/// A wake-up of what was stored, with any bytes as the answer.
+fn wake_up(saved: SavedSession, answer: &[u8]) {
+    let mut flash = Vec::new();
+    let mut store = |bytes: &[u8]| {
+        assert!(bytes.len() <= SAVED_SESSION_BYTES_MAX);
+        flash = bytes.to_vec();
+        Ok(())
+    };
+    let mut sleeper = Sleeper::wake(&INSECURE, saved, 2, &mut store).expect("the store takes everything");
+    let mut buffer = [0; 80];
+    let record = sleeper.seal(b"x", &mut buffer).map(<[u8]>::to_vec).unwrap_or_default();
+    for mut datagram in [answer.to_vec(), record] {
+        let mut rest = &mut datagram[..];
+        while let Some(outcome) = sleeper.open(&mut rest) {
+            core::hint::black_box(outcome.is_ok());
+        }
+    }
+    let asleep = !sleeper.is_closed();
+    assert_eq!(sleeper.sleep(store).is_ok(), asleep);
+    assert!(SavedSession::from_bytes(&flash).is_ok());
 }
 
 /// A server and an honest client, between whom the bytes decide what arrives, changed or not, and what is made up.
