@@ -180,11 +180,14 @@ fn close_notify_ends_it_either_way() {
 }
 
 #[test]
-fn a_suite_without_its_cipher_is_refused() {
+fn what_a_small_provider_lacks_is_refused_before_it_is_offered() {
     static PSK_CCM: Provider = RUSTCRYPTO.only_psk_ccm();
-    let refused = Connection::connect(with_provider(&PSK_CCM), Instant::from_millis(0), &mut Rng(1));
-    assert!(matches!(refused, Err(Error::Misuse(_))));
-    let config = ClientConfig { suites: vec![CipherSuite::PskAes128Ccm8], ..with_provider(&PSK_CCM) };
+    let config = |suites| ClientConfig { suites, ..with_provider(&PSK_CCM) };
+    for suites in [vec![CipherSuite::PskAes128GcmSha256], vec![CipherSuite::EcdhePskAes128Ccm8Sha256]] {
+        let refused = Connection::connect(config(suites), Instant::from_millis(0), &mut Rng(1));
+        assert!(matches!(refused, Err(Error::Misuse(_))));
+    }
+    let config = config(vec![CipherSuite::PskAes128Ccm8]);
     let mut world = World::calm(server_config());
     let client = world.connected(config);
     world.exchange(client, b"hello");

@@ -62,6 +62,10 @@ impl ClientConfig {
         if self.suites.iter().any(|suite| suite.aead(self.provider).is_none()) {
             return Err(Error::Misuse("a suite whose cipher the provider does not have"));
         }
+        let ephemeral = self.suites.iter().any(|suite| suite.is_ecdhe());
+        if ephemeral && self.groups.iter().any(|group| group.agreement(self.provider).is_none()) {
+            return Err(Error::Misuse("a group that the provider does not have"));
+        }
         if self.identity.len() > limits::IDENTITY_BYTES_MAX {
             return Err(Error::Misuse("the PSK identity is too long"));
         }
