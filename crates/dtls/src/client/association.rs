@@ -6,7 +6,7 @@ use bartizan_crypto::{Provider, Secret};
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::{ContentType, Record};
 
-use super::saved::SavedSession;
+use super::saved::Saved12;
 use crate::record::Protection;
 use crate::schedule::{Keys, TrafficKey};
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
@@ -106,11 +106,11 @@ impl Association {
     }
 
     /// Reserves sequence numbers and writes everything down.
-    pub fn save(&mut self, lease: u64) -> SavedSession {
+    pub fn save(&mut self, lease: u64) -> Saved12 {
         let end = self.send_next.saturating_add(lease.max(1));
         let end = end.min(limits::SEQUENCE_MAX + 1).max(self.lease.unwrap_or(0));
         self.lease = Some(end);
-        SavedSession {
+        Saved12 {
             suite: self.suite,
             read: self.read.clone(),
             write: self.write.clone(),
@@ -123,7 +123,7 @@ impl Association {
     }
 
     /// Everything below the saved lease may have been used already.
-    pub fn from_saved(provider: &'static Provider, saved: SavedSession) -> Self {
+    pub fn from_saved(provider: &'static Provider, saved: Saved12) -> Self {
         Self {
             provider,
             suite: saved.suite,

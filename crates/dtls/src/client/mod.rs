@@ -6,6 +6,7 @@ mod connection;
 pub(crate) mod handshake;
 mod receive;
 mod saved;
+pub(crate) mod v13;
 
 pub use config::ClientConfig;
 pub use connection::{Connection, ConnectionEvent};
