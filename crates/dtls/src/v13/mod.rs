@@ -5,6 +5,8 @@ pub(crate) mod drbg;
 pub(crate) mod established;
 pub(crate) mod flight;
 pub(crate) mod hello;
+#[cfg(test)]
+mod known_answers;
 pub(crate) mod messages;
 pub(crate) mod offer;
 pub(crate) mod post;
