@@ -34,7 +34,8 @@ impl Handshake {
         }
         let own = self.config.credential.as_ref().map(|credential| credential.kind);
         let client_fits = self.client_type == CertificateType::X509 || own == Some(self.client_type);
-        if !self.psk && !(self.takes_type(self.server_type) && client_fits) {
+        let both_fit = self.takes_type(self.server_type) && client_fits;
+        if !(self.psk || both_fit) {
             let error = Error::Unsupported("no kind of certificate in common");
             return Err(Fault::new(AlertDescription::UNSUPPORTED_CERTIFICATE, error));
         }
