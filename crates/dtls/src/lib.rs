@@ -97,6 +97,7 @@ mod schedule;
 mod server;
 mod suite;
 mod time;
+mod v13;
 
 pub use alert::AlertDescription;
 pub use cid::ConnectionId;

@@ -55,3 +55,37 @@ pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 pub const SAVED_SESSION_BYTES_MAX: usize = 256;
 /// Most sessions of one endpoint.
 pub const SESSIONS_MAX: u32 = 1 << 24;
+/// DTLS 1.3: longest handshake message, and most bytes of messages that wait for their turn in one handshake. A
+/// ClientHello with a hybrid share takes 1.5 kB, a Certificate up to [`CHAIN_BYTES_MAX`] and its framing.
+pub const REASSEMBLY_13_BYTES_MAX: usize = CHAIN_BYTES_MAX + 256;
+/// DTLS 1.3: longest ClientHello.
+pub const HELLO_13_BYTES_MAX: usize = 4096;
+/// DTLS 1.3: bytes of all messages of one handshake: two chains and the hellos.
+pub const TRANSCRIPT_13_BYTES_MAX: usize = 2 * REASSEMBLY_13_BYTES_MAX + 6144;
+/// Separate parts of one message that may be there at a time.
+pub const FRAGMENT_GAPS_MAX: usize = 32;
+/// Records that one ACK names.
+pub const ACKS_MAX: usize = 32;
+/// Records of a flight that are remembered for their ACK.
+pub const SENT_RECORDS_MAX: usize = 512;
+/// Records that may wait until the handshake has their keys, and their bytes.
+pub const EARLY_RECORDS_MAX: usize = 8;
+pub const EARLY_RECORDS_BYTES_MAX: usize = 8192;
+/// Forged records that an association survives (RFC 9147 section 4.5.3): with an 8-byte tag,
+pub const FORGERIES_CCM_8_MAX: u64 = 1 << 7;
+/// with CCM and a 16-byte tag,
+pub const FORGERIES_CCM_MAX: u64 = 1 << 23;
+/// and with every other cipher.
+pub const FORGERIES_MAX: u64 = 1 << 36;
+/// Records after which a side of DTLS 1.3 asks for new keys by itself, and after which it sends no more under the old
+/// (RFC 9147 section 4.5.3, the smallest limit of all ciphers).
+pub const RECORDS_PER_KEY: u64 = 1 << 22;
+pub const RECORDS_PER_KEY_MAX: u64 = 1 << 23;
+/// Length of a cookie of DTLS 1.3 beside the hash that it carries: suite, group, MAC.
+pub const COOKIE_13_BYTES: usize = 2 + 2 + 16;
+/// Longest message after the handshake that is taken in.
+pub const POST_HANDSHAKE_BYTES_MAX: usize = 1024;
+/// Messages after the handshake that may wait for the one before them.
+pub const POST_HANDSHAKE_QUEUE_MAX: usize = 4;
+/// Connection IDs that one request may ask for.
+pub const CONNECTION_IDS_REQUESTED_MAX: u8 = 8;

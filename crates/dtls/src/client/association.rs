@@ -6,7 +6,7 @@ use bartizan_crypto::{Provider, Secret};
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::{ContentType, Record};
 
-use super::saved::SavedSession;
+use super::saved::Saved12;
 use crate::record::Protection;
 use crate::schedule::{Keys, TrafficKey};
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
@@ -118,7 +118,7 @@ impl Association {
     }
 
     /// Reserves sequence numbers and writes everything down.
-    pub fn save(&mut self, lease: u64) -> SavedSession {
+    pub fn save(&mut self, lease: u64) -> Saved12 {
         let end = self.send_next.saturating_add(lease.max(1));
         let end = end.min(limits::SEQUENCE_MAX + 1).max(self.lease.unwrap_or(0));
         self.lease = Some(end);
@@ -126,12 +126,12 @@ impl Association {
     }
 
     /// Writes everything down, and reserves nothing: nothing is sent any more before the next waking.
-    pub fn put_to_rest(self) -> SavedSession {
+    pub fn put_to_rest(self) -> Saved12 {
         self.saved_from(self.send_next)
     }
 
-    fn saved_from(&self, lease: u64) -> SavedSession {
-        SavedSession {
+    fn saved_from(&self, lease: u64) -> Saved12 {
+        Saved12 {
             suite: self.suite,
             read: self.read.clone(),
             write: self.write.clone(),
@@ -149,7 +149,7 @@ impl Association {
     }
 
     /// Everything below the saved lease may have been used already.
-    pub fn from_saved(provider: &'static Provider, saved: SavedSession) -> Self {
+    pub fn from_saved(provider: &'static Provider, saved: Saved12) -> Self {
         Self {
             provider,
             suite: saved.suite,

@@ -69,8 +69,11 @@ impl ClientConfig {
         if self.identity.len() > limits::IDENTITY_BYTES_MAX {
             return Err(Error::Misuse("the PSK identity is too long"));
         }
-        if self.psk.is_empty() {
+        if self.psk.is_empty() && self.verifier.is_none() {
             return Err(Error::Misuse("the PSK is empty"));
+        }
+        if !self.suites.iter().any(|suite| self.versions.contains(suite.version())) {
+            return Err(Error::Misuse("no cipher suite of a version that is configured"));
         }
         if !(limits::MTU_MIN..=limits::MTU_MAX).contains(&self.mtu) {
             return Err(Error::Misuse("the MTU is out of range"));

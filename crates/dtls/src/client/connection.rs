@@ -10,10 +10,13 @@ use bartizan_wire::record::{self as wire, ContentType};
 
 use super::association::Association;
 use super::handshake::Handshake;
+use super::saved::Saved;
+use super::v13;
 use super::{ClientConfig, SavedSession};
 use crate::alert::Alert;
 use crate::record;
-use crate::{AlertDescription, CipherSuite, CloseReason, Error, Instant, limits};
+use crate::v13::record::is_unified;
+use crate::{AlertDescription, CipherSuite, CloseReason, Error, Instant, Version, limits};
 
 /// What happened on a [`Connection`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Connection {
 pub(super) enum State {
     Handshaking(Box<Handshake>),
     Connected(Box<Association>),
+    Handshaking13(Box<v13::Handshake>),
+    Connected13(Box<v13::Association>),
     Closed,
 }
 
@@ -55,9 +60,19 @@ impl Connection {
     pub fn connect(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Result<Self, Error> {
         config.check()?;
         let (mtu, lease) = (config.mtu, config.lease);
-        let mut handshake = Box::new(Handshake::new(config, now, rng)?);
-        let outbox = handshake.transmit().collect();
-        Ok(Self { state: State::Handshaking(handshake), mtu, lease, outbox, events: VecDeque::new() })
+        let (state, outbox) = match config.versions.contains(Version::Dtls13) {
+            true => {
+                let mut handshake = Box::new(v13::Handshake::new(config, now, rng)?);
+                let outbox = handshake.transmit().into();
+                (State::Handshaking13(handshake), outbox)
+            }
+            false => {
+                let mut handshake = Box::new(Handshake::new(config, now, rng)?);
+                let outbox = handshake.transmit().collect();
+                (State::Handshaking(handshake), outbox)
+            }
+        };
+        Ok(Self { state, mtu, lease, outbox, events: VecDeque::new() })
     }
 
     /// Continues a saved association without a handshake.
@@ -72,14 +87,17 @@ impl Connection {
         if !config.suites.contains(&saved.suite()) {
             return Err(Error::Misuse("the saved suite is not configured"));
         }
-        let association = Association::from_saved(config.provider, saved);
-        Ok(Self {
-            state: State::Connected(Box::new(association)),
-            mtu: config.mtu,
-            lease: config.lease,
-            outbox: VecDeque::new(),
-            events: VecDeque::new(),
-        })
+        let state = match saved {
+            SavedSession(Saved::V12(saved)) => {
+                State::Connected(Box::new(Association::from_saved(config.provider, saved)))
+            }
+            SavedSession(Saved::V13(saved)) => {
+                let (mtu, retransmit_ms) = (config.mtu, config.retransmit_ms);
+                let association = v13::Association::from_saved(config.provider, saved, mtu, retransmit_ms);
+                State::Connected13(Box::new(association))
+            }
+        };
+        Ok(Self { state, mtu: config.mtu, lease: config.lease, outbox: VecDeque::new(), events: VecDeque::new() })
     }
 
     /// Takes in a datagram, which is decrypted in place. The outcome shows in [`Self::poll`].
@@ -89,14 +107,21 @@ impl Connection {
             if rest.is_empty() || self.events.len() >= limits::EVENTS_MAX {
                 return;
             }
-            match wire::split(rest, self.own_cid_len()) {
-                Ok((record, more)) => {
-                    self.on_record(now, record);
-                    rest = more;
-                }
-                Err(wire::Malformed) => return self.reject(RecordRejection::Malformed),
-            }
+            rest = match rest.first() {
+                Some(first) if self.speaks_dtls_1_3() && is_unified(*first) => self.on_unified(now, rest),
+                _ => match wire::split(rest, self.own_cid_len()) {
+                    Ok((record, more)) => {
+                        self.on_record(now, record);
+                        more
+                    }
+                    Err(wire::Malformed) => return self.reject(RecordRejection::Malformed),
+                },
+            };
         }
+    }
+
+    const fn speaks_dtls_1_3(&self) -> bool {
+        matches!(self.state, State::Handshaking13(_) | State::Connected13(_))
     }
 
     /// The next datagram to send.
@@ -109,12 +134,17 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Handshaking(handshake) => Some(handshake.timer.deadline),
+            State::Handshaking13(handshake) => Some(handshake.next_timeout()),
+            State::Connected13(association) => association.established.post.timer.map(|timer| timer.deadline),
             State::Connected(_) | State::Closed => None,
         }
     }
 
     /// Repeats the flight, or gives up.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.speaks_dtls_1_3() {
+            return self.handle_timeout13(now);
+        }
         let State::Handshaking(handshake) = &mut self.state else {
             return;
         };
@@ -140,16 +170,32 @@ impl Connection {
     /// # Errors
     /// `Misuse` before the handshake is finished, after the end, or if `data` does not fit the MTU;
     /// `Unavailable` when the saved lease of sequence numbers is used up ([`Self::save`] again).
-    pub fn send(&mut self, _now: Instant, data: &[u8]) -> Result<(), Error> {
-        let State::Connected(association) = &mut self.state else {
-            return Err(Error::Misuse("not connected"));
-        };
+    pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<(), Error> {
         //= rfc6347#4.1.1-1
-        if data.len() + association.overhead() > self.mtu {
+        if data.len() > self.send_bytes_max() && self.is_connected() {
             return Err(Error::Misuse("longer than the MTU allows"));
         }
-        let record = association.seal(ContentType::APPLICATION_DATA, data)?;
+        let record = match &mut self.state {
+            State::Connected(association) => association.seal(ContentType::APPLICATION_DATA, data)?,
+            State::Connected13(association) => association.seal(ContentType::APPLICATION_DATA, data)?,
+            _ => return Err(Error::Misuse("not connected")),
+        };
         self.outbox.push_back(record);
+        self.transmit_post(now);
+        Ok(())
+    }
+
+    /// DTLS 1.3: asks for new keys in the direction in which we send (RFC 9147 section 8). They are used once the peer
+    /// has acknowledged it and, for a connection that was saved, [`Self::save`] has reserved numbers under them.
+    ///
+    /// # Errors
+    /// `Misuse` before the handshake is finished, after the end, or in DTLS 1.2; `Unavailable` in the last epoch.
+    pub fn update_keys(&mut self, now: Instant) -> Result<(), Error> {
+        let State::Connected13(association) = &mut self.state else {
+            return Err(Error::Misuse("not connected, or not with DTLS 1.3"));
+        };
+        association.established.update_keys(false)?;
+        self.transmit_post(now);
         Ok(())
     }
 
@@ -159,7 +205,8 @@ impl Connection {
     pub fn send_bytes_max(&self) -> usize {
         match &self.state {
             State::Connected(association) => self.mtu.saturating_sub(association.overhead()),
-            State::Handshaking(_) | State::Closed => 0,
+            State::Connected13(association) => self.mtu.saturating_sub(association.overhead()),
+            State::Handshaking(_) | State::Handshaking13(_) | State::Closed => 0,
         }
     }
 
@@ -174,7 +221,8 @@ impl Connection {
     pub fn exporter(&self) -> Option<&[u8; 32]> {
         match &self.state {
             State::Connected(association) => Some(association.exporter.expose()),
-            State::Handshaking(_) | State::Closed => None,
+            State::Connected13(association) => Some(association.exporter.expose()),
+            State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }
 
@@ -182,8 +230,9 @@ impl Connection {
     /// saved value reserves, until it is saved again.
     pub fn save(&mut self) -> Option<SavedSession> {
         match &mut self.state {
-            State::Connected(association) => Some(association.save(self.lease)),
-            State::Handshaking(_) | State::Closed => None,
+            State::Connected(association) => Some(SavedSession(Saved::V12(association.save(self.lease)))),
+            State::Connected13(association) => Some(SavedSession(Saved::V13(association.save(self.lease)))),
+            State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }
 
@@ -192,13 +241,16 @@ impl Connection {
     pub fn sends_left(&self) -> Option<u64> {
         match &self.state {
             State::Connected(association) => association.sends_left(),
-            State::Handshaking(_) | State::Closed => None,
+            State::Connected13(association) => {
+                association.lease.map(|lease| lease.saturating_sub(association.send_next))
+            }
+            State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }
 
     #[must_use]
     pub const fn is_connected(&self) -> bool {
-        matches!(self.state, State::Connected(_))
+        matches!(self.state, State::Connected(_) | State::Connected13(_))
     }
 
     #[must_use]
@@ -210,6 +262,8 @@ impl Connection {
         match &self.state {
             State::Handshaking(handshake) => handshake.association.as_ref().map_or(0, Association::own_cid_len),
             State::Connected(association) => association.own_cid_len(),
+            State::Handshaking13(handshake) => handshake.own_cid_len(),
+            State::Connected13(association) => association.own_cid_len(),
             State::Closed => 0,
         }
     }
@@ -223,6 +277,8 @@ impl Connection {
                 let sequence = handshake.next_record_sequence();
                 Some(record::plain(ContentType::ALERT, sequence, &alert))
             }
+            State::Connected13(association) => association.seal(ContentType::ALERT, &alert).ok(),
+            State::Handshaking13(handshake) => handshake.seal_alert(alert),
             State::Closed => None,
         };
         self.outbox.extend(record);
@@ -243,8 +299,8 @@ impl Connection {
 impl core::fmt::Debug for Connection {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let state = match self.state {
-            State::Handshaking(_) => "handshaking",
-            State::Connected(_) => "connected",
+            State::Handshaking(_) | State::Handshaking13(_) => "handshaking",
+            State::Connected(_) | State::Connected13(_) => "connected",
             State::Closed => "closed",
         };
         write!(f, "Connection({state})")

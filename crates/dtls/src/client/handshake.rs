@@ -18,7 +18,9 @@ use crate::handshake::timer::Timer;
 use crate::handshake::transcript::Transcript;
 use crate::hash::Hash;
 use crate::schedule::{self, Keys, Randoms, Side};
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, limits};
+use crate::v13::hello::is_downgrade;
+use crate::v13::offer::Encoded;
+use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, Version, limits};
 
 use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO};
 
@@ -74,6 +76,8 @@ pub(super) struct Handshake {
     message_sequence: u16,
     record_sequence: u64,
     verify_requests: u8,
+    /// The hello, if it offers DTLS 1.3 as well.
+    template: Option<Encoded>,
 }
 
 impl Handshake {
@@ -103,7 +107,23 @@ impl Handshake {
             message_sequence: 0,
             record_sequence: 0,
             verify_requests: 0,
+            template: None,
         };
+        handshake.put_hello(&[])?;
+        Ok(handshake)
+    }
+
+    /// Goes on from a hello that offered DTLS 1.3 as well and is out already.
+    pub fn from_hello(
+        config: ClientConfig,
+        now: Instant,
+        rng: &mut dyn Random,
+        random: [u8; 32],
+        template: Encoded,
+        record_sequence: u64,
+    ) -> Result<Self, Error> {
+        let handshake = Self::new(config, now, rng)?;
+        let mut handshake = Self { random, record_sequence, template: Some(template), ..handshake };
         handshake.put_hello(&[])?;
         Ok(handshake)
     }
@@ -190,14 +210,10 @@ impl Handshake {
 
     //= rfc6347#4.2.1-4
     fn put_hello(&mut self, cookie: &[u8]) -> Result<(), Error> {
-        let body = Offer {
-            random: &self.random,
-            cookie,
-            suites: &self.config.suites,
-            own_cid: self.config.own_cid.as_ref(),
-            groups: &self.config.groups,
-        }
-        .encode();
+        let body = match &self.template {
+            Some(template) => template.with_cookie(cookie),
+            None => self.offer(cookie),
+        };
         let message = message::encode(Kind::ClientHello, self.message_sequence, &body);
         //= rfc6347#4.2.6-2
         self.transcript.clear();
@@ -207,10 +223,27 @@ impl Handshake {
         Ok(())
     }
 
+    fn offer(&self, cookie: &[u8]) -> Vec<u8> {
+        let suites = self.config.suites.iter().copied();
+        let suites: Vec<_> = suites.filter(|suite| suite.version() == Version::Dtls12).collect();
+        Offer {
+            random: &self.random,
+            cookie,
+            suites: &suites,
+            own_cid: self.config.own_cid.as_ref(),
+            groups: &self.config.groups,
+        }
+        .encode()
+    }
+
     fn on_server_hello(&mut self, body: &[u8]) -> Result<bool, Error> {
         let hello = ServerHello::decode(body)?;
+        // RFC 8446 section 4.1.3: somebody between us has taken DTLS 1.3 away.
+        if self.config.versions.contains(Version::Dtls13) && is_downgrade(&hello.random) {
+            return Err(Error::Misbehaved("a downgrade to DTLS 1.2"));
+        }
         let suite = CipherSuite::from_code(hello.suite)
-            .filter(|suite| self.config.suites.contains(suite))
+            .filter(|suite| suite.version() == Version::Dtls12 && self.config.suites.contains(suite))
             .ok_or(Error::Misbehaved("a cipher suite that was not offered"))?;
         let extensions = hello.extensions;
         // RFC 7627 section 5.3: without it, abort.

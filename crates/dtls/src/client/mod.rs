@@ -7,6 +7,7 @@ pub(crate) mod handshake;
 mod receive;
 mod saved;
 mod sleeper;
+pub(crate) mod v13;
 
 pub use config::ClientConfig;
 pub use connection::{Connection, ConnectionEvent};

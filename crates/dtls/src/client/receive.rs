@@ -17,6 +17,7 @@ use crate::{AlertDescription, CloseReason, Error, Instant};
 impl Connection {
     pub(super) fn on_record(&mut self, now: Instant, record: Record<'_>) {
         match record.header.epoch {
+            0 if matches!(self.state, State::Handshaking13(_)) => self.on_plain13(now, &record),
             0 => self.on_plain(now, &record),
             EPOCH if record.header.version == DTLS_1_2 => self.on_protected(now, record),
             _ => self.reject(RecordRejection::Unexpected),
@@ -45,7 +46,7 @@ impl Connection {
         }
     }
 
-    fn on_fragments(&mut self, now: Instant, fragments: &[u8]) {
+    pub(super) fn on_fragments(&mut self, now: Instant, fragments: &[u8]) {
         let mut reader = Reader::new(fragments);
         while !reader.is_empty() {
             let State::Handshaking(handshake) = &mut self.state else {
@@ -80,6 +81,18 @@ impl Connection {
         };
         let outcome = handshake.on_verify_request(body);
         self.conclude(now, outcome);
+    }
+
+    /// A message that was put together elsewhere.
+    pub(super) fn on_whole_message(&mut self, now: Instant, kind: u8, sequence: u16, body: &[u8]) {
+        let State::Handshaking(handshake) = &mut self.state else {
+            return;
+        };
+        let Some(kind) = Kind::from_code(kind) else {
+            return self.reject(RecordRejection::Unexpected);
+        };
+        handshake.reassembly.accept(&Fragment { kind, length: body.len(), sequence, offset: 0, body });
+        self.advance(now);
     }
 
     /// Deals with all messages that are complete and due.
@@ -131,7 +144,7 @@ impl Connection {
                 None => Err(RecordRejection::Unexpected),
             },
             State::Connected(association) => association.open(record),
-            State::Closed => Err(RecordRejection::Unexpected),
+            State::Handshaking13(_) | State::Connected13(_) | State::Closed => Err(RecordRejection::Unexpected),
         };
         match opened {
             Ok((ContentType::APPLICATION_DATA, data)) => self.on_data(data),

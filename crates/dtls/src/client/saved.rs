@@ -8,12 +8,16 @@ use zeroize::Zeroizing;
 use crate::codec::{Reader, Writer};
 use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::schedule::TrafficKey;
-use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
+use crate::v13::established::Kept;
+use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, Version, limits};
 
 /// The first byte of every saved session; another layout gets another number.
 const VERSION: u8 = 1;
 /// Says "no Connection ID was negotiated" where a length would stand.
 const NO_CID: u8 = 0xFF;
+
+/// Where the version byte says DTLS 1.3.
+const VERSION_13: u8 = 2;
 
 /// An association as a device keeps it over a power cycle: at most [`SAVED_SESSION_BYTES_MAX`]
 /// bytes, keys inside, so it belongs in
@@ -24,15 +28,37 @@ const NO_CID: u8 = 0xFF;
 ///
 /// [`Connection::resume`]: crate::Connection::resume
 #[derive(Clone)]
-pub struct SavedSession {
-    pub(super) suite: CipherSuite,
-    pub(super) read: TrafficKey,
-    pub(super) write: TrafficKey,
-    pub(super) own_cid: Option<ConnectionId>,
-    pub(super) peer_cid: ConnectionId,
-    pub(super) window: ReplayWindow,
-    pub(super) lease: u64,
-    pub(super) exporter: Secret<32>,
+pub struct SavedSession(pub(super) Saved);
+
+/// What the two versions keep. Inline, so that a device can wake up without a heap.
+#[derive(Clone)]
+pub(super) enum Saved {
+    V12(Saved12),
+    V13(Saved13),
+}
+
+#[derive(Clone)]
+pub(super) struct Saved12 {
+    pub suite: CipherSuite,
+    pub read: TrafficKey,
+    pub write: TrafficKey,
+    pub own_cid: Option<ConnectionId>,
+    pub peer_cid: ConnectionId,
+    pub window: ReplayWindow,
+    pub lease: u64,
+    pub exporter: Secret<32>,
+}
+
+/// Window and lease count epochs, too; keys come from the secrets again.
+#[derive(Clone)]
+pub(super) struct Saved13 {
+    pub suite: CipherSuite,
+    pub kept: Kept,
+    pub own_cid: Option<ConnectionId>,
+    pub peer_cid: ConnectionId,
+    pub window: ReplayWindow,
+    pub lease: u64,
+    pub exporter: Secret<32>,
 }
 
 impl SavedSession {
@@ -50,19 +76,10 @@ impl SavedSession {
     /// `Misuse` if `out` is too short; [`SAVED_SESSION_BYTES_MAX`] are enough for all.
     pub fn write(&self, out: &mut [u8]) -> Result<usize, Error> {
         let mut writer = Writer::new(out);
-        writer.put(&[VERSION])?;
-        writer.put(&self.suite.code().to_be_bytes())?;
-        writer.put(&*self.read.to_bytes())?;
-        writer.put(&*self.write.to_bytes())?;
-        match &self.own_cid {
-            Some(cid) => put_cid(&mut writer, cid)?,
-            None => writer.put(&[NO_CID])?,
+        match &self.0 {
+            Saved::V12(saved) => saved.write(&mut writer)?,
+            Saved::V13(saved) => saved.write(&mut writer)?,
         }
-        put_cid(&mut writer, &self.peer_cid)?;
-        for number in [self.window.top, self.window.bits, self.lease] {
-            writer.put(&number.to_be_bytes())?;
-        }
-        writer.put(self.exporter.expose())?;
         Ok(writer.into_rest().1)
     }
 
@@ -70,44 +87,113 @@ impl SavedSession {
     /// `Malformed` if the bytes are not a saved session of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return Err(Error::Malformed("a saved session of another version"));
-        }
-        let suite = CipherSuite::from_code(reader.u16()?);
-        let saved = Self {
-            suite: suite.ok_or(Error::Malformed("a saved session of an unknown suite"))?,
-            read: TrafficKey::from_bytes(&reader.array()?),
-            write: TrafficKey::from_bytes(&reader.array()?),
-            own_cid: read_own_cid(&mut reader)?,
-            peer_cid: cid_of(reader.vec8()?)?,
-            window: ReplayWindow { top: reader.u64()?, bits: reader.u64()? },
-            lease: reader.u64()?,
-            exporter: Secret::new(reader.array()?),
+        let saved = match reader.u8()? {
+            VERSION => Saved::V12(Saved12::read(&mut reader)?),
+            VERSION_13 => Saved::V13(Saved13::read(&mut reader)?),
+            _ => return Err(Error::Malformed("a saved session of another version")),
         };
         reader.finish()?;
-        if saved.lease > limits::SEQUENCE_MAX + 1 {
-            return Err(Error::Malformed("a sequence number of more than 48 bits"));
-        }
-        Ok(saved)
+        Ok(Self(saved))
     }
 
     /// The cipher suite, which the next [`ClientConfig`](crate::ClientConfig) must still allow.
     #[must_use]
     pub const fn suite(&self) -> CipherSuite {
-        self.suite
+        match &self.0 {
+            Saved::V12(saved) => saved.suite,
+            Saved::V13(saved) => saved.suite,
+        }
     }
 
     /// Whether the peer gave us a Connection ID, so that our address may have changed since.
     #[must_use]
     pub const fn has_peer_cid(&self) -> bool {
-        !self.peer_cid.is_empty()
+        !self.peer_cid().is_empty()
+    }
+
+    const fn peer_cid(&self) -> &ConnectionId {
+        match &self.0 {
+            Saved::V12(saved) => &saved.peer_cid,
+            Saved::V13(saved) => &saved.peer_cid,
+        }
     }
 }
 
 impl core::fmt::Debug for SavedSession {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "SavedSession({}, {:?})", self.suite, self.peer_cid)
+        write!(f, "SavedSession({}, {:?})", self.suite(), self.peer_cid())
     }
+}
+
+impl Saved12 {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        writer.put(&[VERSION])?;
+        writer.put(&self.suite.code().to_be_bytes())?;
+        writer.put(&*self.read.to_bytes())?;
+        writer.put(&*self.write.to_bytes())?;
+        put_own_cid(writer, self.own_cid.as_ref())?;
+        put_cid(writer, &self.peer_cid)?;
+        put_rest(writer, &self.window, self.lease, &self.exporter)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let suite = CipherSuite::from_code(reader.u16()?).filter(|suite| suite.version() == Version::Dtls12);
+        let saved = Self {
+            suite: suite.ok_or(Error::Malformed("a saved session of an unknown suite"))?,
+            read: TrafficKey::from_bytes(&reader.array()?),
+            write: TrafficKey::from_bytes(&reader.array()?),
+            own_cid: read_own_cid(reader)?,
+            peer_cid: cid_of(reader.vec8()?)?,
+            window: ReplayWindow { top: reader.u64()?, bits: reader.u64()? },
+            lease: reader.u64()?,
+            exporter: Secret::new(reader.array()?),
+        };
+        match saved.lease > limits::SEQUENCE_MAX + 1 {
+            true => Err(Error::Malformed("a sequence number of more than 48 bits")),
+            false => Ok(saved),
+        }
+    }
+}
+
+impl Saved13 {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        writer.put(&[VERSION_13])?;
+        writer.put(&self.suite.code().to_be_bytes())?;
+        let mut outcome = Ok(());
+        self.kept.encode(|bytes| outcome = outcome.and_then(|()| writer.put(bytes)));
+        outcome?;
+        put_own_cid(writer, self.own_cid.as_ref())?;
+        put_cid(writer, &self.peer_cid)?;
+        put_rest(writer, &self.window, self.lease, &self.exporter)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let suite = CipherSuite::from_code(reader.u16()?).filter(|suite| suite.version() == Version::Dtls13);
+        let suite = suite.ok_or(Error::Malformed("a saved session of an unknown suite"))?;
+        Ok(Self {
+            suite,
+            kept: Kept::decode(reader, suite)?,
+            own_cid: read_own_cid(reader)?,
+            peer_cid: cid_of(reader.vec8()?)?,
+            window: ReplayWindow { top: reader.u64()?, bits: reader.u64()? },
+            lease: reader.u64()?,
+            exporter: Secret::new(reader.array()?),
+        })
+    }
+}
+
+fn put_own_cid(writer: &mut Writer<'_>, cid: Option<&ConnectionId>) -> Result<(), Error> {
+    match cid {
+        Some(cid) => put_cid(writer, cid),
+        None => writer.put(&[NO_CID]),
+    }
+}
+
+fn put_rest(writer: &mut Writer<'_>, window: &ReplayWindow, lease: u64, exporter: &Secret<32>) -> Result<(), Error> {
+    for number in [window.top, window.bits, lease] {
+        writer.put(&number.to_be_bytes())?;
+    }
+    writer.put(exporter.expose())
 }
 
 fn put_cid(writer: &mut Writer<'_>, cid: &ConnectionId) -> Result<(), Error> {
@@ -131,7 +217,7 @@ mod tests {
     use super::*;
 
     fn saved(suite: CipherSuite, own_cid: &[u8], peer_cid: &[u8]) -> SavedSession {
-        SavedSession {
+        SavedSession(Saved::V12(Saved12 {
             suite,
             read: TrafficKey::from_bytes(&[1; TrafficKey::BYTES]),
             write: TrafficKey::from_bytes(&[2; TrafficKey::BYTES]),
@@ -140,12 +226,12 @@ mod tests {
             window: ReplayWindow { top: u64::MAX >> 16, bits: u64::MAX },
             lease: limits::SEQUENCE_MAX + 1,
             exporter: Secret::new([3; 32]),
-        }
+        }))
     }
 
     #[test]
     fn a_saved_session_fits_where_devices_keep_it() {
-        for suite in CipherSuite::ALL {
+        for suite in CipherSuite::PSK_DTLS_1_2 {
             let usual = saved(suite, b"", b"12345678").to_bytes();
             assert_eq!(usual.len(), 157);
             let both = saved(suite, b"12345678", b"12345678").to_bytes();

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::SavedSession;
 use super::association::Association;
+use super::saved::{Saved, Saved12};
 use crate::alert::Alert;
 use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::record::EPOCH;
@@ -62,7 +63,7 @@ impl Sleeper {
     /// uses a number twice.
     ///
     /// # Errors
-    /// What `store` returned, which must be an error if the bytes are not in memory that survives a loss of power.
+    /// `Misuse` for an association of DTLS 1.3; what `store` returned, which must be an error if the bytes are not in memory that survives a loss of power.
     #[inline(never)] // so that its temporaries leave the stack before a cipher needs it; so below
     pub fn wake(
         provider: &'static Provider,
@@ -70,6 +71,9 @@ impl Sleeper {
         lease: u64,
         store: impl FnOnce(&[u8]) -> Result<(), Error>,
     ) -> Result<Self, Error> {
+        let Saved::V12(saved) = saved.0 else {
+            return Err(Error::Misuse("an association of DTLS 1.3 wakes up as a Connection"));
+        };
         let mut sleeper = Self { association: Association::from_saved(provider, saved), closed: false };
         sleeper.reserve(lease, store)?;
         Ok(sleeper)
@@ -82,7 +86,7 @@ impl Sleeper {
     pub fn reserve(&mut self, lease: u64, store: impl FnOnce(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let before = self.association.lease;
         let saved = self.association.save(lease);
-        let outcome = keep(&saved, store);
+        let outcome = keep(saved, store);
         if outcome.is_err() {
             self.association.lease = before;
         }
@@ -191,7 +195,7 @@ impl Sleeper {
         if self.closed {
             return Err(Error::Misuse("the association is closed"));
         }
-        keep(&self.association.put_to_rest(), store)
+        keep(self.association.put_to_rest(), store)
     }
 }
 
@@ -202,8 +206,8 @@ impl core::fmt::Debug for Sleeper {
 }
 
 #[inline(never)]
-fn keep(saved: &SavedSession, store: impl FnOnce(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+fn keep(saved: Saved12, store: impl FnOnce(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
     let mut bytes = Zeroizing::new([0; SAVED_SESSION_BYTES_MAX]);
-    let length = saved.write(&mut *bytes)?;
+    let length = SavedSession(Saved::V12(saved)).write(&mut *bytes)?;
     store(bytes.get(..length).unwrap_or_default())
 }

@@ -6,6 +6,7 @@ use bartizan_crypto::Secret;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::event::SessionId;
+use super::v13::Session13;
 use crate::ConnectionId;
 use crate::key::RecordKeyRef;
 use crate::schedule::VERIFY_BYTES;
@@ -27,8 +28,7 @@ pub(super) struct Cold {
     /// Only a peer's Connection ID of more than 8 bytes.
     pub(super) long_peer_cid: Option<Box<ConnectionId>>,
     /// DTLS 1.3 only.
-    #[allow(dead_code, reason = "DTLS 1.3 keeps its secrets here")]
-    pub secrets: Option<Box<TrafficSecrets>>,
+    pub v13: Option<Box<Session13>>,
 }
 
 const _: () = assert!(size_of::<Cold>() <= 104, "the cold half must stay small, too");
@@ -44,18 +44,9 @@ impl Cold {
             replaces: None,
             long_keys: None,
             long_peer_cid: None,
-            secrets: None,
+            v13: None,
         }
     }
-}
-
-/// DTLS 1.3: what the next keys of each direction are derived from (RFC 8446 section 7.2). Shorter hashes leave the
-/// end zero.
-#[derive(Zeroize, ZeroizeOnDrop)]
-#[allow(dead_code, reason = "DTLS 1.3 keeps its secrets here")]
-pub(super) struct TrafficSecrets {
-    pub read: Secret<48>,
-    pub write: Secret<48>,
 }
 
 /// Keys of 32 bytes; their IVs lie in the hot half.

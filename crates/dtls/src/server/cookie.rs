@@ -52,6 +52,17 @@ impl Cookies {
             .any(|secret| constant_time_eq(&self.with(secret, remote, hello), hello.cookie))
     }
 
+    /// MACs under the secret in use and the one before it.
+    pub fn macs(&mut self, now: Instant, rng: &mut dyn Random, parts: &[&[u8]]) -> [[u8; COOKIE_BYTES]; 2] {
+        self.rotate(now, rng);
+        [&self.current, &self.previous].map(|secret| {
+            let mac = (self.provider.hmac_sha256)(secret.expose(), parts);
+            let mut cookie = [0; COOKIE_BYTES];
+            cookie.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+            cookie
+        })
+    }
+
     fn rotate(&mut self, now: Instant, rng: &mut dyn Random) {
         let since = *self.since.get_or_insert(now);
         let age = now.since(since);

@@ -14,11 +14,13 @@ use super::cookie::Cookies;
 use super::event::{EndpointEvent, HandshakeId, SessionId, Transmit};
 use super::handshake::Handshakes;
 use super::slab::{CID_BYTES, Phase, Slab, session_of};
+use super::v13;
 use crate::alert::Alert;
 use crate::codec::Reader;
 use crate::handshake::message::{Fragment, Kind};
 use crate::record::EPOCH;
-use crate::{Error, Instant, limits};
+use crate::v13::record::is_unified;
+use crate::{Error, Instant, Version, limits};
 
 /// All associations behind one socket.
 ///
@@ -30,6 +32,7 @@ pub struct Endpoint {
     pub(super) cookies: Cookies,
     pub(super) slab: Slab,
     pub(super) handshakes: Handshakes,
+    pub(super) v13: v13::Table,
     /// Established peers without a Connection ID: no more than there are slots.
     pub(super) by_address: BTreeMap<SocketAddr, SessionId>,
     /// The newest association of each principal.
@@ -55,6 +58,7 @@ impl Endpoint {
             rng,
             config,
             handshakes: Handshakes::default(),
+            v13: v13::Table::default(),
             by_address: BTreeMap::new(),
             newest: BTreeMap::new(),
             serial: 0,
@@ -74,16 +78,21 @@ impl Endpoint {
             if rest.is_empty() || self.is_backed_up() {
                 break;
             }
-            match wire::split(rest, CID_BYTES) {
-                Ok((record, more)) => {
-                    self.on_record(now, remote, record);
-                    rest = more;
+            rest = match rest.first() {
+                Some(first) if self.config.versions.contains(Version::Dtls13) && is_unified(*first) => {
+                    self.on_unified(now, remote, rest)
                 }
-                Err(wire::Malformed) => {
-                    self.reject(remote, None, RecordRejection::Malformed);
-                    break;
-                }
-            }
+                _ => match wire::split(rest, CID_BYTES) {
+                    Ok((record, more)) => {
+                        self.on_record(now, remote, record);
+                        more
+                    }
+                    Err(wire::Malformed) => {
+                        self.reject(remote, None, RecordRejection::Malformed);
+                        break;
+                    }
+                },
+            };
         }
         // A client that missed our Finished repeats its whole flight; only its protected part still has a place.
         if self.leftovers && !self.accounted {
@@ -104,7 +113,7 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.handshakes.next_timeout()
+        [self.handshakes.next_timeout(), self.v13.next_timeout()].into_iter().flatten().min()
     }
 
     /// Repeats flights and gives up handshakes.
@@ -112,12 +121,18 @@ impl Endpoint {
         while let Some(id) = self.handshakes.due(now) {
             self.on_timeout(now, id);
         }
+        while let Some(id) = self.v13.due(now) {
+            self.on_timeout_13(now, id);
+        }
+        while let Some(session) = self.v13.due_post(now) {
+            self.on_post_timeout(now, session);
+        }
     }
 
     /// Handshakes under way.
     #[must_use]
     pub fn handshakes(&self) -> usize {
-        self.handshakes.len()
+        self.handshakes.len() + self.v13.len()
     }
 
     fn on_timeout(&mut self, now: Instant, id: HandshakeId) {
@@ -210,6 +225,12 @@ impl Endpoint {
     /// Nothing vouches for an alert in the clear: it only shortens the wait of a silent handshake.
     fn on_plain_alert(&mut self, remote: SocketAddr, fragment: &[u8]) {
         let alert = Alert::decode(fragment);
+        if let (Some(alert), Some(id)) = (alert, self.v13.at(remote)) {
+            if let Some(handshake) = self.v13.get_mut(id).filter(|_| alert.fatal) {
+                handshake.alert = Some(alert.description);
+            }
+            return;
+        }
         let id = self.handshakes.at(remote);
         let handshake = id.and_then(|id| self.handshakes.get_mut(id));
         match (alert, handshake) {

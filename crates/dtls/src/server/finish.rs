@@ -18,7 +18,7 @@ use crate::handshake::message::{self, Fragment, Kind, Message};
 use crate::handshake::reassembly::Accepted;
 use crate::record::{self, Protection};
 use crate::schedule::{self, Keys, Side};
-use crate::{AlertDescription, ConnectionId, Error, Instant, ReplayWindow, limits};
+use crate::{AlertDescription, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
 impl Endpoint {
     /// A handshake message in the clear that is no ClientHello.
@@ -96,6 +96,9 @@ impl Endpoint {
     /// Answers [`EndpointEvent::PskRequested`]. `None` carries on with a random key, so that from outside an
     /// unknown identity looks like a wrong key (RFC 4279 section 2 allows it).
     pub fn provide_psk(&mut self, now: Instant, handshake: HandshakeId, entry: Option<PskEntry>) {
+        if self.v13.get(handshake).is_some() {
+            return self.provide_psk_13(now, handshake, entry);
+        }
         let provider = self.config.provider;
         let mut nobodys = Secret::new([0; 32]);
         self.rng.fill(nobodys.expose_mut());
@@ -272,7 +275,10 @@ impl Endpoint {
         let (principal, suite, connection_id) = (hot.principal, hot.suite, hot.own_cid);
         let remote = hot.remote.unpack();
         self.index(session, principal, remote, connection_id);
-        self.send_finished(session);
+        match suite.version() {
+            Version::Dtls12 => self.send_finished(session),
+            Version::Dtls13 => self.send_final_ack(session),
+        }
         self.events.push_back(EndpointEvent::Established { session, principal, suite, connection_id });
     }
 

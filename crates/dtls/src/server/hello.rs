@@ -17,7 +17,8 @@ use crate::handshake::hello::{self, Choice, ClientHello};
 use crate::handshake::message::{self, Fragment, Kind};
 use crate::handshake::timer::Timer;
 use crate::schedule::Randoms;
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, record};
+use crate::v13::hello::mark_downgrade;
+use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, Version, record};
 
 /// What client and server agree on.
 struct Terms {
@@ -45,6 +46,9 @@ impl Endpoint {
         record_sequence: u64,
         fragment: &Fragment<'_>,
     ) {
+        if self.on_hello_13(now, remote, record_sequence, fragment) {
+            return;
+        }
         let Some(body) = fragment.whole() else {
             return self.reject(remote, None, RecordRejection::Unexpected);
         };
@@ -151,6 +155,9 @@ impl Endpoint {
         };
         let mut server_random = [0; 32];
         self.rng.fill(&mut server_random);
+        if self.config.versions.contains(Version::Dtls13) {
+            mark_downgrade(&mut server_random);
+        }
         //= rfc6347#4.2.1-8
         let opening = Opening {
             remote,
@@ -197,10 +204,12 @@ impl Endpoint {
     }
 
     /// A number and a slot for a new handshake, displacing the oldest if the table is full.
-    fn reserve(&mut self, now: Instant) -> Result<(HandshakeId, SessionId), Error> {
-        if self.handshakes.len() >= self.config.handshakes_max as usize {
-            let oldest = self.handshakes.displaceable(now).ok_or(Error::Unavailable("too many handshakes"))?;
+    pub(super) fn reserve(&mut self, now: Instant) -> Result<(HandshakeId, SessionId), Error> {
+        if self.handshakes() >= self.config.handshakes_max as usize {
+            let both = [self.handshakes.displaceable(now), self.v13.displaceable(now)];
+            let oldest = both.into_iter().flatten().min().ok_or(Error::Unavailable("too many handshakes"))?;
             self.fail_handshake(oldest, HandshakeFailure::Overloaded, None);
+            self.fail_handshake_13(oldest, HandshakeFailure::Overloaded, None);
         }
         let session = self.slab.take(&mut *self.rng)?;
         let id = self.handshakes.next_id();

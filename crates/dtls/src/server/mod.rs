@@ -13,6 +13,7 @@ mod hot;
 mod session;
 pub(crate) mod slab;
 mod state;
+pub(crate) mod v13;
 
 pub use config::EndpointConfig;
 pub use endpoint::Endpoint;

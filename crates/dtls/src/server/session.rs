@@ -14,7 +14,7 @@ use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::record::Protection;
-use crate::{AlertDescription, Error, Instant};
+use crate::{AlertDescription, Error, Instant, Version};
 
 impl Endpoint {
     /// A protected record for an established association.
@@ -30,6 +30,9 @@ impl Endpoint {
         };
         let principal = hot.principal;
         let sequence = record.header.sequence;
+        if hot.suite.version() != Version::Dtls12 {
+            return self.reject(remote, Some(principal), RecordRejection::Unexpected);
+        }
         //= rfc6347#4.1.2.6-2
         //= rfc6347#4.1.2.6-s1
         if !hot.window().is_fresh(sequence) {
@@ -73,7 +76,7 @@ impl Endpoint {
 
     /// RFC 9146 section 6: only a record that is authentic and newer than all before moves the peer's address,
     /// and only for peers that are found by Connection ID.
-    fn rebind(&mut self, session: SessionId, to: SocketAddr) {
+    pub(super) fn rebind(&mut self, session: SessionId, to: SocketAddr) {
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
@@ -87,7 +90,7 @@ impl Endpoint {
         self.events.push_back(EndpointEvent::Rebound { session, principal, from, to });
     }
 
-    fn on_data(&mut self, session: SessionId, remote: SocketAddr, sequence: u64, content: &[u8]) {
+    pub(super) fn on_data(&mut self, session: SessionId, remote: SocketAddr, sequence: u64, content: &[u8]) {
         let Some(data) = try_copy(content) else {
             return;
         };
@@ -140,7 +143,7 @@ impl Endpoint {
     /// # Errors
     /// `Misuse` for an unknown session or data that does not fit the MTU, `Unavailable` when the lease is used up:
     /// [`EndpointEvent::LeaseLow`] has asked for more.
-    pub fn send(&mut self, _now: Instant, session: SessionId, data: &[u8]) -> Result<(), Error> {
+    pub fn send(&mut self, now: Instant, session: SessionId, data: &[u8]) -> Result<(), Error> {
         if data.len() > self.send_bytes_max(session) {
             return Err(Error::Misuse("no such session, or longer than the MTU allows"));
         }
@@ -148,6 +151,7 @@ impl Endpoint {
         self.ask_for_lease(session);
         let (to, record) = sealed?;
         self.transmit(to, record);
+        self.transmit_post(now, session);
         Ok(())
     }
 
@@ -156,6 +160,9 @@ impl Endpoint {
     /// The longest `data` that [`Self::send`] takes; zero for an unknown session.
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
+        if self.is_dtls_1_3(session) {
+            return self.send_bytes_max_13(session);
+        }
         let writing = self.established(session).and_then(|_| self.writing(session));
         let overhead = writing.map(|writing| writing.overhead(&self.slab.peer_cid(session)));
         overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead))
@@ -171,6 +178,9 @@ impl Endpoint {
 
     /// Sequence numbers below `upto` are leased durably.
     pub fn extend_lease(&mut self, session: SessionId, upto: u64) {
+        if self.is_dtls_1_3(session) {
+            return self.extend_lease_13(session, upto);
+        }
         if let Some(hot) = self.slab.hot_mut(session) {
             hot.set_lease(hot.lease().max(upto));
             hot.lease_asked = false;
@@ -184,6 +194,9 @@ impl Endpoint {
         content_type: ContentType,
         content: &[u8],
     ) -> Result<(SocketAddr, Vec<u8>), Error> {
+        if self.is_dtls_1_3(session) {
+            return self.seal_13(session, content_type, content);
+        }
         let no_such = Error::Misuse("no such session");
         let hot = self.slab.hot_mut(session).ok_or(no_such)?;
         let to = hot.remote.unpack();
@@ -197,7 +210,10 @@ impl Endpoint {
     }
 
     /// Asks for more when half of a lease is used, once.
-    fn ask_for_lease(&mut self, session: SessionId) {
+    pub(super) fn ask_for_lease(&mut self, session: SessionId) {
+        if self.is_dtls_1_3(session) {
+            return self.ask_for_lease_13(session);
+        }
         let more = self.config.lease;
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
@@ -209,7 +225,7 @@ impl Endpoint {
         }
     }
 
-    fn send_alert(&mut self, session: SessionId, why: AlertDescription) {
+    pub(super) fn send_alert(&mut self, session: SessionId, why: AlertDescription) {
         let alert = Alert::of(why).encode();
         if let Ok((to, record)) = self.seal(session, ContentType::ALERT, &alert) {
             self.transmit(to, record);
@@ -252,7 +268,7 @@ impl Endpoint {
     }
 
     /// Takes an association out of everything. Emits [`EndpointEvent::Closed`].
-    fn remove(&mut self, session: SessionId, by_peer: bool) {
+    pub(super) fn remove(&mut self, session: SessionId, by_peer: bool) {
         let Some(hot) = self.established(session) else {
             return;
         };
@@ -276,7 +292,7 @@ impl Endpoint {
         (hot.phase == Phase::Established).then_some(hot)
     }
 
-    fn principal_of(&self, session: SessionId) -> Option<u64> {
+    pub(super) fn principal_of(&self, session: SessionId) -> Option<u64> {
         self.established(session).map(|hot| hot.principal)
     }
 

@@ -15,6 +15,7 @@ pub(super) use super::cold::Cold;
 use super::cold::LongKeys;
 use super::event::SessionId;
 pub(super) use super::hot::{Hot, Phase};
+use super::v13::Session13;
 use crate::key::RecordKeyRef;
 use crate::suite::Cipher;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
@@ -225,6 +226,15 @@ impl Slab {
                 None
             }
         }
+    }
+
+    /// What an association of DTLS 1.3 has beyond one of 1.2.
+    pub fn v13(&self, id: SessionId) -> Option<&Session13> {
+        self.cold(id)?.v13.as_deref()
+    }
+
+    pub fn v13_mut(&mut self, id: SessionId) -> Option<&mut Session13> {
+        self.cold_mut(id)?.v13.as_deref_mut()
     }
 
     /// All established associations.

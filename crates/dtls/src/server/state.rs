@@ -1,5 +1,6 @@
 //! Associations over a restart.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -8,13 +9,17 @@ use bartizan_crypto::Secret;
 use super::endpoint::Endpoint;
 use super::event::{SessionBytes, SessionId, SessionInfo};
 use super::slab::{Cold, Hot, NewSession, Phase};
+use super::v13::Session13;
 use crate::codec::{Reader, put_u16, put_vec8};
 use crate::record::EPOCH;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
-use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
+use crate::v13::established::Kept;
+use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
 /// The first byte of every state; another layout gets another number.
 const VERSION: u8 = 1;
+/// Where the version byte says DTLS 1.3.
+const VERSION_13: u8 = 2;
 /// How far the record numbers of epoch 0 leap over a restart: further than a live handshake ever counts.
 const PLAIN_SEQUENCE_LEAP: u64 = 1 << 16;
 
@@ -35,13 +40,15 @@ pub struct SessionState {
     verify_data: [u8; VERIFY_BYTES],
     finished_sequence: u16,
     plain_sequence: u64,
+    /// DTLS 1.3: what keys come from; window and lease count epochs, too.
+    v13: Option<Box<Kept>>,
 }
 
 impl SessionState {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(200);
-        out.push(VERSION);
+        out.push(if self.v13.is_some() { VERSION_13 } else { VERSION });
         out.extend_from_slice(&self.id.slot.to_be_bytes());
         out.extend_from_slice(&self.id.generation.to_be_bytes());
         for number in [self.serial, self.principal, self.plain_sequence] {
@@ -51,8 +58,13 @@ impl SessionState {
         put_u16(&mut out, self.finished_sequence);
         out.push(u8::from(self.own_cid));
         put_vec8(&mut out, self.peer_cid.as_slice());
-        out.extend_from_slice(&*self.read.to_bytes());
-        out.extend_from_slice(&*self.write.to_bytes());
+        match &self.v13 {
+            Some(kept) => kept.encode(|bytes| out.extend_from_slice(bytes)),
+            None => {
+                out.extend_from_slice(&*self.read.to_bytes());
+                out.extend_from_slice(&*self.write.to_bytes());
+            }
+        }
         out.extend_from_slice(self.exporter.expose());
         out.extend_from_slice(&self.verify_data);
         out
@@ -62,29 +74,43 @@ impl SessionState {
     /// `Malformed` if the bytes are not a session state of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return Err(Error::Malformed("a session state of another version"));
-        }
+        let version = match reader.u8()? {
+            VERSION => Version::Dtls12,
+            VERSION_13 => Version::Dtls13,
+            _ => return Err(Error::Malformed("a session state of another version")),
+        };
         let id = SessionId { slot: reader.u32()?, generation: reader.u32()? };
         let (serial, principal) = (reader.u64()?, reader.u64()?);
         let plain_sequence = reader.u64()?;
-        let suite = CipherSuite::from_code(reader.u16()?);
+        let suite = CipherSuite::from_code(reader.u16()?).filter(|suite| suite.version() == version);
+        let suite = suite.ok_or(Error::Malformed("a session state of an unknown suite"))?;
         let finished_sequence = reader.u16()?;
         let own_cid = reader.u8()? != 0;
         let peer_cid = ConnectionId::new(reader.vec8()?);
+        let (v13, read, write) = match version {
+            Version::Dtls12 => {
+                let (read, write) = (reader.array()?, reader.array()?);
+                (None, TrafficKey::from_bytes(&read), TrafficKey::from_bytes(&write))
+            }
+            Version::Dtls13 => {
+                let kept = Kept::decode(&mut reader, suite)?;
+                (Some(Box::new(kept)), TrafficKey::BLANK, TrafficKey::BLANK)
+            }
+        };
         let state = Self {
             id,
             serial,
             principal,
-            suite: suite.ok_or(Error::Malformed("a session state of an unknown suite"))?,
+            suite,
             own_cid,
             peer_cid: peer_cid.ok_or(Error::Malformed("a Connection ID is too long"))?,
-            read: TrafficKey::from_bytes(&reader.array()?),
-            write: TrafficKey::from_bytes(&reader.array()?),
+            read,
+            write,
             exporter: Secret::new(reader.array()?),
             verify_data: reader.array()?,
             finished_sequence,
             plain_sequence,
+            v13,
         };
         reader.finish()?;
         if plain_sequence > limits::SEQUENCE_MAX {
@@ -144,19 +170,22 @@ impl Endpoint {
             verify_data: cold.verify_data,
             finished_sequence: cold.finished_sequence,
             plain_sequence: cold.plain_sequence,
+            v13: cold.v13.as_ref().map(|v13| Box::new(v13.established.keep())),
         })
     }
 
     /// Which records have been seen.
     #[must_use]
     pub fn window(&self, session: SessionId) -> Option<ReplayWindow> {
-        self.live(session).map(Hot::window)
+        let window = self.live(session).map(Hot::window);
+        self.slab.v13(session).map(|v13| v13.window).or(window)
     }
 
     /// First send sequence number that is not leased.
     #[must_use]
     pub fn lease(&self, session: SessionId) -> Option<u64> {
-        self.live(session).map(Hot::lease)
+        let lease = self.live(session).map(Hot::lease);
+        self.slab.v13(session).map(|v13| v13.lease).or(lease)
     }
 
     /// What one association without long keys or a long Connection ID of the peer costs, in bytes.
@@ -184,7 +213,10 @@ impl Endpoint {
     ) -> Result<SessionId, Error> {
         let id = state.id;
         self.slab.take_at(id, &mut *self.rng)?;
+        let provider = self.config.provider;
+        let v13 = state.v13.map(|kept| Box::new(Session13::restore(provider, state.suite, *kept, window, lease)));
         if let Some(cold) = self.slab.cold_mut(id) {
+            cold.v13 = v13;
             cold.exporter = state.exporter;
             cold.verify_data = state.verify_data;
             cold.finished_sequence = state.finished_sequence;

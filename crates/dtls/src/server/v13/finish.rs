@@ -1,0 +1,288 @@
+//! The client's flight, and what ends a handshake (RFC 8446 section 4.4, RFC 9147 section 5.8).
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+use bartizan_crypto::constant_time_eq;
+use bartizan_wire::event::{HandshakeFailure, RecordRejection};
+use bartizan_wire::record::ContentType;
+
+use super::super::endpoint::Endpoint;
+use super::super::event::{EndpointEvent, HandshakeId};
+use super::super::slab::{self, NewSession};
+use super::Session13;
+use super::flight::failure_of;
+use super::table::{Handshake, Phase, Step};
+use crate::alert::Alert;
+use crate::codec::Reader;
+use crate::schedule::TrafficKey;
+use crate::v13::Fault;
+use crate::v13::ack;
+use crate::v13::established::Established;
+use crate::v13::messages::{self, Fragment, Message, Side, kind, signed_content};
+use crate::v13::post::Post;
+use crate::v13::reassembly::Accepted;
+use crate::v13::record::{ACK, Place, Sealed};
+use crate::v13::schedule::{EPOCH_APPLICATION, verify_data};
+use crate::{AlertDescription, Error, Instant, ReplayWindow, record};
+
+impl Endpoint {
+    /// A record of epoch 2 for a handshake.
+    pub(super) fn on_handshake_record_13(
+        &mut self,
+        now: Instant,
+        id: HandshakeId,
+        remote: SocketAddr,
+        record: Sealed<'_>,
+    ) {
+        let provider = self.config.provider;
+        let opened = match self.v13.get_mut(id).and_then(|handshake| handshake.keys.as_mut()) {
+            Some(keys) => keys.open(provider, record),
+            None => Err(RecordRejection::Unexpected),
+        };
+        match opened {
+            Ok((number, ContentType::HANDSHAKE, content)) => {
+                self.accounted = true;
+                self.on_client_flight(now, id, remote, number, content);
+            }
+            Ok((_, ACK, content)) => {
+                self.accounted = true;
+                self.on_flight_ack(now, id, remote, content);
+            }
+            Ok((_, ContentType::ALERT, content)) => match Alert::decode(content) {
+                Some(_) => self.fail_handshake_13(id, HandshakeFailure::NoCommonGround, None),
+                None => self.reject(remote, None, RecordRejection::Malformed),
+            },
+            Ok(_) => self.reject(remote, None, RecordRejection::Unexpected),
+            Err(reason) => self.reject(remote, None, reason),
+        }
+    }
+
+    fn on_flight_ack(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, content: &[u8]) {
+        let Some(handshake) = self.v13.get_mut(id) else {
+            return;
+        };
+        match ack::decode(content) {
+            Ok(numbers) => {
+                let mut any = false;
+                let news = handshake.flight.on_ack(numbers.inspect(|_| any = true));
+                // RFC 9147 section 7.2: what is missing goes out at once; an empty ACK misses everything.
+                if (news || !any) && !handshake.flight.is_acked() && handshake.awaits_flight() {
+                    if !any && !handshake.timer.may_answer(now) {
+                        return;
+                    }
+                    handshake.timer.answered(now);
+                    self.repeat_flight_13(id);
+                }
+            }
+            Err(_) => self.reject(remote, None, RecordRejection::Malformed),
+        }
+    }
+
+    fn on_client_flight(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, number: u64, content: &[u8]) {
+        let quarter = self.config.retransmit_ms / 4;
+        let mut reader = Reader::new(content);
+        while !reader.is_empty() {
+            let Some(handshake) = self.v13.get_mut(id) else {
+                return;
+            };
+            let Ok(fragment) = Fragment::read(&mut reader) else {
+                let alert = Some(AlertDescription::DECODE_ERROR);
+                return self.fail_handshake_13(id, HandshakeFailure::Misbehaved, alert);
+            };
+            match handshake.reassembly.accept(&fragment) {
+                Accepted::Kept | Accepted::Old => {
+                    handshake.acks.note(number);
+                    handshake.ack_at = handshake.ack_at.or(Some(now.plus(quarter)));
+                }
+                Accepted::Refused => return self.reject(remote, None, RecordRejection::Unexpected),
+            }
+        }
+        self.v13.reschedule(id);
+        while let Some(message) = self.v13.get_mut(id).and_then(|handshake| handshake.reassembly.next()) {
+            match self.on_client_message(id, &message) {
+                Ok(true) => return self.establish_13(now, id, remote),
+                Ok(false) => {}
+                Err(Fault { alert, error }) => {
+                    let reason = match alert {
+                        AlertDescription::DECRYPT_ERROR => HandshakeFailure::WrongKey,
+                        _ => failure_of(error),
+                    };
+                    return self.fail_handshake_13(id, reason, Some(alert));
+                }
+            }
+        }
+    }
+
+    /// Whether the handshake is complete.
+    fn on_client_message(&mut self, id: HandshakeId, message: &Message) -> Result<bool, Fault> {
+        let provider = self.config.provider;
+        let verifier = self.config.verifier.clone();
+        let handshake = self.v13.get_mut(id).ok_or(Error::Misuse("the handshake is gone"))?;
+        let step = match message.kind {
+            kind::CERTIFICATE => Step::Certificate,
+            kind::CERTIFICATE_VERIFY => Step::CertificateVerify,
+            kind::FINISHED => Step::Finished,
+            _ => return Err(Fault::unexpected("a handshake message out of place")),
+        };
+        let next = handshake.phase.after(step).ok_or(Fault::unexpected("a handshake message out of place"))?;
+        match step {
+            Step::Certificate => {
+                let verifier = verifier.ok_or(Error::Misuse("no verifier"))?;
+                on_certificate(handshake, &*verifier, &message.body)?;
+            }
+            Step::CertificateVerify => on_certificate_verify(provider, handshake, &message.body)?,
+            _ => on_finished(provider, handshake, &message.body)?,
+        }
+        handshake.transcript.append(message.kind, &message.body)?;
+        handshake.phase = next;
+        Ok(next == Phase::Done)
+    }
+
+    /// The client has proved who it is: the association moves into its slot, and waits to become durable.
+    fn establish_13(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr) {
+        let provider = self.config.provider;
+        let Some(handshake) = self.v13.remove(id) else {
+            return;
+        };
+        let (Some(terms), Some(keys), Some((secrets, exporter))) = (handshake.terms, handshake.keys, handshake.secrets)
+        else {
+            return self.slab.release(handshake.session);
+        };
+        let (session, principal) = (handshake.session, handshake.principal.unwrap_or_default());
+        let post = Post::new(handshake.message_sequence, handshake.reassembly.due());
+        let mut established = Established::new(provider, terms.suite, secrets, post);
+        established.handshake_read = Some((keys.read.clone(), keys.read_secret.clone()));
+        self.serial = self.serial.saturating_add(1);
+        if let Some(cold) = self.slab.cold_mut(session) {
+            cold.exporter = exporter;
+            cold.serial = self.serial;
+            cold.v13 = Some(Box::new(Session13::new(established, handshake.acks, self.config.lease)));
+        }
+        let blank = TrafficKey::BLANK;
+        let new = NewSession {
+            phase: slab::Phase::AwaitDurable,
+            suite: terms.suite,
+            principal,
+            remote,
+            peer_cid: terms.peer_cid.unwrap_or_default(),
+            own_cid: terms.peer_cid.is_some(),
+            read: blank.as_ref(),
+            write: blank.as_ref(),
+            epoch: EPOCH_APPLICATION,
+            window: ReplayWindow::default(),
+            send_next: 0,
+            lease: 0,
+            last_seen: now,
+        };
+        self.slab.occupy(session, &new);
+        self.events.push_back(EndpointEvent::Establishing { session, principal });
+    }
+
+    /// What the timers bring: an ACK for half a flight, our flight again, the end.
+    pub(in super::super) fn on_timeout_13(&mut self, now: Instant, id: HandshakeId) {
+        let provider = self.config.provider;
+        let mtu = self.config.mtu;
+        let Some(handshake) = self.v13.get_mut(id) else {
+            return;
+        };
+        if now >= handshake.expires {
+            return self.fail_handshake_13(id, HandshakeFailure::TimedOut, None);
+        }
+        if handshake.ack_at.is_some_and(|at| now >= at) {
+            handshake.ack_at = None;
+            let acks = core::mem::take(&mut handshake.acks);
+            let ack = handshake.keys.as_mut().and_then(|keys| keys.acknowledge(provider, &acks, mtu));
+            handshake.acks = acks;
+            let remote = handshake.remote;
+            ack.into_iter().for_each(|ack| self.transmit(remote, ack));
+            return self.v13.reschedule(id);
+        }
+        if handshake.alert.is_some() {
+            return self.fail_handshake_13(id, HandshakeFailure::NoCommonGround, None);
+        }
+        handshake.timer.back_off(now);
+        self.repeat_flight_13(id);
+    }
+
+    /// Ends a handshake with a reason, and with an alert under the best keys there are, if one is named.
+    pub(in super::super) fn fail_handshake_13(
+        &mut self,
+        id: HandshakeId,
+        reason: HandshakeFailure,
+        alert: Option<AlertDescription>,
+    ) {
+        let provider = self.config.provider;
+        let Some(mut handshake) = self.drop_handshake_13(id) else {
+            return;
+        };
+        if let Some(alert) = alert {
+            let alert = Alert::of(alert).encode();
+            let sealed = handshake.keys.as_mut().and_then(|keys| {
+                keys.seal(provider, Place::Last, ContentType::ALERT, &alert).map(|(_, record)| record)
+            });
+            let number = handshake.plain_next;
+            let record = sealed.unwrap_or_else(|| record::plain(ContentType::ALERT, number, &alert));
+            self.transmit(handshake.remote, record);
+        }
+        self.handshake_failed(handshake.remote, handshake.identity, handshake.principal, reason);
+    }
+
+    /// Forgets a handshake and frees its slot.
+    pub(in super::super) fn drop_handshake_13(&mut self, id: HandshakeId) -> Option<Handshake> {
+        let handshake = self.v13.remove(id)?;
+        self.slab.release(handshake.session);
+        Some(*handshake)
+    }
+}
+
+fn on_certificate(handshake: &mut Handshake, verifier: &dyn crate::PeerVerifier, body: &[u8]) -> Result<(), Fault> {
+    let certificates = messages::decode_certificates(body)?;
+    let terms = handshake.terms.ok_or(Error::Misuse("no terms"))?;
+    if !certificates.context.is_empty() {
+        return Err(Error::Misbehaved("a certificate for another request").into());
+    }
+    if certificates.chain.is_empty() {
+        let error = Error::Unsupported("the client has no certificate");
+        return Err(Fault::new(AlertDescription::CERTIFICATE_REQUIRED, error));
+    }
+    let verified = verifier.verify(terms.client_type, &certificates.chain);
+    let refused = |alert| Fault::new(alert, Error::Misbehaved("the client's certificate is not believed"));
+    let peer = verified.map_err(refused)?;
+    handshake.principal = Some(peer.principal);
+    handshake.peer = Some(peer);
+    Ok(())
+}
+
+fn on_certificate_verify(
+    provider: &'static bartizan_crypto::Provider,
+    handshake: &Handshake,
+    body: &[u8],
+) -> Result<(), Fault> {
+    let (scheme, signature) = messages::decode_certificate_verify(body)?;
+    let peer = handshake.peer.as_ref().ok_or(Error::Misbehaved("a signature without a certificate"))?;
+    let terms = handshake.terms.ok_or(Error::Misuse("no terms"))?;
+    if scheme != peer.key.scheme {
+        return Err(Error::Misbehaved("a signature of another kind than the key").into());
+    }
+    let transcript = handshake.transcript.hash(provider, terms.suite.hash());
+    let content = signed_content(Side::Client, transcript.as_slice());
+    let verified = (scheme.algorithm(provider).verify)(peer.key.bytes.as_slice(), &content, signature);
+    verified.map_err(|_| {
+        Fault::new(AlertDescription::DECRYPT_ERROR, Error::Misbehaved("the client's signature does not verify"))
+    })
+}
+
+fn on_finished(provider: &'static bartizan_crypto::Provider, handshake: &Handshake, body: &[u8]) -> Result<(), Fault> {
+    let keys = handshake.keys.as_ref().ok_or(Error::Misbehaved("Finished without keys"))?;
+    let hash = keys.suite.hash();
+    let transcript = handshake.transcript.hash(provider, hash);
+    let expected = verify_data(provider, hash, &keys.read_secret, &transcript);
+    match constant_time_eq(expected.as_slice(), body) {
+        true => Ok(()),
+        false => {
+            let error = Error::Misbehaved("the client's Finished does not verify");
+            Err(Fault::new(AlertDescription::DECRYPT_ERROR, error))
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! DTLS 1.3 from the side of the socket (RFC 9147).
+
+mod cookie;
+mod finish;
+mod flight;
+mod hello;
+mod session;
+pub(crate) mod table;
+mod terms;
+
+pub(super) use session::Session13;
+pub(super) use table::Table;

@@ -1,0 +1,283 @@
+//! Handshakes of DTLS 1.3 under way: what each waits for, and the table of all of them.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bartizan_crypto::{Provider, Secret};
+
+use super::super::event::{HandshakeId, SessionId};
+use super::cookie::Cookie;
+use super::terms::Terms;
+use crate::credential::VerifiedPeer;
+use crate::handshake::timer::Timer;
+use crate::v13::ack::Acks;
+use crate::v13::established::Secrets13;
+use crate::v13::flight::Flight;
+use crate::v13::reassembly::Reassembly;
+use crate::v13::sealer::{HandshakeKeys, HandshakeSealer};
+use crate::v13::transcript::Transcript;
+use crate::{AlertDescription, Instant, limits};
+
+/// What the server waits for. Before the cookie it waits for nothing: there is no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The rest of a hello that came in fragments, the first of them with a valid cookie.
+    Hello,
+    /// The caller looks up the key.
+    Psk,
+    Certificate,
+    CertificateVerify,
+    Finished,
+    Done,
+}
+
+/// What moves a handshake on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A hello whose pre-shared key is taken.
+    PskHello,
+    /// A hello that is answered with a certificate.
+    CertificateHello,
+    PskProvided,
+    Certificate,
+    CertificateVerify,
+    Finished,
+}
+
+impl Phase {
+    /// The transition table (RFC 8446 appendix A.2, RFC 9147 figure 6): the phase after `step`, or `None` if it has no
+    /// place here. No way leads to the end but through a binder or a signature, and a Finished.
+    pub const fn after(self, step: Step) -> Option<Self> {
+        match (self, step) {
+            (Self::Hello, Step::PskHello) => Some(Self::Psk),
+            (Self::Hello, Step::CertificateHello) => Some(Self::Certificate),
+            (Self::Psk, Step::PskProvided) => Some(Self::Finished),
+            (Self::Certificate, Step::Certificate) => Some(Self::CertificateVerify),
+            (Self::CertificateVerify, Step::CertificateVerify) => Some(Self::Finished),
+            (Self::Finished, Step::Finished) => Some(Self::Done),
+            _ => None,
+        }
+    }
+}
+
+pub(in super::super) struct Handshake {
+    pub phase: Phase,
+    pub remote: SocketAddr,
+    /// The slot reserved for the association.
+    pub session: SessionId,
+    pub cookie: Cookie,
+    /// The cookie as it came, which the HelloRetryRequest was made of.
+    pub cookie_bytes: Vec<u8>,
+    /// The client's random, once its hello is whole: tells a repetition from a new beginning.
+    pub random: Option<[u8; 32]>,
+    /// The body of the client's hello, until it is answered.
+    pub hello: Vec<u8>,
+    pub terms: Option<Terms>,
+    pub reassembly: Reassembly,
+    pub transcript: Transcript,
+    pub keys: Option<HandshakeKeys>,
+    /// Of everything after the handshake, and what evidence is bound to.
+    pub secrets: Option<(Secrets13, Secret<32>)>,
+    pub flight: Flight,
+    /// Next message number of ours.
+    pub message_sequence: u16,
+    /// Next record number of epoch 0.
+    pub plain_next: u64,
+    /// The records of the client's last flight.
+    pub acks: Acks,
+    pub ack_at: Option<Instant>,
+    pub peer: Option<VerifiedPeer>,
+    pub timer: Timer,
+    pub started: Instant,
+    pub expires: Instant,
+    pub identity: Option<Vec<u8>>,
+    pub principal: Option<u64>,
+    /// The last fatal alert in the clear, believed only if silence follows.
+    pub alert: Option<AlertDescription>,
+    /// When [`Table`] looks at it next.
+    wake: Instant,
+}
+
+/// What the first bytes of the client's second hello settle.
+pub(in super::super) struct Opening {
+    pub remote: SocketAddr,
+    pub session: SessionId,
+    pub cookie: Cookie,
+    pub cookie_bytes: Vec<u8>,
+    /// The hello's; our first message has the same.
+    pub message_sequence: u16,
+    /// The hello's record's; our first record has the same.
+    pub plain_next: u64,
+}
+
+impl Handshake {
+    pub fn new(opening: Opening, timer: Timer, started: Instant, expires: Instant) -> Self {
+        Self {
+            phase: Phase::Hello,
+            remote: opening.remote,
+            session: opening.session,
+            cookie: opening.cookie,
+            cookie_bytes: opening.cookie_bytes,
+            random: None,
+            hello: Vec::new(),
+            terms: None,
+            reassembly: Reassembly::new(opening.message_sequence, limits::HELLO_13_BYTES_MAX),
+            transcript: Transcript::default(),
+            keys: None,
+            secrets: None,
+            flight: Flight::default(),
+            message_sequence: opening.message_sequence,
+            plain_next: opening.plain_next,
+            acks: Acks::default(),
+            ack_at: None,
+            peer: None,
+            timer,
+            started,
+            expires,
+            identity: None,
+            principal: None,
+            alert: None,
+            wake: started,
+        }
+    }
+
+    /// Whether our flight is out and unanswered.
+    pub const fn awaits_flight(&self) -> bool {
+        matches!(self.phase, Phase::Certificate | Phase::CertificateVerify | Phase::Finished)
+    }
+
+    fn next_wake(&self) -> Instant {
+        let wake = match self.awaits_flight() {
+            true => self.timer.deadline.min(self.expires),
+            false => self.expires,
+        };
+        self.ack_at.map_or(wake, |at| at.min(wake))
+    }
+
+    /// Seals what is missing of the flight into datagrams.
+    pub fn transmit(&mut self, provider: &'static Provider, mtu: usize) -> Vec<Vec<u8>> {
+        let mut sealer = HandshakeSealer { provider, plain_next: &mut self.plain_next, keys: self.keys.as_mut() };
+        self.flight.transmit(mtu, &mut sealer)
+    }
+}
+
+/// All handshakes of DTLS 1.3 under way, by number, by address and by time; and the associations that wait for an ACK.
+#[derive(Default)]
+pub(in super::super) struct Table {
+    by_id: BTreeMap<HandshakeId, Box<Handshake>>,
+    by_address: BTreeMap<SocketAddr, HandshakeId>,
+    timers: BTreeSet<(Instant, HandshakeId)>,
+    /// Associations with a message after the handshake under way. No more than have been spoken to.
+    pub posts: BTreeSet<(Instant, SessionId)>,
+}
+
+impl Table {
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn at(&self, remote: SocketAddr) -> Option<HandshakeId> {
+        self.by_address.get(&remote).copied()
+    }
+
+    pub fn get(&self, id: HandshakeId) -> Option<&Handshake> {
+        self.by_id.get(&id).map(|handshake| &**handshake)
+    }
+
+    pub fn get_mut(&mut self, id: HandshakeId) -> Option<&mut Handshake> {
+        self.by_id.get_mut(&id).map(|handshake| &mut **handshake)
+    }
+
+    pub fn insert(&mut self, id: HandshakeId, mut handshake: Box<Handshake>) {
+        handshake.wake = handshake.next_wake();
+        self.by_address.insert(handshake.remote, id);
+        self.timers.insert((handshake.wake, id));
+        self.by_id.insert(id, handshake);
+    }
+
+    pub fn remove(&mut self, id: HandshakeId) -> Option<Box<Handshake>> {
+        let handshake = self.by_id.remove(&id)?;
+        self.timers.remove(&(handshake.wake, id));
+        if self.by_address.get(&handshake.remote) == Some(&id) {
+            self.by_address.remove(&handshake.remote);
+        }
+        Some(handshake)
+    }
+
+    /// To be called after a change of phase or timer.
+    pub fn reschedule(&mut self, id: HandshakeId) {
+        let Some(handshake) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        self.timers.remove(&(handshake.wake, id));
+        handshake.wake = handshake.next_wake();
+        self.timers.insert((handshake.wake, id));
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let handshake = self.timers.first().map(|(at, _)| *at);
+        let post = self.posts.first().map(|(at, _)| *at);
+        [handshake, post].into_iter().flatten().min()
+    }
+
+    /// The handshake whose time has come.
+    pub fn due(&self, now: Instant) -> Option<HandshakeId> {
+        let (at, id) = self.timers.first()?;
+        (*at <= now).then_some(*id)
+    }
+
+    /// The association whose message is due to be repeated.
+    pub fn due_post(&mut self, now: Instant) -> Option<SessionId> {
+        let (at, session) = *self.posts.first()?;
+        if at > now {
+            return None;
+        }
+        self.posts.remove(&(at, session));
+        Some(session)
+    }
+
+    /// The oldest one, if it has had its chance: when the table is full it makes room for a newer client.
+    pub fn displaceable(&self, now: Instant) -> Option<HandshakeId> {
+        let (id, handshake) = self.by_id.first_key_value()?;
+        let protected = now.since(handshake.started) < limits::HANDSHAKE_MS_PROTECTED;
+        (!protected).then_some(*id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole table as text, so that a changed edge is a changed line.
+    #[test]
+    fn the_transition_table() {
+        use Phase::{Certificate, CertificateVerify, Done, Finished, Hello, Psk};
+        let steps = [
+            Step::PskHello,
+            Step::CertificateHello,
+            Step::PskProvided,
+            Step::Certificate,
+            Step::CertificateVerify,
+            Step::Finished,
+        ];
+        let mut edges = Vec::new();
+        for phase in [Hello, Psk, Certificate, CertificateVerify, Finished, Done] {
+            for step in steps {
+                if let Some(next) = phase.after(step) {
+                    edges.push(alloc::format!("{phase:?} --{step:?}--> {next:?}"));
+                }
+            }
+        }
+        let expected = [
+            "Hello --PskHello--> Psk",
+            "Hello --CertificateHello--> Certificate",
+            "Psk --PskProvided--> Finished",
+            "Certificate --Certificate--> CertificateVerify",
+            "CertificateVerify --CertificateVerify--> Finished",
+            "Finished --Finished--> Done",
+        ];
+        assert_eq!(edges, expected);
+    }
+}

@@ -1,0 +1,77 @@
+//! What client and server agree on (RFC 8446 section 4.1.1).
+
+use bartizan_wire::event::HandshakeFailure;
+
+use super::super::config::EndpointConfig;
+use crate::credential::CertificateType;
+use crate::handshake::hello::ClientHello;
+use crate::hash::Hash;
+use crate::v13::offer::Offer;
+use crate::{AlertDescription, CipherSuite, ConnectionId, Group, Version};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Terms {
+    pub suite: CipherSuite,
+    /// Of the ephemeral exchange; `None` with a pre-shared key alone.
+    pub group: Option<Group>,
+    /// The pre-shared key is taken.
+    pub psk: bool,
+    /// What the client shows, if it has to show a certificate.
+    pub client_type: CertificateType,
+    pub peer_cid: Option<ConnectionId>,
+}
+
+/// Why there are no terms, to the peer and to the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal(pub AlertDescription, pub HandshakeFailure);
+
+const NO_COMMON_GROUND: Refusal = Refusal(AlertDescription::HANDSHAKE_FAILURE, HandshakeFailure::NoCommonGround);
+
+/// The same hello leads to the same terms: the second hello is judged by the cookie's.
+pub(super) fn settle(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>) -> Result<Terms, Refusal> {
+    if config.require_cid && offer.connection_id.is_none() {
+        return Err(NO_COMMON_GROUND);
+    }
+    let group = config.groups.iter().copied().find(|group| offer.has_group(*group));
+    let by_psk = by_psk(config, hello, offer, group);
+    by_psk.or_else(|| by_certificate(config, hello, offer, group)).ok_or(NO_COMMON_GROUND)
+}
+
+fn by_psk(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>, group: Option<Group>) -> Option<Terms> {
+    let psk = offer.psk?;
+    let hash = psk.hash()?;
+    let group = group.filter(|_| psk.ephemeral);
+    if group.is_none() && !psk.plain {
+        return None;
+    }
+    let suite = suite(config, hello, Some(hash))?;
+    let client_type = CertificateType::X509;
+    Some(Terms { suite, group, psk: true, client_type, peer_cid: offer.connection_id })
+}
+
+/// Clients are always asked for theirs: who nobody is has no place here.
+fn by_certificate(
+    config: &EndpointConfig,
+    hello: &ClientHello<'_>,
+    offer: &Offer<'_>,
+    group: Option<Group>,
+) -> Option<Terms> {
+    let credential = config.credential.as_ref()?;
+    let verifier = config.verifier.as_ref()?;
+    let group = group?;
+    let shown = offer.server_types.contains(&(credential.kind as u8));
+    if !shown || !offer.takes_scheme(credential.signer.scheme().code()) {
+        return None;
+    }
+    let client_type = verifier.kinds().iter().copied().find(|kind| offer.client_types.contains(&(*kind as u8)))?;
+    let suite = suite(config, hello, None)?;
+    Some(Terms { suite, group: Some(group), psk: false, client_type, peer_cid: offer.connection_id })
+}
+
+/// Our first preference that the client offers, with this hash if it matters.
+fn suite(config: &EndpointConfig, hello: &ClientHello<'_>, hash: Option<Hash>) -> Option<CipherSuite> {
+    let usable = |suite: &CipherSuite| {
+        suite.version() == Version::Dtls13 && hello.offers(suite.code()) && hash.is_none_or(|hash| suite.hash() == hash)
+    };
+    config.suites.iter().copied().find(usable)
+}

@@ -1,0 +1,124 @@
+//! Records of the handshake: in the clear, and under the handshake's keys.
+
+use alloc::vec::Vec;
+
+use bartizan_crypto::Provider;
+use bartizan_wire::event::RecordRejection;
+use bartizan_wire::record::{ContentType, HEADER_BYTES};
+
+use super::ack::Acks;
+use super::flight::Sealer;
+use super::record::{ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
+use super::schedule::{EPOCH_HANDSHAKE, RecordKey};
+use crate::hash::Digest;
+use crate::record::plain;
+use crate::{CipherSuite, ConnectionId, ReplayWindow};
+
+/// Both directions of epoch 2.
+pub(crate) struct HandshakeKeys {
+    pub suite: CipherSuite,
+    /// The secrets that the Finished messages are made with, too.
+    pub read_secret: Digest,
+    pub write_secret: Digest,
+    pub read: RecordKey,
+    write: RecordKey,
+    window: ReplayWindow,
+    write_next: u64,
+    /// What we put into records.
+    pub peer_cid: ConnectionId,
+}
+
+impl HandshakeKeys {
+    pub fn new(
+        provider: &'static Provider,
+        suite: CipherSuite,
+        read_secret: Digest,
+        write_secret: Digest,
+        peer_cid: ConnectionId,
+    ) -> Self {
+        Self {
+            suite,
+            read: RecordKey::derive(provider, suite, &read_secret),
+            write: RecordKey::derive(provider, suite, &write_secret),
+            read_secret,
+            write_secret,
+            window: ReplayWindow::default(),
+            write_next: number(EPOCH_HANDSHAKE, 0),
+            peer_cid,
+        }
+    }
+
+    /// Opens a record of epoch 2, once; its number comes first.
+    pub fn open<'r>(
+        &mut self,
+        provider: &'static Provider,
+        mut record: Sealed<'r>,
+    ) -> Result<(u64, ContentType, &'r [u8]), RecordRejection> {
+        let reading = Protection { provider, suite: self.suite, key: &self.read };
+        let expected = if self.window.bits == 0 { 0 } else { sequence_of(self.window.top) + 1 };
+        let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
+        let number = number(EPOCH_HANDSHAKE, sequence);
+        if !self.window.is_fresh(number) {
+            return Err(RecordRejection::Replayed);
+        }
+        let (kind, content) = record.open(&reading, sequence)?;
+        self.window.mark(number);
+        Ok((number, kind, content))
+    }
+
+    /// A record of epoch 2 and its number.
+    pub fn seal(
+        &mut self,
+        provider: &'static Provider,
+        place: Place,
+        kind: ContentType,
+        content: &[u8],
+    ) -> Option<(u64, Vec<u8>)> {
+        let number = self.write_next;
+        if epoch_of(number) != EPOCH_HANDSHAKE {
+            return None;
+        }
+        let writing = Protection { provider, suite: self.suite, key: &self.write };
+        let record = writing.seal(&self.peer_cid, number, place, kind, content).ok()?;
+        self.write_next += 1;
+        Some((number, record))
+    }
+
+    /// An ACK, as long as a datagram of `mtu` bytes takes.
+    pub fn acknowledge(&mut self, provider: &'static Provider, acks: &Acks, mtu: usize) -> Option<Vec<u8>> {
+        let content = acks.encode(mtu.saturating_sub(self.overhead(provider)));
+        self.seal(provider, Place::Last, ACK, &content).map(|(_, record)| record)
+    }
+
+    fn overhead(&self, provider: &'static Provider) -> usize {
+        let writing = Protection { provider, suite: self.suite, key: &self.write };
+        writing.overhead(&self.peer_cid, Place::Coalesced)
+    }
+}
+
+/// Seals the handshake's flights.
+pub(crate) struct HandshakeSealer<'a> {
+    pub provider: &'static Provider,
+    /// Next record number of epoch 0.
+    pub plain_next: &'a mut u64,
+    pub keys: Option<&'a mut HandshakeKeys>,
+}
+
+impl Sealer for HandshakeSealer<'_> {
+    fn overhead(&self, epoch: u16) -> usize {
+        match (&self.keys, epoch) {
+            (Some(keys), EPOCH_HANDSHAKE) => keys.overhead(self.provider),
+            _ => HEADER_BYTES,
+        }
+    }
+
+    fn seal(&mut self, epoch: u16, content: &[u8]) -> Option<(u64, Vec<u8>)> {
+        if epoch == EPOCH_HANDSHAKE {
+            let keys = self.keys.as_mut()?;
+            return keys.seal(self.provider, Place::Coalesced, ContentType::HANDSHAKE, content);
+        }
+        let number = *self.plain_next;
+        *self.plain_next += 1;
+        Some((number, plain(ContentType::HANDSHAKE, number, content)))
+    }
+}
