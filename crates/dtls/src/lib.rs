@@ -93,6 +93,7 @@ pub mod limits;
 pub mod proof;
 mod record;
 mod replay;
+pub mod route;
 mod schedule;
 mod server;
 mod suite;
@@ -108,6 +109,7 @@ pub use credential::{
 pub use error::{CloseReason, Error};
 pub use group::Group;
 pub use replay::ReplayWindow;
+pub use route::{RouteConfig, Routes};
 pub use server::{
     Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, SessionState,
     Transmit,

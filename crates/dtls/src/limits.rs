@@ -53,3 +53,5 @@ pub const MTU_MAX: usize = 16_384;
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Most sessions of one endpoint.
 pub const SESSIONS_MAX: u32 = 1 << 24;
+/// Shards of one cluster.
+pub const SHARDS_MAX: usize = 4096;

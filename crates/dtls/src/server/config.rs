@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bartizan_crypto::Provider;
 
-use crate::{CipherSuite, Credential, Error, Group, PeerVerifier, Versions, limits};
+use crate::{CipherSuite, Credential, Error, Group, PeerVerifier, Routes, Versions, limits};
 
 /// What a server needs to know.
 #[derive(Clone)]
@@ -26,8 +26,8 @@ pub struct EndpointConfig {
     pub handshakes_max: u32,
     /// UDP payload bytes per datagram.
     pub mtu: usize,
-    /// First byte of every Connection ID that we issue, so that its format can change.
-    pub cid_config: u8,
+    /// How Connection IDs are made and read. The default shows slot numbers to everybody on the path: give a key.
+    pub routes: Routes,
     /// How many send sequence numbers are leased at a time.
     pub lease: u64,
     /// Refuse clients that do not offer a Connection ID.
@@ -49,7 +49,7 @@ impl EndpointConfig {
             sessions_max: 100_000,
             handshakes_max: 4_096,
             mtu: 1200,
-            cid_config: 0x01,
+            routes: Routes::plain(),
             lease: 1024,
             require_cid: false,
             retransmit_ms: limits::RETRANSMIT_MS_INITIAL,

@@ -13,12 +13,12 @@ use super::config::EndpointConfig;
 use super::cookie::Cookies;
 use super::event::{EndpointEvent, HandshakeId, SessionId, Transmit};
 use super::handshake::Handshakes;
-use super::slab::{CID_BYTES, Phase, Slab, session_of};
+use super::slab::{Phase, Slab};
 use crate::alert::Alert;
-use crate::codec::Reader;
+use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::record::EPOCH;
-use crate::{Error, Instant, limits};
+use crate::{Error, Instant, Routes, limits};
 
 /// All associations behind one socket.
 ///
@@ -42,6 +42,8 @@ pub struct Endpoint {
     pub(super) accounted: bool,
     /// Whether the current datagram held handshake records of epoch 0 that led nowhere.
     leftovers: bool,
+    /// See [`Self::serve_until`].
+    fence: Option<Instant>,
 }
 
 impl Endpoint {
@@ -62,6 +64,7 @@ impl Endpoint {
             outbox: VecDeque::new(),
             accounted: false,
             leftovers: false,
+            fence: None,
         })
     }
 
@@ -69,12 +72,15 @@ impl Endpoint {
     pub fn handle(&mut self, now: Instant, remote: SocketAddr, datagram: &mut [u8]) {
         self.accounted = false;
         self.leftovers = false;
+        if let Some(shard) = self.whose(now, datagram) {
+            return self.misrouted(remote, shard, datagram);
+        }
         let mut rest = datagram;
         for _ in 0..limits::RECORDS_PER_DATAGRAM_MAX {
             if rest.is_empty() || self.is_backed_up() {
                 break;
             }
-            match wire::split(rest, CID_BYTES) {
+            match wire::split(rest, self.config.routes.cid_len_in(rest)) {
                 Ok((record, more)) => {
                     self.on_record(now, remote, record);
                     rest = more;
@@ -91,6 +97,40 @@ impl Endpoint {
         }
     }
 
+    /// The shard that a datagram is for, if we must not serve it.
+    fn whose(&self, now: Instant, datagram: &[u8]) -> Option<u16> {
+        let fenced = self.is_fenced(now).then(|| self.config.routes.shard());
+        self.config.routes.elsewhere(datagram).or(fenced)
+    }
+
+    fn misrouted(&mut self, remote: SocketAddr, shard: u16, datagram: &[u8]) {
+        if let Some(datagram) = try_copy(datagram).filter(|_| !self.is_backed_up()) {
+            self.events.push_back(EndpointEvent::Misrouted { remote, shard, datagram });
+        }
+    }
+
+    /// One shard of several may be served until then ([`Fence`](crate::route::Fence)): from that moment on nothing
+    /// is opened or sealed. `None`, which is the default, sets no end.
+    pub const fn serve_until(&mut self, until: Option<Instant>) {
+        self.fence = until;
+    }
+
+    pub(super) fn is_fenced(&self, now: Instant) -> bool {
+        self.fence.is_some_and(|until| now >= until)
+    }
+
+    /// Other keys for Connection IDs from now on. Those that were issued lead here as long as `routes` accepts them.
+    ///
+    /// # Errors
+    /// `Misuse` if they are for another shard.
+    pub fn set_routes(&mut self, routes: Routes) -> Result<(), Error> {
+        if routes.shard() != self.config.routes.shard() {
+            return Err(Error::Misuse("routes for another shard"));
+        }
+        self.config.routes = routes;
+        Ok(())
+    }
+
     /// The next thing that happened.
     pub fn poll(&mut self) -> Option<EndpointEvent> {
         self.events.pop_front()
@@ -104,11 +144,14 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.handshakes.next_timeout()
+        self.handshakes.next_timeout().filter(|due| !self.is_fenced(*due))
     }
 
     /// Repeats flights and gives up handshakes.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_fenced(now) {
+            return;
+        }
         while let Some(id) = self.handshakes.due(now) {
             self.on_timeout(now, id);
         }
@@ -154,7 +197,7 @@ impl Endpoint {
 
     /// The Connection ID names the slot; a stale generation is refused before any cipher runs.
     fn on_record_with_cid(&mut self, now: Instant, remote: SocketAddr, record: Record<'_>) {
-        let session = session_of(self.config.cid_config, record.connection_id);
+        let session = self.config.routes.session_of(record.connection_id);
         let found = session.and_then(|session| Some((session, self.slab.hot(session)?)));
         match found {
             Some((session, hot)) if hot.phase == Phase::Established && hot.own_cid => {

@@ -102,6 +102,9 @@ pub enum EndpointEvent {
     HandshakeFailed { remote: SocketAddr, identity: Option<Vec<u8>>, principal: Option<u64>, reason: HandshakeFailure },
     /// A record was dropped. `claimed` is the principal that its Connection ID or address names.
     Rejected { remote: SocketAddr, claimed: Option<u64>, reason: RecordRejection },
+    /// A datagram of another shard's session, or of ours when we must not serve it any more: to be forwarded to the
+    /// owner ([`route`](crate::route)).
+    Misrouted { remote: SocketAddr, shard: u16, datagram: Vec<u8> },
     /// The association is gone.
     Closed { session: SessionId, principal: u64, by_peer: bool },
 }

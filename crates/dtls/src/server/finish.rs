@@ -261,7 +261,10 @@ impl Endpoint {
 
     /// The association is on disk: the server's Finished may leave. What was the principal's association before
     /// stays until the first record opens on this one.
-    pub fn confirm_durable(&mut self, _now: Instant, session: SessionId) {
+    pub fn confirm_durable(&mut self, now: Instant, session: SessionId) {
+        if self.is_fenced(now) {
+            return;
+        }
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };

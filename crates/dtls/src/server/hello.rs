@@ -9,7 +9,7 @@ use bartizan_wire::record::{ContentType, DTLS_1_2};
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, SessionId};
 use super::handshake::{Handshake, Opening};
-use super::slab::{self, cid_of};
+use super::slab;
 use crate::alert::Alert;
 use crate::handshake::exchange;
 use crate::handshake::flight::{Item, Packer};
@@ -176,8 +176,8 @@ impl Endpoint {
     }
 
     fn put_flight(&mut self, handshake: &mut Handshake, terms: &Terms) -> Result<(), Error> {
-        let own_cid = cid_of(self.config.cid_config, handshake.session);
-        let own_cid = ConnectionId::new(&own_cid).filter(|_| terms.peer_cid.is_some());
+        let own_cid = self.config.routes.issue(handshake.session, &mut *self.rng);
+        let own_cid = terms.peer_cid.map(|_| own_cid);
         let choice = Choice {
             random: &handshake.randoms.server,
             suite: terms.suite,

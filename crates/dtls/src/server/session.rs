@@ -140,7 +140,10 @@ impl Endpoint {
     /// # Errors
     /// `Misuse` for an unknown session or data that does not fit the MTU, `Unavailable` when the lease is used up:
     /// [`EndpointEvent::LeaseLow`] has asked for more.
-    pub fn send(&mut self, _now: Instant, session: SessionId, data: &[u8]) -> Result<(), Error> {
+    pub fn send(&mut self, now: Instant, session: SessionId, data: &[u8]) -> Result<(), Error> {
+        if self.is_fenced(now) {
+            return Err(Error::Unavailable("this shard is another node's by now"));
+        }
         if data.len() > self.send_bytes_max(session) {
             return Err(Error::Misuse("no such session, or longer than the MTU allows"));
         }
@@ -162,8 +165,8 @@ impl Endpoint {
     }
 
     /// Tells the peer why, and frees the slot. Emits [`EndpointEvent::Closed`].
-    pub fn close(&mut self, _now: Instant, session: SessionId, why: AlertDescription) {
-        if self.established(session).is_some() {
+    pub fn close(&mut self, now: Instant, session: SessionId, why: AlertDescription) {
+        if self.established(session).is_some() && !self.is_fenced(now) {
             self.send_alert(session, why);
             self.remove(session, false);
         }

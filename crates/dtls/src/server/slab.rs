@@ -19,8 +19,6 @@ use crate::key::RecordKeyRef;
 use crate::suite::Cipher;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
 
-/// Length of the Connection IDs that we issue: config byte, slot, generation.
-pub(super) const CID_BYTES: usize = 8;
 /// Slots that are allocated together.
 const CHUNK: usize = 1024;
 /// Generations count in 24 bits.
@@ -294,23 +292,6 @@ const fn place(slot: u32) -> (usize, usize) {
     (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
-/// The Connection ID of a session.
-pub(crate) const fn cid_of(config: u8, id: SessionId) -> [u8; CID_BYTES] {
-    let [a, b, c, d] = id.slot.to_be_bytes();
-    let [_, e, f, g] = id.generation.to_be_bytes();
-    [config, a, b, c, d, e, f, g]
-}
-
-/// The session that a Connection ID names, whether or not it exists.
-pub(crate) fn session_of(config: u8, cid: &[u8]) -> Option<SessionId> {
-    match *cid {
-        [first, a, b, c, d, e, f, g] if first == config => {
-            Some(SessionId { slot: u32::from_be_bytes([a, b, c, d]), generation: u32::from_be_bytes([0, e, f, g]) })
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,15 +304,6 @@ mod tests {
         let id = slab.take(&mut rng).unwrap();
         slab.hot_mut(id).unwrap().phase = Phase::Established;
         id
-    }
-
-    #[test]
-    fn connection_ids_name_their_session() {
-        let id = SessionId { slot: 0x0102_0304, generation: 0x05_0607 };
-        assert_eq!(cid_of(9, id), [9, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(session_of(9, &cid_of(9, id)), Some(id));
-        assert_eq!(session_of(8, &cid_of(9, id)), None);
-        assert_eq!(session_of(9, &[9, 1, 2]), None);
     }
 
     fn new_session<'a>(suite: CipherSuite, peer_cid: &[u8], read: RecordKeyRef<'a>) -> NewSession<'a> {
