@@ -94,6 +94,7 @@ pub mod proof;
 mod record;
 mod replay;
 pub mod route;
+mod rrc;
 mod schedule;
 mod server;
 mod suite;
@@ -110,6 +111,7 @@ pub use error::{CloseReason, Error};
 pub use group::Group;
 pub use replay::ReplayWindow;
 pub use route::{RouteConfig, Routes};
+pub use rrc::{PathCheck, PathOutcome};
 pub use server::{
     Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, SessionState,
     Transmit,

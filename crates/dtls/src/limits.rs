@@ -53,5 +53,15 @@ pub const MTU_MAX: usize = 16_384;
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Most sessions of one endpoint.
 pub const SESSIONS_MAX: u32 = 1 << 24;
+/// Addresses of peers that are checked at a time, or that data waits for.
+pub const PATH_CHECKS_MAX: usize = 4096;
+/// Challenges that go to a new address before a check is given up.
+pub const PATH_CHALLENGES_MAX: u8 = 3;
+/// Records that wait for one peer's address to be validated.
+pub const PATH_HELD_RECORDS_MAX: usize = 4;
+/// Bytes that wait for all peers' addresses to be validated.
+pub const PATH_HELD_BYTES_MAX: usize = 1 << 20;
+/// How long data waits for the next record of a peer whose address cannot be checked.
+pub const PATH_HOLD_MS: u64 = 30_000;
 /// Shards of one cluster.
 pub const SHARDS_MAX: usize = 4096;

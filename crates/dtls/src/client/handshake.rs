@@ -20,10 +20,10 @@ use crate::hash::Hash;
 use crate::schedule::{self, Keys, Randoms, Side};
 use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, limits};
 
-use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO};
+use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO, RRC};
 
 /// What a ServerHello may answer.
-const OFFERED: [u16; 4] = [EXTENDED_MASTER_SECRET, CONNECTION_ID, RENEGOTIATION_INFO, EC_POINT_FORMATS];
+const OFFERED: [u16; 5] = [EXTENDED_MASTER_SECRET, CONNECTION_ID, RENEGOTIATION_INFO, EC_POINT_FORMATS, RRC];
 
 /// What the client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +195,7 @@ impl Handshake {
             cookie,
             suites: &self.config.suites,
             own_cid: self.config.own_cid.as_ref(),
+            rrc: self.config.rrc,
             groups: &self.config.groups,
         }
         .encode();
@@ -228,6 +229,10 @@ impl Handshake {
             (None, Some(_)) => return Err(Error::Misbehaved("an extension that was not offered")),
             (_, None) => None,
         };
+        let rrc = extensions.body(RRC);
+        if rrc.is_some_and(|body| !self.config.rrc || self.cids.is_none() || !body.is_empty()) {
+            return Err(Error::Misbehaved("an extension that was not offered"));
+        }
         self.server_random = hello.random;
         self.suite = Some(suite);
         Ok(false)

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bartizan_crypto::Provider;
 
-use crate::{CipherSuite, Credential, Error, Group, PeerVerifier, Routes, Versions, limits};
+use crate::{CipherSuite, Credential, Error, Group, PathCheck, PeerVerifier, Routes, Versions, limits};
 
 /// What a server needs to know.
 #[derive(Clone)]
@@ -32,7 +32,9 @@ pub struct EndpointConfig {
     pub lease: u64,
     /// Refuse clients that do not offer a Connection ID.
     pub require_cid: bool,
-    /// First retransmission timeout.
+    /// When to check that a peer is where its records come from.
+    pub path_check: PathCheck,
+    /// First retransmission timeout, and how long the answer to a path challenge may take.
     pub retransmit_ms: u64,
 }
 
@@ -52,6 +54,7 @@ impl EndpointConfig {
             routes: Routes::plain(),
             lease: 1024,
             require_cid: false,
+            path_check: PathCheck::Basic,
             retransmit_ms: limits::RETRANSMIT_MS_INITIAL,
         }
     }

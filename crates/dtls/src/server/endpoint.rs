@@ -13,6 +13,7 @@ use super::config::EndpointConfig;
 use super::cookie::Cookies;
 use super::event::{EndpointEvent, HandshakeId, SessionId, Transmit};
 use super::handshake::Handshakes;
+use super::path::Paths;
 use super::slab::{Phase, Slab};
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
@@ -30,6 +31,7 @@ pub struct Endpoint {
     pub(super) cookies: Cookies,
     pub(super) slab: Slab,
     pub(super) handshakes: Handshakes,
+    pub(super) paths: Paths,
     /// Established peers without a Connection ID: no more than there are slots.
     pub(super) by_address: BTreeMap<SocketAddr, SessionId>,
     /// The newest association of each principal.
@@ -57,6 +59,7 @@ impl Endpoint {
             rng,
             config,
             handshakes: Handshakes::default(),
+            paths: Paths::default(),
             by_address: BTreeMap::new(),
             newest: BTreeMap::new(),
             serial: 0,
@@ -144,10 +147,11 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.handshakes.next_timeout().filter(|due| !self.is_fenced(*due))
+        let timeouts = [self.handshakes.next_timeout(), self.paths.next_timeout()];
+        timeouts.into_iter().flatten().min().filter(|due| !self.is_fenced(*due))
     }
 
-    /// Repeats flights and gives up handshakes.
+    /// Repeats flights and gives up handshakes; goes on with checks of addresses.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.is_fenced(now) {
             return;
@@ -155,6 +159,7 @@ impl Endpoint {
         while let Some(id) = self.handshakes.due(now) {
             self.on_timeout(now, id);
         }
+        self.check_paths(now);
     }
 
     /// Handshakes under way.

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use bartizan_crypto::SecretBytes;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 
-use crate::{CipherSuite, Instant};
+use crate::{CipherSuite, Instant, PathOutcome};
 
 /// Names one association for as long as it lives; a later one in the same slot has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +96,8 @@ pub enum EndpointEvent {
     Data { session: SessionId, principal: u64, remote: SocketAddr, sequence: u64, data: Vec<u8> },
     /// An authentic and newest record came from a new address (RFC 9146 section 6).
     Rebound { session: SessionId, principal: u64, from: SocketAddr, to: SocketAddr },
+    /// A check of a peer's new address is over. `Refused` is an attack that was found out.
+    PathChecked { session: SessionId, principal: u64, address: SocketAddr, outcome: PathOutcome },
     /// The send-sequence lease runs low: make `upto` durable, then call [`Endpoint::extend_lease`](super::Endpoint::extend_lease).
     LeaseLow { session: SessionId, upto: u64 },
     /// A handshake came to nothing.

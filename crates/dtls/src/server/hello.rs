@@ -12,18 +12,20 @@ use super::handshake::{Handshake, Opening};
 use super::slab;
 use crate::alert::Alert;
 use crate::handshake::exchange;
+use crate::handshake::extension;
 use crate::handshake::flight::{Item, Packer};
 use crate::handshake::hello::{self, Choice, ClientHello};
 use crate::handshake::message::{self, Fragment, Kind};
 use crate::handshake::timer::Timer;
 use crate::schedule::Randoms;
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, record};
+use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, PathCheck, record};
 
 /// What client and server agree on.
 struct Terms {
     suite: CipherSuite,
     group: Option<Group>,
     peer_cid: Option<ConnectionId>,
+    rrc: bool,
     renegotiation: bool,
     point_formats: bool,
 }
@@ -116,9 +118,16 @@ impl Endpoint {
             suite,
             group,
             peer_cid,
+            rrc: self.checks_paths(hello),
             renegotiation,
             point_formats: group.is_some() && hello.extensions.point_formats.is_some(),
         })
+    }
+
+    /// RFC 9853 section 3: only for a client that offers a Connection ID, too.
+    fn checks_paths(&self, hello: &ClientHello<'_>) -> bool {
+        let offered = hello.extensions.body(extension::kind::RRC) == Some(&[]);
+        offered && hello.extensions.connection_id.is_some() && self.config.path_check != PathCheck::Off
     }
 
     /// Our first preference that the client offers, with a group if it needs one.
@@ -158,6 +167,7 @@ impl Endpoint {
             suite: terms.suite,
             randoms: Randoms { client: hello.random, server: server_random },
             peer_cid: terms.peer_cid,
+            rrc: terms.rrc,
             message_sequence: fragment.sequence,
             record_sequence,
         };
@@ -182,6 +192,7 @@ impl Endpoint {
             random: &handshake.randoms.server,
             suite: terms.suite,
             own_cid: own_cid.as_ref(),
+            rrc: terms.rrc,
             renegotiation: terms.renegotiation,
             point_formats: terms.point_formats,
         };

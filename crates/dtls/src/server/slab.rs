@@ -16,6 +16,7 @@ use super::cold::LongKeys;
 use super::event::SessionId;
 pub(super) use super::hot::{Hot, Phase};
 use crate::key::RecordKeyRef;
+use crate::rrc::Path;
 use crate::suite::Cipher;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
 
@@ -34,6 +35,9 @@ pub(super) struct NewSession<'a> {
     pub peer_cid: ConnectionId,
     /// The peer's records carry the Connection ID that we issued.
     pub own_cid: bool,
+    /// The peer knows the return routability check.
+    pub rrc: bool,
+    pub path: Path,
     pub read: RecordKeyRef<'a>,
     pub write: RecordKeyRef<'a>,
     /// DTLS 1.2: always 1.
@@ -141,6 +145,7 @@ impl Slab {
         hot.principal = new.principal;
         hot.remote = PackedAddress::pack(new.remote);
         hot.own_cid = new.own_cid;
+        (hot.rrc, hot.path) = (new.rrc, new.path);
         (hot.read_epoch, hot.write_epoch) = (new.epoch, new.epoch);
         hot.set_window(new.window);
         hot.set_send_next(new.send_next);
@@ -314,6 +319,8 @@ mod tests {
             remote: "192.0.2.1:5684".parse().unwrap(),
             peer_cid: ConnectionId::new(peer_cid).unwrap(),
             own_cid: true,
+            rrc: false,
+            path: Path::VALIDATED,
             read,
             write: RecordKeyRef { sn: read.key, ..read },
             epoch: 1,
@@ -326,7 +333,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert_eq!((size_of::<Hot>(), size_of::<Cold>()), (176, 104));
+        assert_eq!((size_of::<Hot>(), size_of::<Cold>()), (184, 104));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::event::{SessionBytes, SessionId, SessionInfo};
 use super::slab::{Cold, Hot, NewSession, Phase};
 use crate::codec::{Reader, put_u16, put_vec8};
 use crate::record::EPOCH;
+use crate::rrc::Path;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
 
@@ -28,6 +29,7 @@ pub struct SessionState {
     principal: u64,
     suite: CipherSuite,
     own_cid: bool,
+    rrc: bool,
     peer_cid: ConnectionId,
     read: TrafficKey,
     write: TrafficKey,
@@ -49,7 +51,7 @@ impl SessionState {
         }
         put_u16(&mut out, self.suite.code());
         put_u16(&mut out, self.finished_sequence);
-        out.push(u8::from(self.own_cid));
+        out.push(u8::from(self.own_cid) | u8::from(self.rrc) << 1);
         put_vec8(&mut out, self.peer_cid.as_slice());
         out.extend_from_slice(&*self.read.to_bytes());
         out.extend_from_slice(&*self.write.to_bytes());
@@ -70,14 +72,15 @@ impl SessionState {
         let plain_sequence = reader.u64()?;
         let suite = CipherSuite::from_code(reader.u16()?);
         let finished_sequence = reader.u16()?;
-        let own_cid = reader.u8()? != 0;
+        let flags = reader.u8()?;
         let peer_cid = ConnectionId::new(reader.vec8()?);
         let state = Self {
             id,
             serial,
             principal,
             suite: suite.ok_or(Error::Malformed("a session state of an unknown suite"))?,
-            own_cid,
+            own_cid: flags & 1 != 0,
+            rrc: flags & 2 != 0,
             peer_cid: peer_cid.ok_or(Error::Malformed("a Connection ID is too long"))?,
             read: TrafficKey::from_bytes(&reader.array()?),
             write: TrafficKey::from_bytes(&reader.array()?),
@@ -137,6 +140,7 @@ impl Endpoint {
             principal: hot.principal,
             suite: hot.suite,
             own_cid: hot.own_cid,
+            rrc: hot.rrc,
             peer_cid: self.slab.peer_cid(session),
             read: TrafficKey::of(self.slab.read_key(session)?),
             write: TrafficKey::of(self.slab.write_key(session)?),
@@ -198,6 +202,8 @@ impl Endpoint {
             remote,
             peer_cid: state.peer_cid,
             own_cid: state.own_cid,
+            rrc: state.rrc,
+            path: Path::VALIDATED,
             read: state.read.as_ref(),
             write: state.write.as_ref(),
             epoch: EPOCH,
