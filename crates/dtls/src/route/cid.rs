@@ -145,8 +145,9 @@ impl Format {
 
 fn decode_plain(shard: u16, cid: &[u8]) -> Option<Route> {
     match *cid {
-        [PLAIN, a, b, c, d, e, f, g] => {
-            let slot = u32::from_be_bytes([a, b, c, d]);
+        // There are no slots beyond 24 bits (limits::SESSIONS_MAX).
+        [PLAIN, 0, b, c, d, e, f, g] => {
+            let slot = u32::from_be_bytes([0, b, c, d]);
             let generation = u32::from_be_bytes([0, e, f, g]);
             Some(Route { shard, session: SessionId { slot, generation } })
         }
@@ -188,6 +189,7 @@ mod tests {
         assert_eq!(cid.as_slice(), [1, 0, 1, 2, 3, 5, 6, 7]);
         assert_eq!(Format::Plain.decode(7, cid.as_slice()), Some(Route { shard: 7, session: ID }));
         assert_eq!(Format::Plain.decode(7, &[1, 2, 3]), None);
+        assert_eq!(Format::Plain.decode(7, &[1, 1, 1, 2, 3, 5, 6, 7]), None, "a slot that cannot be");
     }
 
     #[test]

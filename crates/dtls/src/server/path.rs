@@ -290,3 +290,48 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(slot: u32) -> SessionId {
+        SessionId { slot, generation: 0 }
+    }
+
+    #[test]
+    fn checks_and_what_waits_for_them_are_bounded() {
+        let mut paths = Paths::default();
+        for slot in 0..limits::PATH_CHECKS_MAX as u32 {
+            assert!(paths.open(session(slot), Stage::Silent, None).is_some());
+        }
+        assert!(paths.open(session(u32::MAX), Stage::Silent, None).is_none());
+        assert!(paths.open(session(0), Stage::Silent, None).is_some(), "it has one already");
+
+        let piece = [0; 16_384];
+        let fitting = limits::PATH_HELD_BYTES_MAX / piece.len();
+        let places = (0_u32..).flat_map(|slot| [slot; limits::PATH_HELD_RECORDS_MAX]);
+        for slot in places.clone().take(fitting) {
+            assert!(paths.hold(session(slot), &piece).is_some());
+        }
+        let last = session(fitting as u32);
+        assert!(paths.hold(last, &[0]).is_none(), "the bytes of all are used up");
+        assert_eq!(paths.close(session(0)).map(|held| held.len()), Some(limits::PATH_HELD_RECORDS_MAX));
+        assert!(paths.hold(last, &piece).is_some(), "and are there again");
+    }
+
+    #[test]
+    fn timers_leave_with_their_check() {
+        let mut paths = Paths::default();
+        let at = Instant::from_millis;
+        for (slot, due) in [(1, 30), (2, 10), (1, 20)] {
+            paths.open(session(slot), Stage::Silent, None).unwrap();
+            paths.schedule(session(slot), at(due));
+        }
+        assert_eq!((paths.next_timeout(), paths.due(at(9)), paths.due(at(10))), (Some(at(10)), None, Some(session(2))));
+        paths.close(session(2));
+        assert_eq!(paths.next_timeout(), Some(at(20)));
+        paths.close(session(1));
+        assert_eq!(paths.next_timeout(), None);
+    }
+}
