@@ -83,7 +83,7 @@ impl core::fmt::Debug for SessionInfo {
     }
 }
 
-/// What happened on an [`Endpoint`].
+/// What happened on an [`Endpoint`](super::Endpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointEvent {
     /// A client names itself; answer with [`Endpoint::provide_psk`](super::Endpoint::provide_psk).
