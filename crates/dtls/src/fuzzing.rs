@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use bartizan_crypto::{INSECURE, Random, SecretBytes};
+use bartizan_crypto::{INSECURE, Random, Secret, SecretBytes};
 use bartizan_wire::record as wire;
 
 use crate::codec::Reader;
@@ -14,6 +14,8 @@ use crate::handshake::message::Fragment;
 use crate::handshake::reassembly::Reassembly;
 use crate::handshake::{exchange, hello};
 use crate::limits::{HANDSHAKE_MESSAGE_BYTES_MAX, SAVED_SESSION_BYTES_MAX};
+use crate::route::{Forwarder, RouteConfig, Routes, ShardMap};
+use crate::rrc::Message;
 use crate::{
     AlertDescription, CipherSuite, ClientConfig, Connection, ConnectionId, Endpoint, EndpointConfig, EndpointEvent,
     Instant, PskEntry, SavedSession, SessionId, SessionState, Sleeper,
@@ -30,6 +32,24 @@ pub fn records(data: &[u8]) {
         assert!(record.header.sequence < 1 << 48);
         rest = more;
     }
+    routes(*cid_len, &mut datagram);
+}
+
+/// Any bytes as a datagram with a Connection ID of ours, as one that was forwarded, and as a path message.
+fn routes(choice: u8, datagram: &mut [u8]) {
+    let key =
+        RouteConfig { nonce_bytes: 1 + usize::from(choice % 8), ..RouteConfig::new(1, Secret::new([choice; 16])) };
+    if let Ok(routes) = Routes::sealed(&key) {
+        let routes = routes.accepting_plain();
+        if let Some(route) = routes.route_of(datagram).or(routes.decode(datagram)) {
+            let again = routes.issue(route.session, &mut Counter(choice));
+            assert_eq!(routes.session_of(again.as_slice()), Some(route.session));
+        }
+    }
+    if let Some(message) = Message::decode(datagram).filter(|message| *message != Message::Unknown) {
+        assert_eq!(message.encode(), datagram);
+    }
+    let _ = Forwarder::new(&INSECURE, Secret::new([choice; 32])).unwrap(datagram);
 }
 
 /// Any bytes as handshake messages, and as fragments to be put together.
@@ -59,6 +79,9 @@ pub fn stored(data: &[u8]) {
     }
     if let Ok(state) = SessionState::from_bytes(data) {
         let _ = state.to_bytes();
+    }
+    if let Ok(map) = ShardMap::from_bytes(data) {
+        assert_eq!(ShardMap::from_bytes(&map.to_bytes()), Ok(map));
     }
 }
 

@@ -62,15 +62,20 @@
 //! ticket, CBC suites, handshake messages over [`limits::HANDSHAKE_MESSAGE_BYTES_MAX`], ClientHellos in fragments
 //! (they could not be answered without state). Nothing is kept for a client before its cookie has come back.
 //!
-//! What it cannot refuse yet: somebody on the path who passes on a device's newest record from an address of his own,
-//! faster than the network does, draws the answers there (encrypted) until the device speaks again. That takes a
-//! return routability check (RFC 9853).
+//! A device's newest record moves its address, whoever passed it on; but no more than three times its bytes go to a
+//! new address before the device is known to be there (RFC 9853), and under [`PathCheck::Enhanced`] the old address
+//! is asked, too, so that somebody who passes records on from an address of his own is found out.
+//!
+//! # Many nodes
+//!
+//! [`Routes`] say how Connection IDs are made: in the clear, or encrypted under a key that several nodes share, so that
+//! each of them knows which shard a datagram is for. See [`route`].
 //!
 //! # Modules
 //!
 //! `client` and `server` hold the two state machines, each with its transition table; `handshake` what they
 //! share (messages, reassembly, flights, timers); `schedule` derives keys, `record` protects records, `replay`
-//! remembers them. Certificates, raw public keys and DTLS 1.3 are not here yet: certificates will be opaque bytes
+//! remembers them; [`route`] makes Connection IDs and finds nodes, `rrc` says what may go to a new address. Certificates, raw public keys and DTLS 1.3 are not here yet: certificates will be opaque bytes
 //! between `handshake` and a caller's verifier, 1.3 a second `record` and `schedule` beside these.
 #![no_std]
 
@@ -93,6 +98,8 @@ pub mod limits;
 pub mod proof;
 mod record;
 mod replay;
+pub mod route;
+mod rrc;
 mod schedule;
 mod server;
 mod suite;
@@ -109,6 +116,8 @@ pub use credential::{
 pub use error::{CloseReason, Error};
 pub use group::Group;
 pub use replay::ReplayWindow;
+pub use route::{RouteConfig, Routes};
+pub use rrc::{PathCheck, PathOutcome};
 pub use server::{
     Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, SessionState,
     Transmit,

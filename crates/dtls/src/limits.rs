@@ -89,3 +89,15 @@ pub const POST_HANDSHAKE_BYTES_MAX: usize = 1024;
 pub const POST_HANDSHAKE_QUEUE_MAX: usize = 4;
 /// Connection IDs that one request may ask for.
 pub const CONNECTION_IDS_REQUESTED_MAX: u8 = 8;
+/// Addresses of peers that are checked at a time, or that data waits for.
+pub const PATH_CHECKS_MAX: usize = 4096;
+/// Challenges that go to a new address before a check is given up.
+pub const PATH_CHALLENGES_MAX: u8 = 3;
+/// Records that wait for one peer's address to be validated.
+pub const PATH_HELD_RECORDS_MAX: usize = 4;
+/// Bytes that wait for all peers' addresses to be validated.
+pub const PATH_HELD_BYTES_MAX: usize = 1 << 20;
+/// How long data waits for the next record of a peer whose address cannot be checked.
+pub const PATH_HOLD_MS: u64 = 30_000;
+/// Shards of one cluster.
+pub const SHARDS_MAX: usize = 4096;

@@ -20,11 +20,11 @@ use crate::handshake::message::{Fragment, Kind};
 use crate::handshake::timer::Timer;
 use crate::hash::Digest;
 use crate::record::Protection;
+use crate::route::{RouteConfig, Routes, ShardMap};
 use crate::schedule::{self, Randoms, Side, TrafficKey};
 use crate::server::address::PackedAddress;
 use crate::server::cookie::Cookies;
 use crate::server::handshake::{Phase as ServerPhase, Step};
-use crate::server::slab::{cid_of, session_of};
 use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState, Sleeper};
 
 fn keep<T>(value: T) {
@@ -165,9 +165,13 @@ pub fn stored(bytes: &[u8], config: u8) {
         keep((state.id(), state.principal()));
         keep(state);
     }
-    if let Some(session) = session_of(config, bytes) {
-        keep(cid_of(config, session));
+    let key = RouteConfig::new(config, Secret::new([config; 16]));
+    if let Ok(routes) = Routes::sealed(&key) {
+        let routes = routes.accepting_plain();
+        keep(routes.route_of(bytes));
+        keep(routes.decode(bytes).map(|route| routes.issue(route.session, &mut |out: &mut [u8]| out.fill(config))));
     }
+    keep(ShardMap::from_bytes(bytes).map(|map| map.owner(u16::from(config))));
 }
 
 /// Retransmission timers.

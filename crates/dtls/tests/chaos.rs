@@ -22,7 +22,8 @@ struct Fleet {
 
 impl Fleet {
     fn new(seed: u64) -> Self {
-        let config = EndpointConfig { lease: 16, ..server_config() };
+        let path_check = [PathCheck::Basic, PathCheck::Enhanced, PathCheck::Off][seed as usize % 3];
+        let config = EndpointConfig { lease: 16, path_check, ..server_config() };
         let mut world = World::new(seed, ROUGH, config);
         world.echo = false;
         for device in 0..DEVICES {
@@ -68,7 +69,8 @@ impl Fleet {
         let sessions: Vec<_> = self.world.server.sessions().collect();
         for session in sessions {
             // A lease that is used up is a reason to wait, not to fail.
-            let _ = self.world.server.send(now, session, b"command");
+            let length = self.world.rng.below(300) as usize;
+            let _ = self.world.server.send(now, session, &vec![0; length]);
         }
         self.world.pump();
     }

@@ -21,11 +21,13 @@ impl ContentType {
     pub const APPLICATION_DATA: Self = Self(23);
     /// A protected record with a Connection ID; its real type is encrypted (RFC 9146 section 4).
     pub const TLS12_CID: Self = Self(25);
+    /// Always protected (RFC 9853 section 4).
+    pub const RETURN_ROUTABILITY_CHECK: Self = Self(27);
 
-    /// Whether this is one of the five types that DTLS 1.2 knows.
+    /// Whether this is one of the types that DTLS 1.2 knows, extensions included.
     #[must_use]
     pub const fn is_known(self) -> bool {
-        matches!(self.0, 20..=23 | 25)
+        matches!(self.0, 20..=23 | 25 | 27)
     }
 }
 
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn other_types_and_versions_are_malformed() {
-        for (at, value) in [(0, 19), (0, 24), (0, 26), (1, 3), (2, 0xFC), (2, 0xFE)] {
+        for (at, value) in [(0, 19), (0, 24), (0, 26), (0, 28), (1, 3), (2, 0xFC), (2, 0xFE)] {
             let mut bytes = with_cid();
             bytes[at] = value;
             assert_eq!(split(&mut bytes, 4), Err(Malformed), "{at} {value}");

@@ -180,7 +180,7 @@ impl Server {
             EndpointEvent::Closed { .. } => Some(Seen::Closed(Ok(()))),
             EndpointEvent::HandshakeFailed { reason, .. } => Some(Seen::Closed(Err(format!("handshake: {reason:?}")))),
             EndpointEvent::Rejected { reason, .. } => Some(Seen::Dropped(format!("{reason:?}"))),
-            EndpointEvent::Rebound { .. } => None,
+            EndpointEvent::Rebound { .. } | EndpointEvent::Misrouted { .. } | EndpointEvent::PathChecked { .. } => None,
         }
     }
 }

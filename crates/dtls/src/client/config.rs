@@ -27,6 +27,9 @@ pub struct ClientConfig {
     pub verifier: Option<Arc<dyn PeerVerifier>>,
     /// `None`: no Connection ID extension. `Some(EMPTY)`: "I can use Connection IDs, send me none".
     pub own_cid: Option<ConnectionId>,
+    /// Offer the return routability check (RFC 9853) where Connection IDs are offered: four bytes in each hello, and a
+    /// server may send long answers to a new address after one question.
+    pub rrc: bool,
     /// UDP payload bytes per datagram.
     pub mtu: usize,
     /// First retransmission timeout; RFC 7925 section 11 advises 9 s, slow LPWA networks want more.
@@ -49,6 +52,7 @@ impl ClientConfig {
             credential: None,
             verifier: None,
             own_cid: Some(ConnectionId::EMPTY),
+            rrc: true,
             mtu: 1200,
             retransmit_ms: limits::RETRANSMIT_MS_INITIAL,
             lease: 256,

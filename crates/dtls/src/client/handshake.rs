@@ -22,10 +22,10 @@ use crate::v13::hello::is_downgrade;
 use crate::v13::offer::Encoded;
 use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, Version, limits};
 
-use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO};
+use kind::{CONNECTION_ID, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO, RRC};
 
 /// What a ServerHello may answer.
-const OFFERED: [u16; 4] = [EXTENDED_MASTER_SECRET, CONNECTION_ID, RENEGOTIATION_INFO, EC_POINT_FORMATS];
+const OFFERED: [u16; 5] = [EXTENDED_MASTER_SECRET, CONNECTION_ID, RENEGOTIATION_INFO, EC_POINT_FORMATS, RRC];
 
 /// What the client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +231,7 @@ impl Handshake {
             cookie,
             suites: &suites,
             own_cid: self.config.own_cid.as_ref(),
+            rrc: self.config.rrc,
             groups: &self.config.groups,
         }
         .encode()
@@ -261,6 +262,10 @@ impl Handshake {
             (None, Some(_)) => return Err(Error::Misbehaved("an extension that was not offered")),
             (_, None) => None,
         };
+        let rrc = extensions.body(RRC);
+        if rrc.is_some_and(|body| !self.config.rrc || self.cids.is_none() || !body.is_empty()) {
+            return Err(Error::Misbehaved("an extension that was not offered"));
+        }
         self.server_random = hello.random;
         self.suite = Some(suite);
         Ok(false)

@@ -12,7 +12,7 @@ use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::handshake::reassembly::Accepted;
 use crate::record::EPOCH;
-use crate::{AlertDescription, CloseReason, Error, Instant};
+use crate::{AlertDescription, CloseReason, Error, Instant, rrc};
 
 impl Connection {
     pub(super) fn on_record(&mut self, now: Instant, record: Record<'_>) {
@@ -150,6 +150,7 @@ impl Connection {
             Ok((ContentType::APPLICATION_DATA, data)) => self.on_data(data),
             Ok((ContentType::ALERT, alert)) => self.on_alert(alert),
             Ok((ContentType::HANDSHAKE, message)) => self.on_protected_handshake(now, message),
+            Ok((ContentType::RETURN_ROUTABILITY_CHECK, message)) => self.on_path_message(message),
             Ok(_) => self.reject(RecordRejection::Unexpected),
             //= rfc6347#4.1.2.1-s1
             //= rfc6347#4.1.2.7-s1
@@ -163,6 +164,29 @@ impl Connection {
         match (&self.state, try_copy(data)) {
             (State::Connected(_), Some(data)) => self.events.push_back(ConnectionEvent::Data(data)),
             _ => self.reject(RecordRejection::Unexpected),
+        }
+    }
+
+    /// RFC 9853 section 5.4: each challenge has one response, at once. Only a server with which the check was negotiated
+    /// asks; a saved association does not remember it, so whoever asks is answered. We have no path but this one, so
+    /// we drop none, and no questions of our own.
+    pub(super) fn on_path_message(&mut self, content: &[u8]) {
+        match rrc::Message::decode(content) {
+            Some(rrc::Message::Challenge(cookie)) => {
+                let response = rrc::Message::Response(cookie).encode();
+                let sealed = match &mut self.state {
+                    State::Connected(association) => association.seal(ContentType::RETURN_ROUTABILITY_CHECK, &response),
+                    State::Connected13(association) => {
+                        association.seal(ContentType::RETURN_ROUTABILITY_CHECK, &response)
+                    }
+                    State::Handshaking(_) | State::Handshaking13(_) | State::Closed => {
+                        return self.reject(RecordRejection::Unexpected);
+                    }
+                };
+                self.outbox.extend(sealed.ok());
+            }
+            Some(_) => {}
+            None => self.reject(RecordRejection::Malformed),
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bartizan_wire::record::{DTLS_1_0, DTLS_1_2};
 
-use super::extension::{Extensions, RENEGOTIATION_SCSV, Writer};
+use super::extension::{Extensions, RENEGOTIATION_SCSV, Writer, kind};
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16, u16s};
 use crate::{CipherSuite, ConnectionId, Error, Group};
 
@@ -61,6 +61,8 @@ pub(crate) struct Offer<'a> {
     pub cookie: &'a [u8],
     pub suites: &'a [CipherSuite],
     pub own_cid: Option<&'a ConnectionId>,
+    /// Whether to offer the return routability check; only with a Connection ID.
+    pub rrc: bool,
     pub groups: &'a [Group],
 }
 
@@ -85,6 +87,9 @@ impl Offer<'_> {
         writer.extended_master_secret();
         if let Some(cid) = self.own_cid {
             writer.connection_id(cid);
+            if self.rrc {
+                writer.put(kind::RRC, &[]);
+            }
         }
         if self.suites.iter().any(|suite| suite.is_ecdhe()) {
             writer.groups(self.groups.iter().copied().filter(|group| Group::CLASSICAL.contains(group)));
@@ -127,6 +132,8 @@ pub(crate) struct Choice<'a> {
     pub suite: CipherSuite,
     /// The Connection ID extension, if it was negotiated.
     pub own_cid: Option<&'a ConnectionId>,
+    /// Whether the return routability check is negotiated.
+    pub rrc: bool,
     pub renegotiation: bool,
     pub point_formats: bool,
 }
@@ -144,6 +151,9 @@ impl Choice<'_> {
         writer.extended_master_secret();
         if let Some(cid) = self.own_cid {
             writer.connection_id(cid);
+        }
+        if self.rrc {
+            writer.put(kind::RRC, &[]);
         }
         if self.renegotiation {
             writer.renegotiation_info();
@@ -191,6 +201,7 @@ mod tests {
             cookie: b"cookie",
             suites: &CipherSuite::ALL,
             own_cid: Some(&cid),
+            rrc: true,
             groups: &Group::ALL,
         }
         .encode();
@@ -209,6 +220,7 @@ mod tests {
             random: &[8; 32],
             suite: CipherSuite::PskAes128Ccm8,
             own_cid: Some(&cid),
+            rrc: true,
             renegotiation: true,
             point_formats: false,
         };

@@ -34,6 +34,25 @@ impl PackedAddress {
     }
 }
 
+/// Length of an address between nodes: kind, IP, port.
+pub(crate) const ADDRESS_BYTES: usize = 19;
+
+/// An address for another node; a scope means nothing there.
+pub(crate) fn to_bytes(address: SocketAddr) -> [u8; ADDRESS_BYTES] {
+    let packed = PackedAddress::pack(address);
+    let mut out = [0; ADDRESS_BYTES];
+    let kind = [if packed.is_v4 { 4 } else { 6 }];
+    let bytes = kind.iter().chain(&packed.ip).chain(&packed.port);
+    out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    out
+}
+
+/// What [`to_bytes`] wrote.
+pub(crate) fn from_bytes(bytes: &[u8; ADDRESS_BYTES]) -> SocketAddr {
+    let [kind, ip @ .., high, low] = *bytes;
+    PackedAddress { ip, scope: [0; 4], port: [high, low], is_v4: kind == 4 }.unpack()
+}
+
 /// The bytes that a cookie is bound to.
 pub(super) fn cookie_bytes(address: SocketAddr) -> [u8; 18] {
     let packed = PackedAddress::pack(address);
@@ -52,6 +71,9 @@ mod tests {
         for text in ["192.0.2.7:5684", "[2001:db8::1]:1", "[::ffff:192.0.2.7]:65535", "[fe80::1%3]:5684"] {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(PackedAddress::pack(address).unpack(), address);
+            if !text.contains('%') {
+                assert_eq!(from_bytes(&to_bytes(address)), address);
+            }
         }
     }
 }

@@ -5,7 +5,10 @@ use alloc::vec::Vec;
 
 use bartizan_crypto::Provider;
 
-use crate::{CipherSuite, Credential, Error, Group, PeerVerifier, Versions, limits};
+use crate::handshake::extension::kind;
+use crate::handshake::hello::ClientHello;
+
+use crate::{CipherSuite, Credential, Error, Group, PathCheck, PeerVerifier, Routes, Versions, limits};
 
 /// What a server needs to know.
 #[derive(Clone)]
@@ -26,13 +29,15 @@ pub struct EndpointConfig {
     pub handshakes_max: u32,
     /// UDP payload bytes per datagram.
     pub mtu: usize,
-    /// First byte of every Connection ID that we issue, so that its format can change.
-    pub cid_config: u8,
+    /// How Connection IDs are made and read. The default shows slot numbers to everybody on the path: give a key.
+    pub routes: Routes,
     /// How many send sequence numbers are leased at a time.
     pub lease: u64,
     /// Refuse clients that do not offer a Connection ID.
     pub require_cid: bool,
-    /// First retransmission timeout.
+    /// When to check that a peer is where its records come from.
+    pub path_check: PathCheck,
+    /// First retransmission timeout, and how long the answer to a path challenge may take.
     pub retransmit_ms: u64,
 }
 
@@ -49,9 +54,10 @@ impl EndpointConfig {
             sessions_max: 100_000,
             handshakes_max: 4_096,
             mtu: 1200,
-            cid_config: 0x01,
+            routes: Routes::plain(),
             lease: 1024,
             require_cid: false,
+            path_check: PathCheck::Basic,
             retransmit_ms: limits::RETRANSMIT_MS_INITIAL,
         }
     }
@@ -76,6 +82,12 @@ impl EndpointConfig {
             return Err(Error::Misuse("a retransmission timeout of zero"));
         }
         Ok(())
+    }
+
+    /// RFC 9853 section 3: only for a client that offers a Connection ID, too.
+    pub(super) fn checks_paths(&self, hello: &ClientHello<'_>) -> bool {
+        let offered = hello.extensions.body(kind::RRC) == Some(&[]);
+        offered && hello.extensions.connection_id.is_some() && self.path_check != PathCheck::Off
     }
 
     /// How long a handshake may take in all.

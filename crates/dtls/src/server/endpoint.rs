@@ -13,14 +13,15 @@ use super::config::EndpointConfig;
 use super::cookie::Cookies;
 use super::event::{EndpointEvent, HandshakeId, SessionId, Transmit};
 use super::handshake::Handshakes;
-use super::slab::{CID_BYTES, Phase, Slab, session_of};
+use super::path::Paths;
+use super::slab::{Phase, Slab};
 use super::v13;
 use crate::alert::Alert;
-use crate::codec::Reader;
+use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::record::EPOCH;
 use crate::v13::record::is_unified;
-use crate::{Error, Instant, Version, limits};
+use crate::{Error, Instant, Routes, Version, limits};
 
 /// All associations behind one socket.
 ///
@@ -33,6 +34,7 @@ pub struct Endpoint {
     pub(super) slab: Slab,
     pub(super) handshakes: Handshakes,
     pub(super) v13: v13::Table,
+    pub(super) paths: Paths,
     /// Established peers without a Connection ID: no more than there are slots.
     pub(super) by_address: BTreeMap<SocketAddr, SessionId>,
     /// The newest association of each principal.
@@ -45,6 +47,8 @@ pub struct Endpoint {
     pub(super) accounted: bool,
     /// Whether the current datagram held handshake records of epoch 0 that led nowhere.
     leftovers: bool,
+    /// See [`Self::serve_until`].
+    fence: Option<Instant>,
 }
 
 impl Endpoint {
@@ -59,6 +63,7 @@ impl Endpoint {
             config,
             handshakes: Handshakes::default(),
             v13: v13::Table::default(),
+            paths: Paths::default(),
             by_address: BTreeMap::new(),
             newest: BTreeMap::new(),
             serial: 0,
@@ -66,6 +71,7 @@ impl Endpoint {
             outbox: VecDeque::new(),
             accounted: false,
             leftovers: false,
+            fence: None,
         })
     }
 
@@ -73,6 +79,9 @@ impl Endpoint {
     pub fn handle(&mut self, now: Instant, remote: SocketAddr, datagram: &mut [u8]) {
         self.accounted = false;
         self.leftovers = false;
+        if let Some(shard) = self.whose(now, datagram) {
+            return self.misrouted(remote, shard, datagram);
+        }
         let mut rest = datagram;
         for _ in 0..limits::RECORDS_PER_DATAGRAM_MAX {
             if rest.is_empty() || self.is_backed_up() {
@@ -82,7 +91,7 @@ impl Endpoint {
                 Some(first) if self.config.versions.contains(Version::Dtls13) && is_unified(*first) => {
                     self.on_unified(now, remote, rest)
                 }
-                _ => match wire::split(rest, CID_BYTES) {
+                _ => match wire::split(rest, self.config.routes.cid_len_in(rest)) {
                     Ok((record, more)) => {
                         self.on_record(now, remote, record);
                         more
@@ -100,6 +109,40 @@ impl Endpoint {
         }
     }
 
+    /// The shard that a datagram is for, if we must not serve it.
+    fn whose(&self, now: Instant, datagram: &[u8]) -> Option<u16> {
+        let fenced = self.is_fenced(now).then(|| self.config.routes.shard());
+        self.config.routes.elsewhere(datagram).or(fenced)
+    }
+
+    fn misrouted(&mut self, remote: SocketAddr, shard: u16, datagram: &[u8]) {
+        if let Some(datagram) = try_copy(datagram).filter(|_| !self.is_backed_up()) {
+            self.events.push_back(EndpointEvent::Misrouted { remote, shard, datagram });
+        }
+    }
+
+    /// One shard of several may be served until then ([`Fence`](crate::route::Fence)): from that moment on nothing
+    /// is opened or sealed. `None`, which is the default, sets no end.
+    pub const fn serve_until(&mut self, until: Option<Instant>) {
+        self.fence = until;
+    }
+
+    pub(super) fn is_fenced(&self, now: Instant) -> bool {
+        self.fence.is_some_and(|until| now >= until)
+    }
+
+    /// Other keys for Connection IDs from now on. Those that were issued lead here as long as `routes` accepts them.
+    ///
+    /// # Errors
+    /// `Misuse` if they are for another shard.
+    pub fn set_routes(&mut self, routes: Routes) -> Result<(), Error> {
+        if routes.shard() != self.config.routes.shard() {
+            return Err(Error::Misuse("routes for another shard"));
+        }
+        self.config.routes = routes;
+        Ok(())
+    }
+
     /// The next thing that happened.
     pub fn poll(&mut self) -> Option<EndpointEvent> {
         self.events.pop_front()
@@ -113,11 +156,15 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.handshakes.next_timeout(), self.v13.next_timeout()].into_iter().flatten().min()
+        let timeouts = [self.handshakes.next_timeout(), self.v13.next_timeout(), self.paths.next_timeout()];
+        timeouts.into_iter().flatten().min().filter(|due| !self.is_fenced(*due))
     }
 
-    /// Repeats flights and gives up handshakes.
+    /// Repeats flights and gives up handshakes; goes on with checks of addresses.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_fenced(now) {
+            return;
+        }
         while let Some(id) = self.handshakes.due(now) {
             self.on_timeout(now, id);
         }
@@ -127,6 +174,7 @@ impl Endpoint {
         while let Some(session) = self.v13.due_post(now) {
             self.on_post_timeout(now, session);
         }
+        self.check_paths(now);
     }
 
     /// Handshakes under way.
@@ -169,7 +217,7 @@ impl Endpoint {
 
     /// The Connection ID names the slot; a stale generation is refused before any cipher runs.
     fn on_record_with_cid(&mut self, now: Instant, remote: SocketAddr, record: Record<'_>) {
-        let session = session_of(self.config.cid_config, record.connection_id);
+        let session = self.config.routes.session_of(record.connection_id);
         let found = session.and_then(|session| Some((session, self.slab.hot(session)?)));
         match found {
             Some((session, hot)) if hot.phase == Phase::Established && hot.own_cid => {

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use bartizan_crypto::SecretBytes;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 
-use crate::{CipherSuite, Instant};
+use crate::{CipherSuite, Instant, PathOutcome};
 
 /// Names one association for as long as it lives; a later one in the same slot has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,7 +83,7 @@ impl core::fmt::Debug for SessionInfo {
     }
 }
 
-/// What happened on an [`Endpoint`].
+/// What happened on an [`Endpoint`](super::Endpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointEvent {
     /// A client names itself; answer with [`Endpoint::provide_psk`](super::Endpoint::provide_psk).
@@ -96,12 +96,17 @@ pub enum EndpointEvent {
     Data { session: SessionId, principal: u64, remote: SocketAddr, sequence: u64, data: Vec<u8> },
     /// An authentic and newest record came from a new address (RFC 9146 section 6).
     Rebound { session: SessionId, principal: u64, from: SocketAddr, to: SocketAddr },
+    /// A check of a peer's new address is over. `Refused` is an attack that was found out.
+    PathChecked { session: SessionId, principal: u64, address: SocketAddr, outcome: PathOutcome },
     /// The send-sequence lease runs low: make `upto` durable, then call [`Endpoint::extend_lease`](super::Endpoint::extend_lease).
     LeaseLow { session: SessionId, upto: u64 },
     /// A handshake came to nothing.
     HandshakeFailed { remote: SocketAddr, identity: Option<Vec<u8>>, principal: Option<u64>, reason: HandshakeFailure },
     /// A record was dropped. `claimed` is the principal that its Connection ID or address names.
     Rejected { remote: SocketAddr, claimed: Option<u64>, reason: RecordRejection },
+    /// A datagram of another shard's session, or of ours when we must not serve it any more: to be forwarded to the
+    /// owner ([`route`](crate::route)).
+    Misrouted { remote: SocketAddr, shard: u16, datagram: Vec<u8> },
     /// The association is gone.
     Closed { session: SessionId, principal: u64, by_peer: bool },
 }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use bartizan_crypto::{Secret, SecretBytes, constant_time_eq};
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
-use bartizan_wire::record::{ContentType, Record};
+use bartizan_wire::record::{ContentType, HEADER_BYTES, Record};
 
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, PskEntry, SessionId};
@@ -17,6 +17,7 @@ use crate::handshake::flight::Packer;
 use crate::handshake::message::{self, Fragment, Kind, Message};
 use crate::handshake::reassembly::Accepted;
 use crate::record::{self, Protection};
+use crate::rrc::Path;
 use crate::schedule::{self, Keys, Side};
 use crate::{AlertDescription, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
@@ -250,6 +251,8 @@ impl Endpoint {
             remote,
             peer_cid: handshake.peer_cid.unwrap_or_default(),
             own_cid: handshake.peer_cid.is_some(),
+            rrc: handshake.rrc,
+            path: path_of(&handshake, remote),
             read: keys.client.as_ref(),
             write: keys.server.as_ref(),
             epoch: record::EPOCH,
@@ -264,7 +267,10 @@ impl Endpoint {
 
     /// The association is on disk: the server's Finished may leave. What was the principal's association before
     /// stays until the first record opens on this one.
-    pub fn confirm_durable(&mut self, _now: Instant, session: SessionId) {
+    pub fn confirm_durable(&mut self, now: Instant, session: SessionId) {
+        if self.is_fenced(now) {
+            return;
+        }
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
@@ -338,6 +344,14 @@ impl Endpoint {
         let handshake = self.handshakes.remove(id)?;
         self.slab.release(handshake.session);
         Some(*handshake)
+    }
+}
+
+/// The cookie vouches for the address that it came back from. A Finished from another one has few bytes.
+fn path_of(handshake: &Handshake, remote: SocketAddr) -> Path {
+    match handshake.remote == remote {
+        true => Path::VALIDATED,
+        false => Path::moved(message::HEADER_BYTES + schedule::VERIFY_BYTES + HEADER_BYTES),
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Handshake {
     pub randoms: Randoms,
     /// The client's Connection ID, if the extension was negotiated; ours is the session's then.
     pub peer_cid: Option<ConnectionId>,
+    /// Whether the return routability check was negotiated.
+    pub rrc: bool,
     pub reassembly: Reassembly,
     pub transcript: Transcript,
     /// Over all messages up to ClientKeyExchange (RFC 7627 section 3).
@@ -100,6 +102,7 @@ pub(super) struct Opening {
     pub suite: CipherSuite,
     pub randoms: Randoms,
     pub peer_cid: Option<ConnectionId>,
+    pub rrc: bool,
     /// The hello's; our first message has the same.
     pub message_sequence: u16,
     /// The hello's record's; our first record has the same (RFC 6347 section 4.2.1).
@@ -126,6 +129,7 @@ impl Handshake {
             shared: None,
             randoms: opening.randoms,
             peer_cid: opening.peer_cid,
+            rrc: opening.rrc,
             reassembly: Reassembly::new(opening.message_sequence.saturating_add(1)),
             transcript: Transcript::default(),
             session_hash: Digest::EMPTY,

@@ -9,7 +9,7 @@ use bartizan_wire::record::{ContentType, DTLS_1_2};
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, SessionId};
 use super::handshake::{Handshake, Opening};
-use super::slab::{self, cid_of};
+use super::slab;
 use crate::alert::Alert;
 use crate::handshake::exchange;
 use crate::handshake::flight::{Item, Packer};
@@ -25,6 +25,7 @@ struct Terms {
     suite: CipherSuite,
     group: Option<Group>,
     peer_cid: Option<ConnectionId>,
+    rrc: bool,
     renegotiation: bool,
     point_formats: bool,
 }
@@ -120,6 +121,7 @@ impl Endpoint {
             suite,
             group,
             peer_cid,
+            rrc: self.config.checks_paths(hello),
             renegotiation,
             point_formats: group.is_some() && hello.extensions.point_formats.is_some(),
         })
@@ -165,6 +167,7 @@ impl Endpoint {
             suite: terms.suite,
             randoms: Randoms { client: hello.random, server: server_random },
             peer_cid: terms.peer_cid,
+            rrc: terms.rrc,
             message_sequence: fragment.sequence,
             record_sequence,
         };
@@ -183,12 +186,13 @@ impl Endpoint {
     }
 
     fn put_flight(&mut self, handshake: &mut Handshake, terms: &Terms) -> Result<(), Error> {
-        let own_cid = cid_of(self.config.cid_config, handshake.session);
-        let own_cid = ConnectionId::new(&own_cid).filter(|_| terms.peer_cid.is_some());
+        let own_cid = self.config.routes.issue(handshake.session, &mut *self.rng);
+        let own_cid = terms.peer_cid.map(|_| own_cid);
         let choice = Choice {
             random: &handshake.randoms.server,
             suite: terms.suite,
             own_cid: own_cid.as_ref(),
+            rrc: terms.rrc,
             renegotiation: terms.renegotiation,
             point_formats: terms.point_formats,
         };

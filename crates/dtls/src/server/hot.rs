@@ -4,6 +4,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::address::PackedAddress;
 use crate::key::RecordKeyRef;
+use crate::rrc::Path;
 use crate::{CipherSuite, ConnectionId, Instant, ReplayWindow, limits};
 
 /// Longest key that lies here; longer ones lie in the cold half.
@@ -50,12 +51,15 @@ pub(in crate::server) struct Hot {
     pub used: bool,
     /// LeaseLow was emitted and not answered yet.
     pub lease_asked: bool,
+    /// The peer knows the return routability check.
+    pub rrc: bool,
+    pub path: Path,
     /// The keys are too long to lie here.
     pub(super) keys_elsewhere: bool,
 }
 
 /// So that 256 MB hold a million associations with room to spare.
-const _: () = assert!(size_of::<Hot>() <= 176, "the hot half must stay small");
+const _: () = assert!(size_of::<Hot>() <= 184, "the hot half must stay small");
 
 impl Hot {
     /// A free slot.
@@ -81,6 +85,8 @@ impl Hot {
             own_cid: false,
             used: false,
             lease_asked: false,
+            rrc: false,
+            path: Path::VALIDATED,
             keys_elsewhere: false,
         }
     }

@@ -10,6 +10,7 @@ mod finish;
 pub(crate) mod handshake;
 mod hello;
 mod hot;
+mod path;
 mod session;
 pub(crate) mod slab;
 mod state;

@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bartizan_wire::event::RecordRejection;
-use bartizan_wire::record::{ContentType, Record};
+use bartizan_wire::record::{ContentType, HEADER_BYTES, Record};
 
-use super::address::PackedAddress;
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, SessionId};
 use super::slab::{Hot, Phase};
@@ -33,6 +32,7 @@ impl Endpoint {
         if hot.suite.version() != Version::Dtls12 {
             return self.reject(remote, Some(principal), RecordRejection::Unexpected);
         }
+        let bytes = HEADER_BYTES + record.connection_id.len() + record.fragment.len();
         //= rfc6347#4.1.2.6-2
         //= rfc6347#4.1.2.6-s1
         if !hot.window().is_fresh(sequence) {
@@ -52,11 +52,10 @@ impl Endpoint {
         let newest = hot.mark(sequence);
         hot.set_last_seen(now);
         self.accounted = true;
-        //= rfc9146#6-1
-        //= rfc9146#6-2
-        if newest {
-            self.rebind(session, remote);
+        if kind == ContentType::RETURN_ROUTABILITY_CHECK {
+            return self.on_path_message(now, session, remote, bytes, content);
         }
+        self.note_arrival(now, session, remote, bytes, newest);
         match kind {
             ContentType::APPLICATION_DATA => self.on_data(session, remote, sequence, content),
             ContentType::ALERT => self.on_alert(session, remote, content),
@@ -72,22 +71,6 @@ impl Endpoint {
         };
         let copied = Record { header: record.header, connection_id: record.connection_id, fragment: &mut copy };
         reading.open(copied).is_ok()
-    }
-
-    /// RFC 9146 section 6: only a record that is authentic and newer than all before moves the peer's address,
-    /// and only for peers that are found by Connection ID.
-    pub(super) fn rebind(&mut self, session: SessionId, to: SocketAddr) {
-        let Some(hot) = self.slab.hot_mut(session) else {
-            return;
-        };
-        let packed = PackedAddress::pack(to);
-        if !hot.own_cid || hot.remote == packed {
-            return;
-        }
-        let from = hot.remote.unpack();
-        hot.remote = packed;
-        let principal = hot.principal;
-        self.events.push_back(EndpointEvent::Rebound { session, principal, from, to });
     }
 
     pub(super) fn on_data(&mut self, session: SessionId, remote: SocketAddr, sequence: u64, content: &[u8]) {
@@ -138,18 +121,28 @@ impl Endpoint {
         }
     }
 
-    /// Seals `data` into one record for the session's newest address.
+    /// Seals `data` into one record for the session's newest address. If that is a new one, and `data` is longer than
+    /// three times what came from there, it waits until the peer is known to be there: at most
+    /// [`limits::PATH_HELD_RECORDS_MAX`](crate::limits) records do. [`EndpointEvent::PathChecked`] says whether it left.
     ///
     /// # Errors
     /// `Misuse` for an unknown session or data that does not fit the MTU, `Unavailable` when the lease is used up:
-    /// [`EndpointEvent::LeaseLow`] has asked for more.
+    /// [`EndpointEvent::LeaseLow`] has asked for more; or when too much waits for an address.
     pub fn send(&mut self, now: Instant, session: SessionId, data: &[u8]) -> Result<(), Error> {
+        if self.is_fenced(now) {
+            return Err(Error::Unavailable("this shard is another node's by now"));
+        }
         if data.len() > self.send_bytes_max(session) {
             return Err(Error::Misuse("no such session, or longer than the MTU allows"));
+        }
+        let bytes = data.len().saturating_add(self.overhead(session));
+        if !self.allows(session, bytes) {
+            return self.hold(now, session, data);
         }
         let sealed = self.seal(session, ContentType::APPLICATION_DATA, data);
         self.ask_for_lease(session);
         let (to, record) = sealed?;
+        self.spend(session, bytes);
         self.transmit(to, record);
         self.transmit_post(now, session);
         Ok(())
@@ -160,17 +153,13 @@ impl Endpoint {
     /// The longest `data` that [`Self::send`] takes; zero for an unknown session.
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
-        if self.is_dtls_1_3(session) {
-            return self.send_bytes_max_13(session);
-        }
-        let writing = self.established(session).and_then(|_| self.writing(session));
-        let overhead = writing.map(|writing| writing.overhead(&self.slab.peer_cid(session)));
+        let overhead = self.established(session).map(|_| self.overhead(session));
         overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead))
     }
 
     /// Tells the peer why, and frees the slot. Emits [`EndpointEvent::Closed`].
-    pub fn close(&mut self, _now: Instant, session: SessionId, why: AlertDescription) {
-        if self.established(session).is_some() {
+    pub fn close(&mut self, now: Instant, session: SessionId, why: AlertDescription) {
+        if self.established(session).is_some() && !self.is_fenced(now) {
             self.send_alert(session, why);
             self.remove(session, false);
         }
@@ -227,9 +216,7 @@ impl Endpoint {
 
     pub(super) fn send_alert(&mut self, session: SessionId, why: AlertDescription) {
         let alert = Alert::of(why).encode();
-        if let Ok((to, record)) = self.seal(session, ContentType::ALERT, &alert) {
-            self.transmit(to, record);
-        }
+        self.send_within(session, ContentType::ALERT, &alert);
     }
 
     /// Enters a new association into the indexes, beside the one it will replace.
@@ -284,6 +271,7 @@ impl Endpoint {
             };
         }
         self.slab.release(session);
+        self.paths.close(session);
         self.events.push_back(EndpointEvent::Closed { session, principal, by_peer });
     }
 
@@ -294,6 +282,15 @@ impl Endpoint {
 
     pub(super) fn principal_of(&self, session: SessionId) -> Option<u64> {
         self.established(session).map(|hot| hot.principal)
+    }
+
+    /// How much longer a record of ours is than its content; zero for an unknown session.
+    pub(super) fn overhead(&self, session: SessionId) -> usize {
+        if let Some(overhead) = self.overhead_13(session) {
+            return overhead;
+        }
+        let cid = self.slab.peer_cid(session);
+        self.writing(session).map_or(0, |writing| writing.overhead(&cid))
     }
 
     fn reading(&self, session: SessionId) -> Option<Protection<'_>> {

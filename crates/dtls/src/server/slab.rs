@@ -17,11 +17,10 @@ use super::event::SessionId;
 pub(super) use super::hot::{Hot, Phase};
 use super::v13::Session13;
 use crate::key::RecordKeyRef;
+use crate::rrc::Path;
 use crate::suite::Cipher;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
 
-/// Length of the Connection IDs that we issue: config byte, slot, generation.
-pub(super) const CID_BYTES: usize = 8;
 /// Slots that are allocated together.
 const CHUNK: usize = 1024;
 /// Generations count in 24 bits.
@@ -37,6 +36,9 @@ pub(super) struct NewSession<'a> {
     pub peer_cid: ConnectionId,
     /// The peer's records carry the Connection ID that we issued.
     pub own_cid: bool,
+    /// The peer knows the return routability check.
+    pub rrc: bool,
+    pub path: Path,
     pub read: RecordKeyRef<'a>,
     pub write: RecordKeyRef<'a>,
     /// DTLS 1.2: always 1.
@@ -144,6 +146,7 @@ impl Slab {
         hot.principal = new.principal;
         hot.remote = PackedAddress::pack(new.remote);
         hot.own_cid = new.own_cid;
+        (hot.rrc, hot.path) = (new.rrc, new.path);
         (hot.read_epoch, hot.write_epoch) = (new.epoch, new.epoch);
         hot.set_window(new.window);
         hot.set_send_next(new.send_next);
@@ -304,23 +307,6 @@ const fn place(slot: u32) -> (usize, usize) {
     (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
-/// The Connection ID of a session.
-pub(crate) const fn cid_of(config: u8, id: SessionId) -> [u8; CID_BYTES] {
-    let [a, b, c, d] = id.slot.to_be_bytes();
-    let [_, e, f, g] = id.generation.to_be_bytes();
-    [config, a, b, c, d, e, f, g]
-}
-
-/// The session that a Connection ID names, whether or not it exists.
-pub(crate) fn session_of(config: u8, cid: &[u8]) -> Option<SessionId> {
-    match *cid {
-        [first, a, b, c, d, e, f, g] if first == config => {
-            Some(SessionId { slot: u32::from_be_bytes([a, b, c, d]), generation: u32::from_be_bytes([0, e, f, g]) })
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,15 +321,6 @@ mod tests {
         id
     }
 
-    #[test]
-    fn connection_ids_name_their_session() {
-        let id = SessionId { slot: 0x0102_0304, generation: 0x05_0607 };
-        assert_eq!(cid_of(9, id), [9, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(session_of(9, &cid_of(9, id)), Some(id));
-        assert_eq!(session_of(8, &cid_of(9, id)), None);
-        assert_eq!(session_of(9, &[9, 1, 2]), None);
-    }
-
     fn new_session<'a>(suite: CipherSuite, peer_cid: &[u8], read: RecordKeyRef<'a>) -> NewSession<'a> {
         NewSession {
             phase: Phase::Established,
@@ -352,6 +329,8 @@ mod tests {
             remote: "192.0.2.1:5684".parse().unwrap(),
             peer_cid: ConnectionId::new(peer_cid).unwrap(),
             own_cid: true,
+            rrc: false,
+            path: Path::VALIDATED,
             read,
             write: RecordKeyRef { sn: read.key, ..read },
             epoch: 1,
@@ -364,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert_eq!((size_of::<Hot>(), size_of::<Cold>()), (176, 104));
+        assert_eq!((size_of::<Hot>(), size_of::<Cold>()), (184, 104));
     }
 
     #[test]

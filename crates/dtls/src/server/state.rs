@@ -12,6 +12,7 @@ use super::slab::{Cold, Hot, NewSession, Phase};
 use super::v13::Session13;
 use crate::codec::{Reader, put_u16, put_vec8};
 use crate::record::EPOCH;
+use crate::rrc::Path;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
 use crate::v13::established::Kept;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
@@ -33,6 +34,7 @@ pub struct SessionState {
     principal: u64,
     suite: CipherSuite,
     own_cid: bool,
+    rrc: bool,
     peer_cid: ConnectionId,
     read: TrafficKey,
     write: TrafficKey,
@@ -56,7 +58,7 @@ impl SessionState {
         }
         put_u16(&mut out, self.suite.code());
         put_u16(&mut out, self.finished_sequence);
-        out.push(u8::from(self.own_cid));
+        out.push(u8::from(self.own_cid) | u8::from(self.rrc) << 1);
         put_vec8(&mut out, self.peer_cid.as_slice());
         match &self.v13 {
             Some(kept) => kept.encode(|bytes| out.extend_from_slice(bytes)),
@@ -85,7 +87,7 @@ impl SessionState {
         let suite = CipherSuite::from_code(reader.u16()?).filter(|suite| suite.version() == version);
         let suite = suite.ok_or(Error::Malformed("a session state of an unknown suite"))?;
         let finished_sequence = reader.u16()?;
-        let own_cid = reader.u8()? != 0;
+        let flags = reader.u8()?;
         let peer_cid = ConnectionId::new(reader.vec8()?);
         let (v13, read, write) = match version {
             Version::Dtls12 => {
@@ -102,7 +104,8 @@ impl SessionState {
             serial,
             principal,
             suite,
-            own_cid,
+            own_cid: flags & 1 != 0,
+            rrc: flags & 2 != 0,
             peer_cid: peer_cid.ok_or(Error::Malformed("a Connection ID is too long"))?,
             read,
             write,
@@ -163,6 +166,7 @@ impl Endpoint {
             principal: hot.principal,
             suite: hot.suite,
             own_cid: hot.own_cid,
+            rrc: hot.rrc,
             peer_cid: self.slab.peer_cid(session),
             read: TrafficKey::of(self.slab.read_key(session)?),
             write: TrafficKey::of(self.slab.write_key(session)?),
@@ -230,6 +234,8 @@ impl Endpoint {
             remote,
             peer_cid: state.peer_cid,
             own_cid: state.own_cid,
+            rrc: state.rrc,
+            path: Path::VALIDATED,
             read: state.read.as_ref(),
             write: state.write.as_ref(),
             epoch: EPOCH,

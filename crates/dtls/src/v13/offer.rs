@@ -169,6 +169,8 @@ pub(crate) struct Hello<'a> {
     pub suites: &'a [CipherSuite],
     pub cookie: Option<&'a [u8]>,
     pub own_cid: Option<&'a ConnectionId>,
+    /// Offer the return routability check, if there is a Connection ID.
+    pub rrc: bool,
     pub groups: &'a [Group],
     pub share: Option<(Group, &'a [u8])>,
     /// The identity and the hash of a pre-shared key.
@@ -242,6 +244,9 @@ impl Hello<'_> {
         }
         if let Some(cid) = self.own_cid {
             writer.connection_id(cid);
+            if self.rrc {
+                writer.put(kind::RRC, &[]);
+            }
         }
         if self.speaks_dtls_1_2() {
             writer.extended_master_secret();
@@ -348,6 +353,7 @@ mod tests {
             suites: &[CipherSuite::Aes128GcmSha256, CipherSuite::PskAes128Ccm8],
             cookie,
             own_cid: Some(&ConnectionId::EMPTY),
+            rrc: true,
             groups: &[Group::X25519MlKem768, Group::X25519],
             share: Some((Group::X25519, &[9; 32])),
             psk: Some((b"meter-1", Hash::Sha256)),

@@ -96,6 +96,11 @@ impl<'a> Sealed<'a> {
         self.bytes.first().copied().unwrap_or_default()
     }
 
+    /// Bytes of the whole record.
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The low bits of the epoch.
     pub fn epoch_bits(&self) -> u8 {
         self.first() & EPOCH_MASK

@@ -377,6 +377,11 @@ impl World {
         self.server_events.iter().filter_map(data).collect()
     }
 
+    /// Whether the server waits for nothing.
+    pub fn poll_server_is_idle(&self) -> bool {
+        self.server.poll_timeout().is_none()
+    }
+
     pub fn count(&self, matches: impl Fn(&EndpointEvent) -> bool) -> usize {
         self.server_events.iter().filter(|event| matches(event)).count()
     }

@@ -105,6 +105,6 @@ fn answer(endpoint: &mut Endpoint, now: Instant, event: EndpointEvent, seen: &mu
         EndpointEvent::LeaseLow { session, upto } => endpoint.extend_lease(session, upto),
         EndpointEvent::HandshakeFailed { reason, .. } => seen.failures.push(format!("{reason:?}")),
         EndpointEvent::Closed { by_peer, .. } => seen.closed |= by_peer,
-        EndpointEvent::Rejected { .. } => {}
+        EndpointEvent::Rejected { .. } | EndpointEvent::Misrouted { .. } | EndpointEvent::PathChecked { .. } => {}
     }
 }

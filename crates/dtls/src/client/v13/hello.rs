@@ -53,6 +53,7 @@ impl Handshake {
             suites: &suites,
             cookie,
             own_cid: self.config.own_cid.as_ref(),
+            rrc: self.config.rrc,
             groups: &self.config.groups,
             share: share.as_ref().map(|(group, share)| (*group, &**share)),
             psk: psk.map(|hash| (&*self.config.identity, hash)),

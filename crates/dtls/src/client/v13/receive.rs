@@ -245,6 +245,7 @@ impl Connection {
             },
             ACK => self.on_association_ack(now, opened.content),
             ContentType::ALERT => self.on_alert13(opened.content),
+            ContentType::RETURN_ROUTABILITY_CHECK => self.on_path_message(opened.content),
             _ => self.reject(RecordRejection::Unexpected),
         }
     }

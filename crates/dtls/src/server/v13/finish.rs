@@ -15,6 +15,7 @@ use super::flight::failure_of;
 use super::table::{Handshake, Phase, Step};
 use crate::alert::Alert;
 use crate::codec::Reader;
+use crate::rrc::Path;
 use crate::schedule::TrafficKey;
 use crate::v13::Fault;
 use crate::v13::ack;
@@ -174,6 +175,11 @@ impl Endpoint {
             send_next: 0,
             lease: 0,
             last_seen: now,
+            rrc: terms.rrc,
+            path: match remote == handshake.remote {
+                true => Path::VALIDATED,
+                false => Path::moved(0),
+            },
         };
         self.slab.occupy(session, &new);
         self.events.push_back(EndpointEvent::Establishing { session, principal });

@@ -7,7 +7,6 @@ use bartizan_wire::event::HandshakeFailure;
 
 use super::super::endpoint::Endpoint;
 use super::super::event::{HandshakeId, PskEntry};
-use super::super::slab::cid_of;
 use super::table::{Handshake, Step};
 use super::terms::Terms;
 use crate::credential::CertificateType;
@@ -22,7 +21,7 @@ use crate::v13::offer::{Offer, binder};
 use crate::v13::schedule::{EPOCH_HANDSHAKE, Schedule, verify_data};
 use crate::v13::sealer::HandshakeKeys;
 use crate::v13::share;
-use crate::{AlertDescription, ConnectionId, Error, Instant};
+use crate::{AlertDescription, Error, Instant};
 
 impl Endpoint {
     /// Answers the question for a key; `None` carries on with a random one, so that from outside an unknown identity
@@ -126,13 +125,13 @@ impl Endpoint {
     fn server_hello(&mut self, handshake: &Handshake, terms: &Terms, share: Option<&[u8]>) -> Vec<u8> {
         let mut random = [0; 32];
         self.rng.fill(&mut random);
-        let own_cid = ConnectionId::new(&cid_of(self.config.cid_config, handshake.session));
+        let own_cid = terms.peer_cid.map(|_| self.config.routes.issue(handshake.session, &mut *self.rng));
         let choice = Choice {
             random: &random,
             suite: terms.suite,
             share: terms.group.zip(share),
             psk: terms.psk,
-            own_cid: own_cid.as_ref().filter(|_| terms.peer_cid.is_some()),
+            own_cid: own_cid.as_ref(),
         };
         choice.encode()
     }
@@ -146,6 +145,9 @@ impl Endpoint {
         }
         if !terms.psk && terms.client_type == CertificateType::RawPublicKey {
             writer.put(extension::CLIENT_CERTIFICATE_TYPE, &[CertificateType::RawPublicKey as u8]);
+        }
+        if terms.rrc {
+            writer.put(extension::RRC, &[]);
         }
         put(handshake, kind::ENCRYPTED_EXTENSIONS, EPOCH_HANDSHAKE, messages::encode_extensions(writer))
     }

@@ -9,7 +9,7 @@ use bartizan_wire::record::ContentType;
 
 use super::super::endpoint::Endpoint;
 use super::super::event::{EndpointEvent, HandshakeId, SessionId};
-use super::super::slab::{CID_BYTES, Phase, session_of};
+use super::super::slab::Phase;
 use crate::alert::Alert;
 use crate::v13::Fault;
 use crate::v13::ack::Acks;
@@ -78,7 +78,8 @@ impl Endpoint {
         remote: SocketAddr,
         datagram: &'d mut [u8],
     ) -> &'d mut [u8] {
-        match record::split(datagram, CID_BYTES) {
+        let cid_len = self.config.routes.cid_len(datagram.get(1).copied().unwrap_or_default());
+        match record::split(datagram, cid_len) {
             Ok((record, rest)) => {
                 self.on_sealed(now, remote, record);
                 rest
@@ -95,7 +96,7 @@ impl Endpoint {
         let Some(cid) = record.connection_id() else {
             return self.on_sealed_without_cid(now, remote, record);
         };
-        let session = session_of(self.config.cid_config, cid);
+        let session = self.config.routes.session_of(cid);
         let found = session.and_then(|session| Some((session, self.slab.hot(session)?)));
         match found {
             Some((session, hot)) if hot.phase == Phase::Established && hot.own_cid => {
@@ -131,6 +132,7 @@ impl Endpoint {
             return;
         };
         let (principal, suite) = (hot.principal, hot.suite);
+        let bytes = record.len();
         let Some(v13) = self.slab.v13_mut(session) else {
             return self.reject(remote, Some(principal), RecordRejection::Unexpected);
         };
@@ -153,9 +155,10 @@ impl Endpoint {
         if let Some(hot) = self.slab.hot_mut(session) {
             hot.set_last_seen(now);
         }
-        if opened.newest {
-            self.rebind(session, remote);
+        if opened.kind == ContentType::RETURN_ROUTABILITY_CHECK {
+            return self.on_path_message(now, session, remote, bytes, opened.content);
         }
+        self.note_arrival(now, session, remote, bytes, opened.newest);
         match opened.kind {
             ContentType::APPLICATION_DATA => {
                 self.forget_handshake(session);
@@ -310,7 +313,7 @@ impl Endpoint {
         let next = v13.and_then(|v13| Some((v13.lease, v13.established.keys.write_epoch.checked_add(1)?)));
         let first = next.filter(|(lease, next)| *lease <= number(*next, 0)).map(|(_, next)| number(next, 0));
         if let Some(first) = first {
-            self.ask(session, lease_end(first, count));
+            self.ask_for(session, lease_end(first, count));
         }
     }
 
@@ -323,11 +326,11 @@ impl Endpoint {
         let (lease, send_next) = (v13.lease, v13.send_next);
         let same_epoch = epoch_of(lease) == epoch_of(send_next);
         if same_epoch && lease.saturating_sub(send_next) <= count / 2 {
-            self.ask(session, lease_end(lease, count));
+            self.ask_for(session, lease_end(lease, count));
         }
     }
 
-    fn ask(&mut self, session: SessionId, upto: u64) {
+    fn ask_for(&mut self, session: SessionId, upto: u64) {
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
@@ -413,13 +416,8 @@ impl Endpoint {
         Ok((way.to, record))
     }
 
-    pub(in super::super) fn send_bytes_max_13(&self, session: SessionId) -> usize {
-        let overhead = self.established(session).and_then(|_| self.overhead_13(session));
-        overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead))
-    }
-
     /// How much longer than its content a record to this session is.
-    fn overhead_13(&self, session: SessionId) -> Option<usize> {
+    pub(in super::super) fn overhead_13(&self, session: SessionId) -> Option<usize> {
         let suite = self.slab.hot(session)?.suite;
         let key = &self.slab.v13(session)?.established.keys.write;
         let protection = Protection { provider: self.config.provider, suite, key };

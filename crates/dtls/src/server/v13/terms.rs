@@ -19,6 +19,8 @@ pub(in super::super) struct Terms {
     /// What the client shows, if it has to show a certificate.
     pub client_type: CertificateType,
     pub peer_cid: Option<ConnectionId>,
+    /// The return routability check was negotiated.
+    pub rrc: bool,
 }
 
 /// Why there are no terms, to the peer and to the operator.
@@ -46,7 +48,7 @@ fn by_psk(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>, g
     }
     let suite = suite(config, hello, Some(hash))?;
     let client_type = CertificateType::X509;
-    Some(Terms { suite, group, psk: true, client_type, peer_cid: offer.connection_id })
+    Some(Terms { suite, group, psk: true, client_type, peer_cid: offer.connection_id, rrc: config.checks_paths(hello) })
 }
 
 /// Clients are always asked for theirs: who nobody is has no place here.
@@ -65,7 +67,14 @@ fn by_certificate(
     }
     let client_type = verifier.kinds().iter().copied().find(|kind| offer.client_types.contains(&(*kind as u8)))?;
     let suite = suite(config, hello, None)?;
-    Some(Terms { suite, group: Some(group), psk: false, client_type, peer_cid: offer.connection_id })
+    Some(Terms {
+        suite,
+        group: Some(group),
+        psk: false,
+        client_type,
+        peer_cid: offer.connection_id,
+        rrc: config.checks_paths(hello),
+    })
 }
 
 /// Our first preference that the client offers, with this hash if it matters.

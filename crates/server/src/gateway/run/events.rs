@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bartizan_dtls::{AlertDescription, CipherSuite, EndpointEvent, HandshakeId, PskEntry, SecretBytes, SessionId};
+use bartizan_dtls::{
+    AlertDescription, CipherSuite, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes, SessionId,
+};
 use bartizan_wire::event::{HandshakeFailure, RecordRejection, kind_hash};
 use bartizan_wire::{Access, DeviceKey, Event, EventKind, Source, Subject};
 
@@ -30,6 +32,15 @@ impl Run {
                 self.handshake_failed(remote, identity.as_deref(), principal, reason)
             }
             EndpointEvent::Rejected { remote, claimed, reason } => self.rejected(remote, claimed, reason),
+            // Somebody passed a device's record on from an address of his own.
+            EndpointEvent::PathChecked { principal, address, outcome: PathOutcome::Refused, .. } => {
+                self.rejected(address, Some(principal), RecordRejection::Replayed)
+            }
+            EndpointEvent::PathChecked { .. } => {}
+            // One node alone has one shard, which is never another's.
+            EndpointEvent::Misrouted { remote, .. } => {
+                self.rejected(remote, None, RecordRejection::UnknownConnectionId)
+            }
             EndpointEvent::Closed { session, principal, by_peer } => self.closed(session, principal, by_peer),
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bartizan_crypto::AWS_LC;
-use bartizan_dtls::{Endpoint, EndpointConfig, ReplayWindow, SessionId, SessionState};
+use bartizan_crypto::{AWS_LC, Secret};
+use bartizan_dtls::{Endpoint, EndpointConfig, ReplayWindow, RouteConfig, Routes, SessionId, SessionState};
 use tokio::sync::mpsc;
 
 use super::super::GatewayOptions;
@@ -18,9 +18,14 @@ use super::devices::key_of;
 use super::{Done, Run, store_commands};
 use crate::app::{App, Error};
 use crate::limits::{GATEWAY_COMMAND_CHANGES_MAX, GATEWAY_DONE_MAX};
+use crate::store::MasterKey;
 
 /// What the journal's key is derived for.
 const PURPOSE: &str = "bartizan session journal";
+/// What the key of Connection IDs is derived for. Derived, so that sessions find their way after a restart without
+/// another file that could be lost; another purpose will be another config id.
+const ROUTE_PURPOSE: &str = "bartizan connection ids 1";
+const ROUTE_ID: u8 = 1;
 
 impl Run {
     pub async fn new<D: Disk>(
@@ -31,7 +36,8 @@ impl Run {
     ) -> Result<Self, Error> {
         let socket = bind(options)?;
         let (journal, recovered) = open_journal(options, disk).await?;
-        let endpoint = Endpoint::server(endpoint_config(options), Box::new(fill))
+        let endpoint = endpoint_config(options)
+            .and_then(|config| Endpoint::server(config, Box::new(fill)))
             .map_err(|error| Error::Unavailable(format!("DTLS: {error}")))?;
         let (done, dones) = mpsc::channel(GATEWAY_DONE_MAX);
         let (command_changes, changes) = mpsc::channel(GATEWAY_COMMAND_CHANGES_MAX);
@@ -171,15 +177,24 @@ fn sessions_kept(sessions_max: u32) -> usize {
     (sessions_max - (sessions_max / 16).max(1).min(sessions_max)) as usize
 }
 
-fn endpoint_config(options: &GatewayOptions) -> EndpointConfig {
-    EndpointConfig {
+fn endpoint_config(options: &GatewayOptions) -> Result<EndpointConfig, bartizan_dtls::Error> {
+    Ok(EndpointConfig {
+        routes: routes(&options.key)?,
         sessions_max: options.sessions_max,
         handshakes_max: options.handshakes_max,
         versions: options.versions,
         lease: options.lease,
         require_cid: options.require_cid,
         ..EndpointConfig::new(&AWS_LC)
-    }
+    })
+}
+
+/// Sessions from before Connection IDs were encrypted keep theirs.
+fn routes(key: &MasterKey) -> Result<Routes, bartizan_dtls::Error> {
+    let derived = key.derive(ROUTE_PURPOSE);
+    let mut route_key = Secret::new([0; 16]);
+    route_key.expose_mut().iter_mut().zip(derived.expose()).for_each(|(to, from)| *to = *from);
+    Ok(Routes::sealed(&RouteConfig::new(ROUTE_ID, route_key))?.accepting_plain())
 }
 
 /// The operating system's randomness.
