@@ -93,6 +93,7 @@ pub mod limits;
 pub mod proof;
 mod record;
 mod replay;
+mod resumption;
 mod schedule;
 mod server;
 mod suite;
@@ -102,15 +103,17 @@ pub use alert::AlertDescription;
 pub use cid::ConnectionId;
 pub use client::{ClientConfig, Connection, ConnectionEvent, SavedSession};
 pub use credential::{
-    CertificateType, Credential, PeerVerifier, PinnedKeys, PublicKey, SignatureScheme, Signer, SoftwareKey,
-    VerifiedPeer,
+    Authentication, CertificateType, Credential, PeerVerifier, PinnedKeys, PublicKey, SignatureScheme, Signer,
+    SoftwareKey, VerifiedPeer,
 };
 pub use error::{CloseReason, Error};
 pub use group::Group;
+pub use handshake::negotiation::MaxFragmentLength;
 pub use replay::ReplayWindow;
+pub use resumption::{ClientResumption, ResumableSession, Resumption};
 pub use server::{
-    Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, SessionState,
-    Transmit,
+    ClientAuthentication, Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId,
+    SessionInfo, SessionState, Transmit,
 };
 pub use suite::{Cipher, CipherSuite, KeyExchange, Version, Versions};
 pub use time::Instant;

@@ -5,15 +5,18 @@ use alloc::vec::Vec;
 use bartizan_crypto::Secret;
 
 use crate::codec::{Reader, put_u16, put_vec8};
+use crate::handshake::negotiation::RecordLimits;
 use crate::schedule::TrafficKey;
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
 
 /// The first byte of every saved session; another layout gets another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without limits for records.
+const VERSION_1: u8 = 1;
 /// Says "no Connection ID was negotiated" where a length would stand.
 const NO_CID: u8 = 0xFF;
 
-/// An association as a device keeps it over a power cycle: at most 220 bytes, keys inside, so it belongs in
+/// An association as a device keeps it over a power cycle: at most 224 bytes, keys inside, so it belongs in
 /// memory that nobody else reads.
 ///
 /// It names the first send sequence number that has not been reserved; [`Connection::resume`] continues there.
@@ -30,12 +33,14 @@ pub struct SavedSession {
     pub(super) window: ReplayWindow,
     pub(super) lease: u64,
     pub(super) exporter: Secret<32>,
+    pub(super) send_limit: u16,
+    pub(super) receive_limit: u16,
 }
 
 impl SavedSession {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(220);
+        let mut out = Vec::with_capacity(224);
         out.push(VERSION);
         put_u16(&mut out, self.suite.code());
         out.extend_from_slice(&*self.read.to_bytes());
@@ -49,6 +54,8 @@ impl SavedSession {
             out.extend_from_slice(&number.to_be_bytes());
         }
         out.extend_from_slice(self.exporter.expose());
+        put_u16(&mut out, self.send_limit);
+        put_u16(&mut out, self.receive_limit);
         out
     }
 
@@ -56,11 +63,12 @@ impl SavedSession {
     /// `Malformed` if the bytes are not a saved session of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
+        let version = reader.u8()?;
+        if version != VERSION && version != VERSION_1 {
             return Err(Error::Malformed("a saved session of another version"));
         }
         let suite = CipherSuite::from_code(reader.u16()?);
-        let saved = Self {
+        let mut saved = Self {
             suite: suite.ok_or(Error::Malformed("a saved session of an unknown suite"))?,
             read: TrafficKey::from_bytes(&reader.array()?),
             write: TrafficKey::from_bytes(&reader.array()?),
@@ -69,7 +77,12 @@ impl SavedSession {
             window: ReplayWindow { top: reader.u64()?, bits: reader.u64()? },
             lease: reader.u64()?,
             exporter: Secret::new(reader.array()?),
+            send_limit: RecordLimits::NONE.send,
+            receive_limit: RecordLimits::NONE.receive,
         };
+        if version == VERSION {
+            (saved.send_limit, saved.receive_limit) = (reader.u16()?, reader.u16()?);
+        }
         reader.finish()?;
         if saved.lease > limits::SEQUENCE_MAX + 1 {
             return Err(Error::Malformed("a sequence number of more than 48 bits"));

@@ -1,20 +1,24 @@
 //! A socket's worth of peers.
 
 pub(crate) mod address;
+mod authentication;
 mod cold;
 mod config;
 pub(crate) mod cookie;
 mod endpoint;
 mod event;
 mod finish;
-pub(crate) mod handshake;
+mod handshake;
 mod hello;
 mod hot;
+pub(crate) mod phase;
+mod resumption;
 mod session;
 pub(crate) mod slab;
 mod state;
+mod terms;
 
-pub use config::EndpointConfig;
+pub use config::{ClientAuthentication, EndpointConfig};
 pub use endpoint::Endpoint;
 pub use event::{EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, Transmit};
 pub use state::SessionState;

@@ -9,12 +9,15 @@ use super::endpoint::Endpoint;
 use super::event::{SessionBytes, SessionId, SessionInfo};
 use super::slab::{Cold, Hot, NewSession, Phase};
 use crate::codec::{Reader, put_u16, put_vec8};
+use crate::handshake::negotiation::RecordLimits;
 use crate::record::EPOCH;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
-use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
+use crate::{Authentication, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
 
 /// The first byte of every state; another layout gets another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without authentication and limits for records: pre-shared keys only.
+const VERSION_1: u8 = 1;
 /// How far the record numbers of epoch 0 leap over a restart: further than a live handshake ever counts.
 const PLAIN_SEQUENCE_LEAP: u64 = 1 << 16;
 
@@ -35,6 +38,10 @@ pub struct SessionState {
     verify_data: [u8; VERIFY_BYTES],
     finished_sequence: u16,
     plain_sequence: u64,
+    authentication: Authentication,
+    resumed: bool,
+    send_limit: u16,
+    receive_limit: u16,
 }
 
 impl SessionState {
@@ -55,6 +62,9 @@ impl SessionState {
         out.extend_from_slice(&*self.write.to_bytes());
         out.extend_from_slice(self.exporter.expose());
         out.extend_from_slice(&self.verify_data);
+        out.extend_from_slice(&[self.authentication as u8, u8::from(self.resumed)]);
+        put_u16(&mut out, self.send_limit);
+        put_u16(&mut out, self.receive_limit);
         out
     }
 
@@ -62,7 +72,8 @@ impl SessionState {
     /// `Malformed` if the bytes are not a session state of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
+        let version = reader.u8()?;
+        if version != VERSION && version != VERSION_1 {
             return Err(Error::Malformed("a session state of another version"));
         }
         let id = SessionId { slot: reader.u32()?, generation: reader.u32()? };
@@ -72,7 +83,7 @@ impl SessionState {
         let finished_sequence = reader.u16()?;
         let own_cid = reader.u8()? != 0;
         let peer_cid = ConnectionId::new(reader.vec8()?);
-        let state = Self {
+        let mut state = Self {
             id,
             serial,
             principal,
@@ -85,7 +96,17 @@ impl SessionState {
             verify_data: reader.array()?,
             finished_sequence,
             plain_sequence,
+            authentication: Authentication::PreSharedKey,
+            resumed: false,
+            send_limit: RecordLimits::NONE.send,
+            receive_limit: RecordLimits::NONE.receive,
         };
+        if version == VERSION {
+            let authentication = Authentication::from_code(reader.u8()?);
+            state.authentication = authentication.ok_or(Error::Malformed("an unknown authentication"))?;
+            state.resumed = reader.u8()? != 0;
+            (state.send_limit, state.receive_limit) = (reader.u16()?, reader.u16()?);
+        }
         reader.finish()?;
         if plain_sequence > limits::SEQUENCE_MAX {
             return Err(Error::Malformed("a sequence number of more than 48 bits"));
@@ -118,6 +139,7 @@ impl Endpoint {
         let cold = self.slab.cold(session)?;
         Some(SessionInfo {
             principal: hot.principal,
+            authentication: cold.authentication,
             suite: hot.suite,
             remote: hot.remote.unpack(),
             connection_id: hot.own_cid,
@@ -144,6 +166,10 @@ impl Endpoint {
             verify_data: cold.verify_data,
             finished_sequence: cold.finished_sequence,
             plain_sequence: cold.plain_sequence,
+            authentication: cold.authentication,
+            resumed: cold.resumed,
+            send_limit: cold.limits().send,
+            receive_limit: cold.limits().receive,
         })
     }
 
@@ -190,6 +216,12 @@ impl Endpoint {
             cold.finished_sequence = state.finished_sequence;
             cold.plain_sequence = state.plain_sequence.saturating_add(PLAIN_SEQUENCE_LEAP);
             cold.serial = state.serial;
+            cold.authentication = state.authentication;
+            cold.resumed = state.resumed;
+            let limits = RecordLimits { send: state.send_limit, receive: state.receive_limit, in_the_clear: false };
+            if limits != RecordLimits::NONE {
+                cold.rare_mut().limits = limits;
+            }
         }
         let restored = NewSession {
             phase: Phase::Established,
@@ -217,6 +249,9 @@ impl Endpoint {
 
     /// Puts a restored association in its place among those of the same principal, newest first.
     fn link(&mut self, id: SessionId, principal: u64, serial: u64) {
+        if principal == Authentication::NOBODY {
+            return;
+        }
         let serial_of = |slab: &super::slab::Slab, id| slab.cold(id).map_or(0, |cold| cold.serial);
         let Some(&newest) = self.newest.get(&principal) else {
             self.newest.insert(principal, id);

@@ -6,7 +6,7 @@
 pub mod records;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 
 use bartizan_crypto::{AWS_LC, Provider, RUSTCRYPTO, Random, SecretBytes};
@@ -108,6 +108,8 @@ pub struct World {
     pub echo: bool,
     /// Whether the server makes associations durable by itself.
     pub confirm: bool,
+    /// Principals whose sessions may not be resumed.
+    pub gone: BTreeSet<u64>,
     /// Every datagram that was sent: to the server or not, the client's address, the bytes.
     pub tape: Vec<(bool, SocketAddr, Vec<u8>)>,
     flying: BinaryHeap<Reverse<Flying>>,
@@ -156,6 +158,7 @@ impl World {
             disk: Disk::default(),
             echo: true,
             confirm: true,
+            gone: BTreeSet::new(),
             tape: Vec::new(),
             flying: BinaryHeap::new(),
             number: 0,
@@ -301,6 +304,10 @@ impl World {
                     .get(identity)
                     .map(|(key, principal)| PskEntry { key: key.clone(), principal: *principal });
                 self.server.provide_psk(now, *handshake, entry);
+            }
+            EndpointEvent::ResumptionRequested { handshake, principal, .. } => {
+                let allowed = !self.gone.contains(principal);
+                self.server.provide_resumption(now, *handshake, allowed);
             }
             EndpointEvent::Establishing { session, .. } => {
                 let state = self.server.state(*session).unwrap();
