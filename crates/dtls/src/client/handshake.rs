@@ -188,7 +188,7 @@ impl Handshake {
         }
         let cookie = try_copy(cookie).ok_or(Error::Unavailable("no memory for a cookie"))?;
         self.message_sequence += 1;
-        self.reassembly = Reassembly::new(self.message_sequence);
+        self.reassembly.restart(self.message_sequence);
         self.put_hello(&cookie)?;
         self.cookie = cookie;
         Ok(true)

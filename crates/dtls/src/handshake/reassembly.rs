@@ -47,6 +47,12 @@ impl Reassembly {
         Self { due, partials: VecDeque::new(), certificates: false }
     }
 
+    /// Forgets what is there and expects the message numbered `due` next.
+    pub fn restart(&mut self, due: u16) {
+        self.due = due;
+        self.partials.clear();
+    }
+
     /// A Certificate may come from now on.
     pub const fn expect_certificates(&mut self) {
         self.certificates = true;
