@@ -98,11 +98,6 @@ impl<'a> Extensions<'a> {
         core::iter::from_fn(move || Some((list.u16().ok()?, list.vec16().ok()?)))
     }
 
-    /// Whether nothing but these kinds is there.
-    pub fn are_among(&self, kinds: &[u16]) -> bool {
-        self.iter().all(|(kind, _)| kinds.contains(&kind))
-    }
-
     fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
         let mut reader = Reader::new(body);
         match kind {
@@ -189,7 +184,6 @@ mod tests {
         assert!(found.extended_master_secret);
         assert_eq!(found.body(kind::EC_POINT_FORMATS), Some(&[1, 0][..]));
         assert_eq!(found.iter().count(), 5);
-        assert!(!found.are_among(&[CONNECTION_ID, SUPPORTED_GROUPS]));
         assert_eq!(found.connection_id, Some(cid));
         assert_eq!(found.renegotiation_info, Some(&[][..]));
         assert_eq!(found.groups, Some(&[0, 29, 0, 23][..]));
