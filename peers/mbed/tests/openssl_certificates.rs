@@ -43,14 +43,14 @@ fn every_suite_with_openssl_as_the_client() {
 
 #[test]
 fn every_suite_with_openssl_as_the_server() {
-    for scheme in SignatureScheme::ALL {
-        let people = People::new(scheme);
-        for suite in SUITES {
-            let mut openssl = people.serve_openssl(suite.1, &["-Verify", "1"]);
-            let client = Client::connect(openssl.address, people.client_config(suite.0));
-            assert_eq!(client.connection.peer(), Some((Authentication::Certificate, 2)));
-            client.talk(&mut openssl);
-        }
+    // No Ed25519: OpenSSL 3.0 takes such a certificate in TLS 1.2 and not in DTLS 1.2, whose version it compares with
+    // that of TLS.
+    let people = People::new(SignatureScheme::EcdsaSecp256r1Sha256);
+    for suite in SUITES {
+        let mut openssl = people.serve_openssl(suite.1, &["-Verify", "1"]);
+        let client = Client::connect(openssl.address, people.client_config(suite.0));
+        assert_eq!(client.connection.peer(), Some((Authentication::Certificate, 2)));
+        client.talk(&mut openssl);
     }
 }
 
@@ -109,9 +109,9 @@ fn we_resume_with_openssl_by_ticket_and_by_id() {
         let ask = ClientConfig { resumption: ClientResumption::Ask, ..config.clone() };
         let client = Client::connect(openssl.address, ask);
         let session: ResumableSession = client.connection.resumable().expect("OpenSSL lets it").clone();
-        client.say_to(&mut openssl);
+        let socket = client.say_to(&mut openssl);
         let again = ClientConfig { resumption: ClientResumption::Offer(session), ..config };
-        let client = Client::connect(openssl.address, again);
+        let client = Client::connect_from(socket, openssl.address, again);
         assert!(client.connection.is_resumed(), "{words:?}");
         client.talk(&mut openssl);
     }
@@ -364,9 +364,13 @@ struct Client {
 
 impl Client {
     fn connect(remote: SocketAddr, config: ClientConfig) -> Self {
+        Self::connect_from(bind(), remote, config)
+    }
+
+    fn connect_from(socket: UdpSocket, remote: SocketAddr, config: ClientConfig) -> Self {
         let start = std::time::Instant::now();
         let connection = Connection::connect(config, now(start), &mut Os).expect("a sound configuration");
-        let mut client = Self { socket: bind(), remote, start, connection, inbox: Vec::new() };
+        let mut client = Self { socket, remote, start, connection, inbox: Vec::new() };
         client.until(|client| client.connection.is_connected());
         assert!(client.connection.is_connected(), "no handshake within 20 s");
         client
@@ -384,13 +388,15 @@ impl Client {
         self.leave();
     }
 
-    /// A line there, and goodbye, after which OpenSSL waits for the next client.
-    fn say_to(mut self, openssl: &mut OpensslServer) {
+    /// A line there, and goodbye, after which OpenSSL waits for the next client: at the same address, to which it has
+    /// connected its socket.
+    fn say_to(mut self, openssl: &mut OpensslServer) -> UdpSocket {
         self.say(b"17.6 m3\n");
         let heard = text_until(&openssl.output, &["17.6 m3"]);
         self.leave();
-        let ended = text_until(&openssl.output, &["ACCEPT"]);
-        assert!(ended.contains("ACCEPT"), "{heard}{ended}");
+        let ended = text_until(&openssl.output, &["DONE"]);
+        assert!(ended.contains("DONE"), "{heard}{ended}");
+        self.socket
     }
 
     fn say(&mut self, line: &[u8]) {
