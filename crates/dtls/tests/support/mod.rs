@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "a test driver")]
 
-pub mod records;
 pub mod people;
+pub mod records;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
