@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use bartizan_crypto::{AWS_LC, RUSTCRYPTO};
+use bartizan_dtls::SignatureScheme::Ed25519;
 use bartizan_dtls::*;
 use bartizan_wire::event::HandshakeFailure;
 use support::people::*;

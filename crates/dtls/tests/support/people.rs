@@ -6,8 +6,6 @@ use bartizan_crypto::{RUSTCRYPTO, Secret};
 use bartizan_dtls::*;
 
 pub use CertificateType::{RawPublicKey, X509};
-pub use SignatureScheme::Ed25519;
-
 use SignatureScheme::EcdsaSecp256r1Sha256 as Ecdsa;
 
 /// Somebody with a key.
