@@ -9,8 +9,8 @@ use crate::handshake::negotiation::RecordLimits;
 use crate::schedule::TrafficKey;
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
 
-/// The first byte of every saved session; another layout gets another number.
-const VERSION: u8 = 2;
+/// The first byte of every saved session; another layout gets another number. (DTLS 1.3 has 2.)
+const VERSION: u8 = 3;
 /// Without limits for records.
 const VERSION_1: u8 = 1;
 /// Says "no Connection ID was negotiated" where a length would stand.

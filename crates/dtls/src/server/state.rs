@@ -14,8 +14,8 @@ use crate::record::EPOCH;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
 use crate::{Authentication, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
 
-/// The first byte of every state; another layout gets another number.
-const VERSION: u8 = 2;
+/// The first byte of every state; another layout gets another number. (DTLS 1.3 has 2.)
+const VERSION: u8 = 3;
 /// Without authentication and limits for records: pre-shared keys only.
 const VERSION_1: u8 = 1;
 /// How far the record numbers of epoch 0 leap over a restart: further than a live handshake ever counts.
