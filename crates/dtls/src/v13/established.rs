@@ -12,7 +12,7 @@ use bartizan_wire::record::ContentType;
 use super::flight::Sealer;
 use super::messages::{self, Message, Side, kind};
 use super::post::Post;
-use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, forgeries_max, number, sequence_of};
+use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use super::schedule::{EPOCH_APPLICATION, EPOCH_HANDSHAKE, RecordKey, next_secret};
 use super::{Fault, ack};
 use crate::hash::Digest;
@@ -166,8 +166,8 @@ impl Established {
     }
 
     /// Whether the association has seen as many forgeries as its cipher survives.
-    pub const fn is_worn_out(&self, suite: CipherSuite) -> bool {
-        self.forgeries >= forgeries_max(suite)
+    pub const fn is_worn_out(&self, suite: CipherSuite, ccm_8: u16) -> bool {
+        self.forgeries >= suite.failed_opens_max(ccm_8)
     }
 
     /// Seals one record under the next number, in the next epoch if its time has come.

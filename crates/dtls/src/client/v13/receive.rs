@@ -226,7 +226,7 @@ impl Connection {
         let opened = match association.open(record) {
             Ok(opened) => opened,
             Err(reason) => {
-                let worn_out = association.established.is_worn_out(association.suite);
+                let worn_out = association.established.is_worn_out(association.suite, limits::FORGERIES_MAX_CCM_8);
                 self.reject(reason);
                 if worn_out {
                     self.give_up(Fault::new(WORN_OUT, Error::Misbehaved("too many forged records")));

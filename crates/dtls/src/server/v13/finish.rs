@@ -25,7 +25,7 @@ use crate::v13::post::Post;
 use crate::v13::reassembly::Accepted;
 use crate::v13::record::{ACK, Place, Sealed};
 use crate::v13::schedule::{EPOCH_APPLICATION, verify_data};
-use crate::{AlertDescription, Error, Instant, ReplayWindow, record};
+use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, record};
 
 impl Endpoint {
     /// A record of epoch 2 for a handshake.
@@ -158,6 +158,10 @@ impl Endpoint {
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = exporter;
             cold.serial = self.serial;
+            cold.authentication = match terms.psk {
+                true => Authentication::PreSharedKey,
+                false => Authentication::by(terms.client_type),
+            };
             cold.v13 = Some(Box::new(Session13::new(established, handshake.acks, self.config.lease)));
         }
         let blank = TrafficKey::BLANK;

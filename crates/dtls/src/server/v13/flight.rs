@@ -193,6 +193,7 @@ pub(super) const fn failure_of(error: Error) -> HandshakeFailure {
     match error {
         Error::Malformed(_) | Error::Misbehaved(_) => HandshakeFailure::Misbehaved,
         Error::Unsupported(_) => HandshakeFailure::NoCommonGround,
+        Error::Untrusted(_) => HandshakeFailure::UnknownIdentity,
         Error::Misuse(_) | Error::Unavailable(_) => HandshakeFailure::Overloaded,
     }
 }
