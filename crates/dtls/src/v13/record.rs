@@ -177,6 +177,7 @@ fn content_of(inner: &[u8]) -> Result<(ContentType, &[u8]), RecordRejection> {
         kind @ (ContentType::ALERT | ContentType::HANDSHAKE | ContentType::APPLICATION_DATA | ACK) => {
             Ok((kind, content))
         }
+        kind @ ContentType::RETURN_ROUTABILITY_CHECK => Ok((kind, content)),
         _ => Err(RecordRejection::Unexpected),
     }
 }

@@ -132,6 +132,7 @@ impl Endpoint {
             share: terms.group.zip(share),
             psk: terms.psk,
             own_cid: own_cid.as_ref(),
+            rrc: terms.rrc,
         };
         choice.encode()
     }
@@ -145,9 +146,6 @@ impl Endpoint {
         }
         if !terms.psk && terms.client_type == CertificateType::RawPublicKey {
             writer.put(extension::CLIENT_CERTIFICATE_TYPE, &[CertificateType::RawPublicKey as u8]);
-        }
-        if terms.rrc {
-            writer.put(extension::RRC, &[]);
         }
         put(handshake, kind::ENCRYPTED_EXTENSIONS, EPOCH_HANDSHAKE, messages::encode_extensions(writer))
     }
