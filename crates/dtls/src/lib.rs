@@ -104,6 +104,8 @@ mod handshake;
 mod hash;
 mod key;
 pub mod limits;
+#[cfg(feature = "measure")]
+pub mod measure;
 #[cfg(feature = "proof")]
 pub mod proof;
 mod record;

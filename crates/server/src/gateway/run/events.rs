@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_dtls::{
-    AlertDescription, CipherSuite, CloseReason, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes, SessionId,
+    AlertDescription, CipherSuite, CloseReason, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes,
+    SessionId,
 };
 use bartizan_wire::event::{HandshakeFailure, RecordRejection, kind_hash};
 use bartizan_wire::{Access, DeviceKey, Event, EventKind, Source, Subject};
@@ -48,7 +49,7 @@ impl Run {
                 self.endpoint.provide_resumption(now, handshake, false);
             }
             EndpointEvent::Misused { principal, error } => {
-                tracing::warn!(device = %key_of(principal), %error, "a device's credential cannot be used");
+                tracing::warn!(device = ?key_of(principal), %error, "a device's credential cannot be used");
             }
         }
     }
@@ -193,7 +194,7 @@ impl Run {
 
     fn closed(&mut self, session: SessionId, principal: u64, reason: CloseReason) {
         if reason == CloseReason::Forgeries {
-            tracing::warn!(device = %key_of(principal), "an association was closed: too many records did not open");
+            tracing::warn!(device = ?key_of(principal), "an association was closed: too many records did not open");
         }
         let by_peer = matches!(reason, CloseReason::Peer | CloseReason::Alert(_));
         self.journal.record(&Entry::Closed { session: session.to_u64() });
