@@ -99,6 +99,8 @@ mod credential;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing13;
 mod group;
 mod handshake;
 mod hash;
