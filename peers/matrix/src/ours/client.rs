@@ -33,9 +33,9 @@ impl Client {
     ///
     /// # Errors
     /// If our side cannot do what the cell asks, or the handshake failed.
-    pub fn connect(cell: &Cell, _credentials: &Credentials, remote: SocketAddr) -> Result<Self> {
+    pub fn connect(cell: &Cell, credentials: &Credentials, remote: SocketAddr) -> Result<Self> {
         let clock = Clock::start();
-        let connection = Connection::connect(config::client(cell)?, clock.now(), &mut Os);
+        let connection = Connection::connect(config::client(cell, credentials)?, clock.now(), &mut Os);
         let mut client = Self {
             socket: Socket::bind(cell)?,
             remote,

@@ -37,10 +37,11 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// If our side cannot do what the cell asks.
-    pub fn start(cell: &Cell, _credentials: &Credentials) -> Result<Self> {
+    pub fn start(cell: &Cell, credentials: &Credentials) -> Result<Self> {
         let socket = Socket::bind(cell)?;
         let address = socket.address()?;
-        let endpoint = Endpoint::server(config::server(cell)?, Box::new(Os)).map_err(|error| anyhow!("{error}"))?;
+        let config = config::server(cell, credentials)?;
+        let endpoint = Endpoint::server(config, Box::new(Os)).map_err(|error| anyhow!("{error}"))?;
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let stop = stop.clone();
