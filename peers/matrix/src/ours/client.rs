@@ -78,6 +78,17 @@ impl Client {
     }
 
     /// # Errors
+    /// If it cannot be, as in DTLS 1.2.
+    pub fn update_keys(&mut self) -> Result<()> {
+        self.connection.update_keys(self.clock.now()).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Whether new keys were sent with, and received.
+    pub fn renewed(&self) -> [bool; 2] {
+        self.socket.renewed
+    }
+
+    /// # Errors
     /// If the connection is closed.
     pub fn exporter(&self) -> Result<[u8; 32]> {
         self.connection.exporter().copied().context("closed")
