@@ -51,6 +51,9 @@ fn talk(cell: &Cell, credentials: &Credentials, address: core::net::SocketAddr) 
         // Programs that read lines want whole ones.
         client.echo(format!("{message}\n").as_bytes())?;
     }
+    if cell.update {
+        client.await_new_keys()?;
+    }
     client.close();
     ensure!(client.handshakes == 1, "{} handshakes", client.handshakes);
     ensure!(client.suite == Some(cell.code()), "suite {:?}", client.suite);
