@@ -59,6 +59,8 @@ fn common(cell: &Cell, credentials: &Credentials, role: Role) -> Vec<String> {
     if let Some(group) = cell.group {
         let name = match group {
             Group::P256 => "secp256r1",
+            // In DTLS 1.2 the list also names the curves of certificates (RFC 8422 section 5.1.1).
+            Group::X25519 if cell.version == Version::Dtls12 => "x25519:secp256r1",
             Group::X25519 => "x25519",
             Group::X25519MlKem768 => "X25519MLKEM768",
         };

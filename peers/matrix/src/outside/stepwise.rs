@@ -29,22 +29,8 @@ pub fn converse(cell: &Cell, credentials: &Credentials, address: SocketAddr) -> 
         }
         exchange(&mut process, message)?;
     }
-    if cell.update && cell.loss > 0 {
-        await_new_keys(&mut process)?;
-    }
     process.finish(Duration::from_secs(10))?;
     Ok(told(process.heard()))
-}
-
-/// Has time pass, so that whatever was lost of a key update is repeated, and then talks on.
-fn await_new_keys(process: &mut Process) -> Result<()> {
-    for round in 0..8 {
-        process.say("receive")?;
-        let came = |line: &str| (line == "timeout" || line.starts_with("recv ")).then_some(());
-        process.hear(Duration::from_secs(10), came);
-        exchange(process, &format!("meter {round}"))?;
-    }
-    Ok(())
 }
 
 fn exchange(process: &mut Process, message: &str) -> Result<()> {
