@@ -8,7 +8,7 @@ use bartizan_wire::record::{ContentType, HEADER_BYTES};
 
 use super::ack::Acks;
 use super::flight::Sealer;
-use super::record::{ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
+use super::record::{ACK, Place, Protection, Sealed, epoch_of, forgeries_max, number, sequence_of};
 use super::schedule::{EPOCH_HANDSHAKE, RecordKey};
 use crate::hash::Digest;
 use crate::record::plain;
@@ -22,7 +22,10 @@ pub(crate) struct HandshakeKeys {
     pub write_secret: Digest,
     pub read: RecordKey,
     write: RecordKey,
-    window: ReplayWindow,
+    /// Which records have been opened.
+    pub window: ReplayWindow,
+    /// Records that did not open.
+    forgeries: u64,
     write_next: u64,
     /// What we put into records.
     pub peer_cid: ConnectionId,
@@ -43,6 +46,7 @@ impl HandshakeKeys {
             read_secret,
             write_secret,
             window: ReplayWindow::default(),
+            forgeries: 0,
             write_next: number(EPOCH_HANDSHAKE, 0),
             peer_cid,
         }
@@ -61,9 +65,18 @@ impl HandshakeKeys {
         if !self.window.is_fresh(number) {
             return Err(RecordRejection::Replayed);
         }
-        let (kind, content) = record.open(&reading, sequence)?;
+        let opened = record.open(&reading, sequence);
+        if opened == Err(RecordRejection::Forged) {
+            self.forgeries = self.forgeries.saturating_add(1);
+        }
+        let (kind, content) = opened?;
         self.window.mark(number);
         Ok((number, kind, content))
+    }
+
+    /// Whether the keys have seen as many forgeries as their cipher survives.
+    pub const fn is_worn_out(&self) -> bool {
+        self.forgeries >= forgeries_max(self.suite)
     }
 
     /// A record of epoch 2 and its number.

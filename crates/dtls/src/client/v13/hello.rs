@@ -127,6 +127,10 @@ impl Handshake {
         self.cids = match (self.config.own_cid, hello.extensions.connection_id) {
             (Some(own), Some(peer)) => Some((own, peer)),
             (None, Some(_)) => return Err(unsupported()),
+            // Without it the server could not tell us from others.
+            (_, None) if hello.extensions.body(kind::CONNECTION_ID).is_some() => {
+                return Err(Error::Unsupported("the server's Connection ID is too long for us").into());
+            }
             (_, None) => None,
         };
         self.transcript.append(message::SERVER_HELLO, body)?;
