@@ -18,7 +18,7 @@ use crate::handshake::message::{self, Fragment, Kind};
 use crate::handshake::timer::Timer;
 use crate::schedule::Randoms;
 use crate::v13::hello::mark_downgrade;
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, Version, record};
+use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, Version, limits, record};
 
 /// What client and server agree on.
 struct Terms {
@@ -47,6 +47,10 @@ impl Endpoint {
         record_sequence: u64,
         fragment: &Fragment<'_>,
     ) {
+        // Our records are numbered from the hello's on, and no number comes twice.
+        if record_sequence > limits::HELLO_SEQUENCE_MAX {
+            return self.reject(remote, None, RecordRejection::Unexpected);
+        }
         if self.on_hello_13(now, remote, record_sequence, fragment) {
             return;
         }
