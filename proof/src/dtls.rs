@@ -47,8 +47,8 @@ pub unsafe extern "C" fn dtls_messages(data: *const u8, length: usize, suite: u1
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn dtls_transitions(phase: u8, step: u8, message: u8, ecdhe: bool) {
-    proof::transitions(phase, step, message, ecdhe);
+pub extern "C" fn dtls_transitions(phase: u8, step: u8, message: u8, path: u8, ticket: bool) {
+    proof::transitions(phase, step, message, path, ticket);
 }
 
 /// # Safety

@@ -52,6 +52,9 @@ pub struct SecretBytes {
 }
 
 impl SecretBytes {
+    /// No secret at all.
+    pub const EMPTY: Self = Self { bytes: [0; SECRET_BYTES_MAX], length: 0 };
+
     /// Copies `bytes`; `None` if there are more than [`SECRET_BYTES_MAX`].
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {

@@ -1,7 +1,9 @@
 //! Published vectors for every provider, and the providers against each other.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use bartizan_crypto::{AWS_LC, Aead, INSECURE, KeyAgreement, Provider, RUSTCRYPTO, Secret};
+use bartizan_crypto::{
+    AWS_LC, Aead, Aes128Block, INSECURE, KeyAgreement, Provider, RUSTCRYPTO, Secret, SignatureAlgorithm,
+};
 
 const REAL: [&Provider; 2] = [&RUSTCRYPTO, &AWS_LC];
 
@@ -59,6 +61,42 @@ fn hmac_sha256_of_rfc_4231() {
     }
 }
 
+#[test]
+fn sha384_of_fips_180() {
+    let expected = hex("cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed
+                        8086072ba1e7cc2358baeca134c825a7");
+    for provider in REAL {
+        assert_eq!((provider.sha384)(&[b"a", b"", b"bc"]).to_vec(), expected);
+    }
+}
+
+#[test]
+fn hmac_sha384_of_rfc_4231() {
+    let cases = [
+        (
+            vec![0x0b; 20],
+            b"Hi There".to_vec(),
+            "afd03944d84895626b0825f4ab46907f15f9dadbe4101ec682aa034c7cebc59cfaea9ea9076ede7f4af152e8b2fa9cb6",
+        ),
+        (
+            b"Jefe".to_vec(),
+            b"what do ya want for nothing?".to_vec(),
+            "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+        ),
+        (
+            vec![0xaa; 131],
+            b"Test Using Larger Than Block-Size Key - Hash Key First".to_vec(),
+            "4ece084485813e9088d2c63a041bc5b44f9ef1012a2b588f3cd11f05033ac4c60c2ef6ab4030fe8296248df163f44952",
+        ),
+    ];
+    for provider in REAL {
+        for (key, data, expected) in &cases {
+            let (head, tail) = data.split_at(5);
+            assert_eq!((provider.hmac_sha384)(key, &[head, tail]).to_vec(), hex(expected));
+        }
+    }
+}
+
 struct Sealed {
     key: &'static str,
     nonce: &'static str,
@@ -106,6 +144,157 @@ fn aes_128_gcm_of_the_gcm_specification_case_4() {
     };
     for provider in REAL {
         check(provider.name, &provider.aes_128_gcm, &vector);
+    }
+}
+
+/// No standard prints a 16-byte tag with a 12-byte nonce: the tag is what OpenSSL makes of example 3.
+#[test]
+fn aes_128_ccm_of_sp_800_38c_example_3_with_a_long_tag() {
+    let vector = Sealed {
+        key: "404142434445464748494a4b4c4d4e4f",
+        nonce: "101112131415161718191a1b",
+        aad: "000102030405060708090a0b0c0d0e0f10111213",
+        plain: "202122232425262728292a2b2c2d2e2f3031323334353637",
+        sealed: "e3b201a9f5b71a7a9b1ceaeccd97e70b6176aad9a4428aa5 c87ae488918de93f17dd3e4934347f44",
+    };
+    for provider in REAL {
+        check(provider.name, &provider.aes_128_ccm, &vector);
+    }
+}
+
+#[test]
+fn aes_256_gcm_of_the_gcm_specification_case_16() {
+    let vector = Sealed {
+        key: "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+        nonce: "cafebabefacedbaddecaf888",
+        aad: "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+        plain: "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72
+                1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+        sealed: "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa
+                 8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662
+                 76fc6ece0f4e1768cddf8853bb2d551b",
+    };
+    for provider in REAL {
+        check(provider.name, &provider.aes_256_gcm, &vector);
+    }
+}
+
+#[test]
+fn aes_masks_are_the_blocks_of_fips_197() {
+    let block = array("00112233445566778899aabbccddeeff");
+    let short = hex("000102030405060708090a0b0c0d0e0f");
+    let long = hex("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+    for provider in REAL {
+        for aead in [&provider.aes_128_ccm_8, &provider.aes_128_ccm, &provider.aes_128_gcm] {
+            assert_eq!((aead.mask)(&short, &block), Some(array("69c4e0d86a7b0430d8cdb78070b4c55a")));
+            assert_eq!((aead.mask)(&long, &block), None);
+        }
+        let mask = provider.aes_256_gcm.mask;
+        assert_eq!(mask(&long, &block), Some(array("8ea2b7ca516745bfeafc49904b496089")));
+        assert_eq!(mask(&short, &block), None);
+    }
+}
+
+#[test]
+fn the_chacha20_mask_of_rfc_9001_appendix_a_5() {
+    let key = hex("25a282b9e82f06f21f488917a4fc8f1b73573685608597d0efcb076b0ab7a7a4");
+    let sample = array("5e5cd55c41f69080575d7999c25a5bfb");
+    for provider in REAL {
+        let mask = (provider.chacha20_poly1305.mask)(&key, &sample).unwrap();
+        assert_eq!(mask[..5], hex("aefefe7d03"));
+        assert_eq!((provider.chacha20_poly1305.mask)(&key[1..], &sample), None);
+    }
+}
+
+#[test]
+fn the_bare_block_of_fips_197() {
+    let cipher = Aes128Block::new(&array("000102030405060708090a0b0c0d0e0f"));
+    let plain = array("00112233445566778899aabbccddeeff");
+    let mut block = plain;
+    cipher.encrypt(&mut block);
+    assert_eq!(block, array("69c4e0d86a7b0430d8cdb78070b4c55a"));
+    cipher.decrypt(&mut block);
+    assert_eq!(block, plain);
+}
+
+/// The public half, the published signature, and that a signature of our own verifies under no other condition.
+fn check_signatures(algorithm: &SignatureAlgorithm, private: &str, public: &str, message: &[u8], signature: &[u8]) {
+    let private = Secret::new(array(private));
+    let key = (algorithm.public)(&private).unwrap();
+    assert_eq!(key.as_slice(), hex(public));
+    (algorithm.verify)(key.as_slice(), message, signature).unwrap();
+    let mut seed = 9;
+    let mut source = |out: &mut [u8]| out.copy_from_slice(&bytes(&mut seed, out.len()));
+    let own = (algorithm.sign)(&private, &mut source, message).unwrap();
+    (algorithm.verify)(key.as_slice(), message, own.as_slice()).unwrap();
+    for (key, message, signature) in [
+        (key.as_slice(), &b"other"[..], signature),
+        (key.as_slice(), message, &signature[1..]),
+        (key.as_slice(), message, &[signature, &[0]].concat()),
+        (key.as_slice(), message, &[]),
+        (&key.as_slice()[1..], message, signature),
+    ] {
+        assert!((algorithm.verify)(key, message, signature).is_err());
+    }
+    for bit in 0..signature.len() * 8 {
+        let mut changed = signature.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!((algorithm.verify)(key.as_slice(), message, &changed).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn ecdsa_p256_of_rfc_6979_appendix_a_2_5() {
+    let signature = hex("3046
+        022100 efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716
+        022100 f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8");
+    for provider in REAL {
+        check_signatures(
+            &provider.ecdsa_p256_sha256,
+            "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721",
+            "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6
+             7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299",
+            b"sample",
+            &signature,
+        );
+        let zero = Secret::new([0; 32]);
+        assert!((provider.ecdsa_p256_sha256.public)(&zero).is_none());
+        assert!((provider.ecdsa_p256_sha256.sign)(&zero, &mut |_: &mut [u8]| (), b"").is_none());
+    }
+}
+
+#[test]
+fn ed25519_of_rfc_8032_section_7_1() {
+    let signature = hex("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da
+                         085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00");
+    for provider in REAL {
+        check_signatures(
+            &provider.ed25519,
+            "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            &[0x72],
+            &signature,
+        );
+    }
+}
+
+#[test]
+fn ml_kem_768_across_providers_and_its_implicit_rejection() {
+    let mut seed = 3;
+    for (ours, theirs) in [(&RUSTCRYPTO, &AWS_LC), (&AWS_LC, &RUSTCRYPTO), (&RUSTCRYPTO, &RUSTCRYPTO)] {
+        let mut source = |out: &mut [u8]| out.copy_from_slice(&bytes(&mut seed, out.len()));
+        let pair = (ours.ml_kem_768.generate)(&mut source);
+        let (ciphertext, secret) = (theirs.ml_kem_768.encapsulate)(&mut source, &pair.public).unwrap();
+        assert_eq!((ours.ml_kem_768.decapsulate)(&pair.private, &ciphertext), Some(secret.clone()));
+        let mut forged = ciphertext;
+        forged[7] ^= 1;
+        let rejected = (ours.ml_kem_768.decapsulate)(&pair.private, &forged).unwrap();
+        assert!(rejected != secret, "a secret that nobody has");
+        assert_eq!((theirs.ml_kem_768.decapsulate)(&pair.private, &forged), Some(rejected), "the same one every time");
+        assert!((ours.ml_kem_768.decapsulate)(&pair.private, &ciphertext[1..]).is_none());
+        assert!((theirs.ml_kem_768.encapsulate)(&mut source, &pair.public[1..]).is_none());
+        // FIPS 203 section 7.2: coefficients must be below the modulus.
+        assert!((theirs.ml_kem_768.encapsulate)(&mut source, &[0xFF; 1184]).is_none());
     }
 }
 
@@ -202,6 +391,9 @@ fn providers_agree_on_everything() {
         assert_eq!((RUSTCRYPTO.sha256)(&[&data]), (AWS_LC.sha256)(&[&data]));
         let macs = REAL.map(|provider| (provider.hmac_sha256)(&key, &[&data]));
         assert_eq!(macs[0], macs[1]);
+        assert_eq!((RUSTCRYPTO.sha384)(&[&data]), (AWS_LC.sha384)(&[&data]));
+        let macs = REAL.map(|provider| (provider.hmac_sha384)(&key, &[&data]));
+        assert_eq!(macs[0], macs[1]);
         for aeads in aeads() {
             let key = bytes(&mut seed, aeads[0].key_len);
             let nonce: [u8; 12] = bytes(&mut seed, 12).try_into().unwrap();
@@ -210,6 +402,18 @@ fn providers_agree_on_everything() {
             (aeads[0].seal)(&key, &nonce, b"aad", &mut sealed).unwrap();
             (aeads[1].open)(&key, &nonce, b"aad", &mut sealed).unwrap();
             assert_eq!(sealed[..data.len()], data);
+            let sample = nonce.iter().chain(&nonce).copied().take(16).collect::<Vec<_>>().try_into().unwrap();
+            assert_eq!((aeads[0].mask)(&key, &sample), (aeads[1].mask)(&key, &sample));
+        }
+        for algorithms in [REAL.map(|one| &one.ecdsa_p256_sha256), REAL.map(|one| &one.ed25519)] {
+            let private = Secret::new(bytes(&mut seed, 32).try_into().unwrap());
+            let keys = algorithms.map(|one| (one.public)(&private).unwrap());
+            assert_eq!(keys[0], keys[1]);
+            let mut source = |out: &mut [u8]| out.copy_from_slice(&bytes(&mut seed, out.len()));
+            for (signer, verifier) in [(0, 1), (1, 0)] {
+                let signature = (algorithms[signer].sign)(&private, &mut source, &data).unwrap();
+                (algorithms[verifier].verify)(keys[0].as_slice(), &data, signature.as_slice()).unwrap();
+            }
         }
         for agreements in [REAL.map(|one| &one.x25519), REAL.map(|one| &one.secp256r1)] {
             let mut source = |out: &mut [u8]| out.copy_from_slice(&bytes(&mut seed, out.len()));
@@ -222,10 +426,12 @@ fn providers_agree_on_everything() {
     }
 }
 
-fn aeads() -> [[&'static Aead; 2]; 3] {
+fn aeads() -> [[&'static Aead; 2]; 5] {
     [
         REAL.map(|provider| &provider.aes_128_ccm_8),
+        REAL.map(|provider| &provider.aes_128_ccm),
         REAL.map(|provider| &provider.aes_128_gcm),
+        REAL.map(|provider| &provider.aes_256_gcm),
         REAL.map(|provider| &provider.chacha20_poly1305),
     ]
 }
@@ -233,7 +439,13 @@ fn aeads() -> [[&'static Aead; 2]; 3] {
 #[test]
 fn forgeries_and_misuse_are_errors() {
     for provider in REAL.into_iter().chain([&INSECURE]) {
-        for aead in [&provider.aes_128_ccm_8, &provider.aes_128_gcm, &provider.chacha20_poly1305] {
+        for aead in [
+            &provider.aes_128_ccm_8,
+            &provider.aes_128_ccm,
+            &provider.aes_128_gcm,
+            &provider.aes_256_gcm,
+            &provider.chacha20_poly1305,
+        ] {
             let (key, nonce) = (vec![1; aead.key_len], [2; 12]);
             let mut sealed = vec![3; 20 + aead.tag_len];
             (aead.seal)(&key, &nonce, b"", &mut sealed).unwrap();

@@ -65,6 +65,42 @@ impl CertificateType {
     }
 }
 
+/// How a peer showed who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Authentication {
+    /// By a pre-shared key.
+    PreSharedKey = 0,
+    /// Not at all; its principal is [`Self::NOBODY`].
+    Anonymous = 1,
+    /// By an X.509 certificate and its private key.
+    Certificate = 2,
+    /// By a raw public key and its private half.
+    RawPublicKey = 3,
+}
+
+impl Authentication {
+    /// The principal of all peers that have shown nothing.
+    pub const NOBODY: u64 = u64::MAX;
+
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::PreSharedKey),
+            1 => Some(Self::Anonymous),
+            2 => Some(Self::Certificate),
+            3 => Some(Self::RawPublicKey),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn by(kind: CertificateType) -> Self {
+        match kind {
+            CertificateType::X509 => Self::Certificate,
+            CertificateType::RawPublicKey => Self::RawPublicKey,
+        }
+    }
+}
+
 /// A public key that signatures are checked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicKey {

@@ -11,6 +11,8 @@ pub enum Error {
     Malformed(&'static str),
     /// The peer broke the protocol's rules with well-formed bytes.
     Misbehaved(&'static str),
+    /// The peer is not who it must be: its certificate, key or signature is not to be believed.
+    Untrusted(AlertDescription),
     /// No version, suite or extension in common.
     Unsupported(&'static str),
     /// The caller asked for something that cannot be.
@@ -26,6 +28,7 @@ impl Error {
         match self {
             Self::Malformed(_) => AlertDescription::DECODE_ERROR,
             Self::Misbehaved(_) => AlertDescription::ILLEGAL_PARAMETER,
+            Self::Untrusted(alert) => alert,
             Self::Unsupported(_) => AlertDescription::HANDSHAKE_FAILURE,
             Self::Misuse(_) | Self::Unavailable(_) => AlertDescription::INTERNAL_ERROR,
         }
@@ -37,6 +40,7 @@ impl fmt::Display for Error {
         match self {
             Self::Malformed(what) => write!(f, "malformed: {what}"),
             Self::Misbehaved(what) => write!(f, "peer misbehaved: {what}"),
+            Self::Untrusted(alert) => write!(f, "the peer is not to be believed: {alert}"),
             Self::Unsupported(what) => write!(f, "nothing in common: {what}"),
             Self::Misuse(what) => write!(f, "misuse: {what}"),
             Self::Unavailable(what) => write!(f, "unavailable: {what}"),
@@ -59,4 +63,8 @@ pub enum CloseReason {
     Failed(Error),
     /// The peer never answered, or never with the right key.
     TimedOut,
+    /// So many records failed to open that one of them might soon have been forged (RFC 9147 section 4.5.3).
+    Forgeries,
+    /// A newer association of the same peer has taken its place.
+    Replaced,
 }

@@ -3,22 +3,26 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use bartizan_crypto::{INSECURE, Random, Secret, SecretBytes};
+use bartizan_crypto::{INSECURE, PublicShare, Random, Secret, SecretBytes};
 use bartizan_wire::record as wire;
 
 use crate::codec::Reader;
+use crate::handshake::extension::{Extensions, kind};
 use crate::handshake::message::Fragment;
 use crate::handshake::reassembly::Reassembly;
-use crate::handshake::{exchange, hello};
-use crate::limits::{HANDSHAKE_MESSAGE_BYTES_MAX, SAVED_SESSION_BYTES_MAX};
+use crate::handshake::{certificate, exchange, hello, negotiation, ticket};
+use crate::limits::{CERTIFICATE_MESSAGE_BYTES_MAX, CERTIFICATES_MAX, SAVED_SESSION_BYTES_MAX};
 use crate::route::{Forwarder, RouteConfig, Routes, ShardMap};
 use crate::rrc::Message;
 use crate::{
-    AlertDescription, CipherSuite, ClientConfig, Connection, ConnectionId, Endpoint, EndpointConfig, EndpointEvent,
-    Instant, PskEntry, SavedSession, SessionId, SessionState, Sleeper,
+    AlertDescription, CertificateType, CipherSuite, ClientAuthentication, ClientConfig, ClientResumption, Connection,
+    ConnectionId, Credential, Endpoint, EndpointConfig, EndpointEvent, Instant, KeyExchange, MaxFragmentLength,
+    PeerVerifier, PskEntry, PublicKey, ResumableSession, Resumption, SavedSession, SessionId, SessionState,
+    SignatureScheme, Sleeper, SoftwareKey, VerifiedPeer,
 };
 
 /// Any bytes as records; the first says how long a Connection ID is.
@@ -54,28 +58,70 @@ fn routes(choice: u8, datagram: &mut [u8]) {
 
 /// Any bytes as handshake messages, and as fragments to be put together.
 pub fn messages(data: &[u8]) {
-    let _ = hello::ClientHello::decode(data).map(|hello| hello.signals_renegotiation());
-    let _ = hello::ServerHello::decode(data);
+    if let Ok(hello) = hello::ClientHello::decode(data) {
+        let _ = hello.signals_renegotiation();
+        extensions(&hello.extensions);
+    }
+    if let Ok(hello) = hello::ServerHello::decode(data) {
+        extensions(&hello.extensions);
+    }
+    certificates(data);
     let _ = hello::decode_verify_request(data);
     for suite in CipherSuite::ALL {
         let _ = exchange::decode_server(suite, data);
         let _ = exchange::decode_client(suite, data);
     }
     let mut reassembly = Reassembly::new(0);
+    reassembly.expect_certificates();
     let mut reader = Reader::new(data);
     while let Ok(fragment) = Fragment::read(&mut reader) {
         reassembly.accept(&fragment);
         while let Some(message) = reassembly.next() {
-            assert!(message.body.len() <= HANDSHAKE_MESSAGE_BYTES_MAX);
+            assert!(message.body.len() <= CERTIFICATE_MESSAGE_BYTES_MAX);
         }
+    }
+}
+
+fn extensions(extensions: &Extensions<'_>) {
+    let _ = negotiation::record_size_limit(extensions).map(|limit| assert!(limit.is_none_or(|limit| limit >= 64)));
+    let _ = negotiation::max_fragment_length(extensions);
+    for which in [kind::CLIENT_CERTIFICATE_TYPE, kind::SERVER_CERTIFICATE_TYPE] {
+        let _ = negotiation::offered_kinds(extensions, which).map(|kinds| assert!(!kinds.is_empty()));
+        let _ = negotiation::chosen_kind(extensions, which);
+    }
+    for scheme in SignatureScheme::ALL {
+        let _ = negotiation::takes_signatures(extensions, scheme);
+    }
+}
+
+/// Any bytes as certificates, keys, requests, signatures and tickets; what reads must write itself again.
+fn certificates(data: &[u8]) {
+    for kind in [CertificateType::X509, CertificateType::RawPublicKey] {
+        if let Ok(chain) = certificate::decode(kind, data) {
+            assert!(chain.len() <= CERTIFICATES_MAX);
+            let chain: Vec<_> = chain.into_iter().map(<[u8]>::to_vec).collect();
+            assert_eq!(certificate::encode(kind, &chain), data);
+        }
+    }
+    if let Some(key) = PublicKey::from_spki(data) {
+        assert_eq!(key.to_spki(), data);
+    }
+    let _ = certificate::decode_request(data, Some(SignatureScheme::Ed25519));
+    let _ = ticket::decode(data);
+    if let Ok(signed) = certificate::Signed::decode(data) {
+        let _ = signed.verify(&INSECURE, &fuzz_key(), data);
     }
 }
 
 /// Any bytes as what was stored; what reads must write itself again.
 pub fn stored(data: &[u8]) {
     if let Ok(saved) = SavedSession::from_bytes(data) {
-        assert_eq!(saved.to_bytes(), data);
+        // One of the layout before writes itself in today's.
+        assert!(saved.to_bytes().get(1..data.len()) == data.get(1..));
         wake_up(saved, data);
+    }
+    if let Ok(session) = ResumableSession::from_bytes(data) {
+        assert_eq!(session.to_bytes(), data);
     }
     if let Ok(state) = SessionState::from_bytes(data) {
         let _ = state.to_bytes();
@@ -109,8 +155,8 @@ fn wake_up(saved: SavedSession, answer: &[u8]) {
 
 /// A server and an honest client, between whom the bytes decide what arrives, changed or not, and what is made up.
 pub fn associations(data: &[u8]) {
-    let mut table = Table::new();
     let mut bytes = data.iter().copied();
+    let mut table = Table::new(usize::from(bytes.next().unwrap_or_default()));
     while let Some(action) = bytes.next() {
         let mut next = || usize::from(bytes.next().unwrap_or_default());
         match action % 12 {
@@ -157,12 +203,25 @@ struct Table {
     down: VecDeque<Vec<u8>>,
     questions: VecDeque<EndpointEvent>,
     sessions: Vec<SessionId>,
+    resumable: Option<ResumableSession>,
     port: u16,
 }
 
 impl Table {
-    fn new() -> Self {
+    fn new(variant: usize) -> Self {
+        let policies = [
+            Resumption::Off,
+            Resumption::SessionIds { sessions_max: 2, lifetime_ms: 60_000 },
+            Resumption::Tickets { lifetime_ms: 60_000 },
+        ];
+        let demands = [ClientAuthentication::Optional, ClientAuthentication::Required, ClientAuthentication::None];
         let config = EndpointConfig {
+            credential: Some(credential()),
+            verifier: Some(Arc::new(Believer)),
+            resumption: policies.get(variant % 3).copied().unwrap_or(Resumption::Off),
+            client_authentication: demands.get(variant / 3 % 3).copied().unwrap_or(ClientAuthentication::None),
+            record_size_limit: (variant / 9).is_multiple_of(2).then_some(64),
+            ccm_8_forgeries_max: 3,
             sessions_max: SESSIONS_MAX,
             handshakes_max: HANDSHAKES_MAX,
             lease: 4,
@@ -172,11 +231,12 @@ impl Table {
         Self {
             now: Instant::default(),
             server: server.expect("a sound configuration"),
-            client: connect(Instant::default(), 0),
+            client: connect(Instant::default(), variant, None),
             up: VecDeque::new(),
             down: VecDeque::new(),
             questions: VecDeque::new(),
             sessions: Vec::new(),
+            resumable: None,
             port: 7,
         }
     }
@@ -217,6 +277,9 @@ impl Table {
                 let entry = entry.filter(|_| !how.is_multiple_of(8));
                 self.server.provide_psk(self.now, handshake, entry);
             }
+            Some(EndpointEvent::ResumptionRequested { handshake, .. }) => {
+                self.server.provide_resumption(self.now, handshake, !how.is_multiple_of(4));
+            }
             Some(EndpointEvent::Establishing { session, .. }) => {
                 self.sessions.push(session);
                 let state = self.server.state(session);
@@ -239,11 +302,13 @@ impl Table {
         match what % 8 {
             0..=2 => drop(self.client.send(self.now, b"reading")),
             3 => drop(session.map(|session| self.server.send(self.now, session, b"command"))),
-            4 => self.client = connect(self.now, what),
+            4 => self.client = connect(self.now, what, self.resumable.take()),
             5 => self.port ^= 1,
             6 => {
                 if let Some(saved) = self.client.save() {
-                    let resumed = Connection::resume(config(what), saved, self.now);
+                    let suites = CipherSuite::ALL.to_vec();
+                    let config = ClientConfig { suites, ..config(what) };
+                    let resumed = Connection::resume(config, saved, self.now);
                     self.client = resumed.expect("a sound configuration");
                     drop(self.client.save());
                 }
@@ -268,6 +333,10 @@ impl Table {
             self.up.push_back(datagram);
         }
         while self.client.poll().is_some() {}
+        if let Some(session) = self.client.resumable() {
+            stored(&session.to_bytes());
+            self.resumable = Some(session.clone());
+        }
         assert!(self.server.handshakes() <= HANDSHAKES_MAX as usize);
         assert!(self.server.sessions().count() <= SESSIONS_MAX as usize);
     }
@@ -276,15 +345,56 @@ impl Table {
 fn config(variant: usize) -> ClientConfig {
     let psk = SecretBytes::new(&[1; 16]).expect("16 bytes");
     let own_cid = [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"abc"), ConnectionId::new(&[9; 20])];
-    ClientConfig {
+    let certified = variant / 5 % 2 == 1;
+    let mut config = ClientConfig {
         own_cid: own_cid.get(variant / 8 % 4).copied().flatten(),
-        mtu: if variant.is_multiple_of(3) { 128 } else { 1200 },
+        // A hello must fit: it cannot be answered in pieces.
+        mtu: if variant.is_multiple_of(3) { 256 } else { 1200 },
+        record_size_limit: variant.is_multiple_of(7).then_some(64),
+        max_fragment_length: variant.is_multiple_of(4).then_some(MaxFragmentLength::Bytes512),
+        resumption: ClientResumption::Ask,
         ..ClientConfig::new(&INSECURE, b"device", psk)
+    };
+    if certified {
+        config.verifier = Some(Arc::new(Believer));
+        config.credential = (!variant.is_multiple_of(2)).then(credential);
+        let certified = |suite: &CipherSuite| suite.key_exchange() == KeyExchange::EcdheEcdsa;
+        config.suites = CipherSuite::ALL.into_iter().filter(certified).collect();
+    }
+    config
+}
+
+/// Believes nearly everybody.
+struct Believer;
+
+impl PeerVerifier for Believer {
+    fn verify(&self, _: CertificateType, chain: &[&[u8]]) -> Result<VerifiedPeer, AlertDescription> {
+        match chain.first().and_then(|leaf| leaf.first()) {
+            Some(0x30) => Ok(VerifiedPeer { principal: 8, key: fuzz_key() }),
+            _ => Err(AlertDescription::BAD_CERTIFICATE),
+        }
+    }
+
+    fn kinds(&self) -> &[CertificateType] {
+        &[CertificateType::X509, CertificateType::RawPublicKey]
     }
 }
 
-fn connect(now: Instant, variant: usize) -> Connection {
-    let connection = Connection::connect(config(variant), now, &mut Counter(variant as u8));
+fn fuzz_key() -> PublicKey {
+    PublicKey { scheme: SignatureScheme::EcdsaSecp256r1Sha256, bytes: PublicShare::new(&[4; 65]) }
+}
+
+fn credential() -> Credential {
+    let key = SoftwareKey::new(SignatureScheme::EcdsaSecp256r1Sha256, Secret::new([1; 32]));
+    Credential::raw_public_key(fuzz_key(), Arc::new(key)).expect("of one kind")
+}
+
+fn connect(now: Instant, variant: usize, resumable: Option<ResumableSession>) -> Connection {
+    let mut config = config(variant);
+    if let Some(session) = resumable.filter(|session| config.suites.contains(&session.suite())) {
+        config.resumption = ClientResumption::Offer(session);
+    }
+    let connection = Connection::connect(config, now, &mut Counter(variant as u8));
     connection.expect("a sound configuration")
 }
 
@@ -340,18 +450,26 @@ mod tests {
 
     /// The body is worth its name only if bytes exist that lead through it.
     #[test]
-    fn the_body_reaches_an_established_association() {
-        let mut table = Table::new();
-        table.settle();
-        for _ in 0..6 {
-            table.take_up(None);
-            table.settle();
-            table.answer(1);
-            table.settle();
-            table.take_down(None);
-            table.settle();
+    fn the_body_reaches_established_and_resumed_associations() {
+        for variant in 0..36 {
+            let mut table = Table::new(variant);
+            for attempt in 1..=2 {
+                table.settle();
+                for _ in 0..12 {
+                    table.take_up(None);
+                    table.settle();
+                    table.answer(1);
+                    table.settle();
+                    table.take_down(None);
+                    table.settle();
+                }
+                // A client with nothing to show, where all must show something.
+                let refused = variant / 5 % 2 == 1 && variant % 2 == 0 && variant / 3 % 3 == 1;
+                assert_eq!(table.client.is_connected(), !refused, "{variant} {attempt}");
+                assert_eq!(table.client.is_resumed(), attempt == 2 && variant % 3 > 0 && !refused, "{variant}");
+                table.port += 1;
+                table.client = connect(table.now, variant, table.resumable.take());
+            }
         }
-        assert!(table.client.is_connected());
-        assert_eq!(table.server.sessions().count(), 1);
     }
 }

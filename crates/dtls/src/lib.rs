@@ -12,8 +12,9 @@
 //! ```
 //!
 //! A [`Connection`] is one peer, seen by the client: what a device uses. An [`Endpoint`] is a whole socket, seen by
-//! the server: it tells peers apart by Connection ID, or by address for those without one. Keys are pre-shared,
-//! with or without an ephemeral exchange ([`CipherSuite`]).
+//! the server: it tells peers apart by Connection ID, or by address for those without one. Either side shows who it
+//! is by a pre-shared key, with or without an ephemeral exchange ([`CipherSuite`]), or by a certificate or a raw public
+//! key ([`Credential`]), which the other's [`PeerVerifier`] judges.
 //!
 //! # The smallest client
 //!
@@ -51,16 +52,24 @@
 //!
 //! # What a server answers
 //!
-//! [`EndpointEvent::PskRequested`] with [`Endpoint::provide_psk`]; [`EndpointEvent::Establishing`] with
+//! [`EndpointEvent::PskRequested`] with [`Endpoint::provide_psk`]; [`EndpointEvent::ResumptionRequested`], if resumption
+//! is on ([`Resumption`]), with [`Endpoint::provide_resumption`]; [`EndpointEvent::Establishing`] with
 //! [`Endpoint::confirm_durable`] once [`Endpoint::state`] is on disk; [`EndpointEvent::LeaseLow`] with
 //! [`Endpoint::extend_lease`] once the new lease is. Then a `kill -9` at any moment strands no device, reuses no
 //! nonce and, if [`Endpoint::window`] is made durable before data is acted on, delivers no replay.
 //!
 //! # What it refuses
 //!
-//! Peers without extended master secret (RFC 7627), renegotiation, compression, resumption by session id or
-//! ticket, CBC suites, handshake messages over [`limits::HANDSHAKE_MESSAGE_BYTES_MAX`], ClientHellos in fragments
-//! (they could not be answered without state). Nothing is kept for a client before its cookie has come back.
+//! Peers without extended master secret (RFC 7627), renegotiation, compression, CBC suites, handshake messages over
+//! [`limits::HANDSHAKE_MESSAGE_BYTES_MAX`] (certificates: [`limits::CERTIFICATE_MESSAGE_BYTES_MAX`]), ClientHellos in
+//! fragments (they could not be answered without state), keys of less than [`limits::PSK_BYTES_MIN`] bytes, and every
+//! configuration that could not be secure, with the reason. Nothing is kept for a client before its cookie has come
+//! back, and no certificate is sent. Too many records that do not open end an association
+//! ([`EndpointConfig::ccm_8_forgeries_max`]).
+//!
+//! A resumed session is the one exception to *durable before it is believed*: there the server's Finished comes first,
+//! and the association becomes durable when the client's has come. A server that dies in between leaves a client that
+//! has to begin anew.
 //!
 //! A device's newest record moves its address, whoever passed it on; but no more than three times its bytes go to a
 //! new address before the device is known to be there (RFC 9853), and under [`PathCheck::Enhanced`] the old address
@@ -75,8 +84,9 @@
 //!
 //! `client` and `server` hold the two state machines, each with its transition table; `handshake` what they
 //! share (messages, reassembly, flights, timers); `schedule` derives keys, `record` protects records, `replay`
-//! remembers them; [`route`] makes Connection IDs and finds nodes, `rrc` says what may go to a new address. Certificates, raw public keys and DTLS 1.3 are not here yet: certificates will be opaque bytes
-//! between `handshake` and a caller's verifier, 1.3 a second `record` and `schedule` beside these.
+//! remembers them; `credential` says who we are and whom we believe, `resumption` which sessions go on; [`route`] makes
+//! Connection IDs and finds nodes, `rrc` says what may go to a new address. `v13` is DTLS 1.3: a record and a schedule
+//! of its own, and what both sides of its handshake share.
 #![no_std]
 
 extern crate alloc;
@@ -98,6 +108,7 @@ pub mod limits;
 pub mod proof;
 mod record;
 mod replay;
+mod resumption;
 pub mod route;
 mod rrc;
 mod schedule;
@@ -110,17 +121,19 @@ pub use alert::AlertDescription;
 pub use cid::ConnectionId;
 pub use client::{ClientConfig, Connection, ConnectionEvent, Received, SavedSession, Sleeper};
 pub use credential::{
-    CertificateType, Credential, PeerVerifier, PinnedKeys, PublicKey, SignatureScheme, Signer, SoftwareKey,
-    VerifiedPeer,
+    Authentication, CertificateType, Credential, PeerVerifier, PinnedKeys, PublicKey, SignatureScheme, Signer,
+    SoftwareKey, VerifiedPeer,
 };
 pub use error::{CloseReason, Error};
 pub use group::Group;
+pub use handshake::negotiation::MaxFragmentLength;
 pub use replay::ReplayWindow;
+pub use resumption::{ClientResumption, ResumableSession, Resumption};
 pub use route::{RouteConfig, Routes};
 pub use rrc::{PathCheck, PathOutcome};
 pub use server::{
-    Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, SessionState,
-    Transmit,
+    ClientAuthentication, Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId,
+    SessionInfo, SessionState, Transmit,
 };
 pub use suite::{Cipher, CipherSuite, KeyExchange, Version, Versions};
 pub use time::Instant;

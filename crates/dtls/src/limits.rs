@@ -7,8 +7,10 @@ pub use bartizan_wire::limits::CONNECTION_ID_BYTES_MAX;
 pub const PLAINTEXT_BYTES_MAX: usize = 16_384;
 /// Records of one datagram that are looked at; the rest is dropped.
 pub const RECORDS_PER_DATAGRAM_MAX: usize = 16;
-/// Longest handshake message in bytes, reassembled.
+/// Longest handshake message in bytes, reassembled; certificates have a limit of their own.
 pub const HANDSHAKE_MESSAGE_BYTES_MAX: usize = 2048;
+/// Longest Certificate message: the longest chain with its lengths.
+pub const CERTIFICATE_MESSAGE_BYTES_MAX: usize = CHAIN_BYTES_MAX + 3 * CERTIFICATES_MAX + 3;
 /// Extensions of one message.
 pub const EXTENSIONS_MAX: usize = 64;
 /// Certificates of one chain.
@@ -19,8 +21,13 @@ pub const CHAIN_BYTES_MAX: usize = 6144;
 pub const HANDSHAKE_MESSAGES_AHEAD_MAX: u16 = 4;
 /// Bytes of handshake messages, complete or not, that wait for their turn.
 pub const REASSEMBLY_BYTES_MAX: usize = 4096;
-/// Bytes of all messages of one handshake, which the Finished messages sign.
-pub const TRANSCRIPT_BYTES_MAX: usize = 8192;
+/// The same where a Certificate may come: a chain, and what follows it ahead of its turn.
+pub const REASSEMBLY_BYTES_MAX_WITH_CERTIFICATES: usize = 8192;
+/// Bytes of all messages of one handshake, which the Finished messages sign: a chain from either side and 8 KiB of all
+/// else. With the reassembly that is the most that one handshake holds; how many there are is configured.
+pub const TRANSCRIPT_BYTES_MAX: usize = 8192 + 2 * CERTIFICATE_MESSAGE_BYTES_MAX;
+/// Shortest pre-shared key in bytes: whoever records a handshake can try keys at leisure, so 128 bits (RFC 9257 section 6).
+pub const PSK_BYTES_MIN: usize = 16;
 /// Longest PSK identity in bytes (RFC 4279 section 5.3 asks for 128).
 pub const IDENTITY_BYTES_MAX: usize = 256;
 /// Longest record in bytes that may wait until the handshake has its keys: a Finished with a Connection ID.
@@ -28,6 +35,25 @@ pub const EARLY_RECORD_BYTES_MAX: usize = 128;
 /// Finished messages that do not verify before a server gives the handshake up. Not one: anybody who can write
 /// the peer's address on a datagram can send the first.
 pub const FINISHED_FAILURES_MAX: u8 = 2;
+/// Failed opens under one key before the association is closed, for tags of 8 bytes (RFC 9147 section 4.5.3: 2^7 keep
+/// the chance of a forgery at 2^-57). The configuration may say up to [`FORGERIES_MAX_CCM_8_MOST`].
+pub const FORGERIES_MAX_CCM_8: u16 = 1 << 7;
+/// What can be configured in place of [`FORGERIES_MAX_CCM_8`]: the chance of a forgery stays at 2^-48.
+pub const FORGERIES_MAX_CCM_8_MOST: u16 = u16::MAX;
+/// The same for AES-CCM with tags of 16 bytes (RFC 9147 section 4.5.3: 2^23.5).
+pub const FORGERIES_MAX_CCM: u64 = 1 << 23;
+/// The same for AES-GCM and ChaCha20-Poly1305 (RFC 9147 section 4.5.3).
+pub const FORGERIES_MAX: u64 = 1 << 36;
+/// Smallest record size limit that a peer may ask for, and that can be configured (RFC 8449 section 4).
+pub const RECORD_SIZE_LIMIT_MIN: u16 = 64;
+/// Longest host name that a client may say (RFC 1035 section 2.3.4).
+pub const SERVER_NAME_BYTES_MAX: usize = 255;
+/// Sessions that a server remembers by session id.
+pub const SESSION_CACHE_MAX: u32 = 1 << 20;
+/// How long a session may be resumed (RFC 5246 section F.1.4: a day).
+pub const RESUMPTION_MS_MAX: u64 = 24 * 3600 * 1000;
+/// Longest ticket that a client keeps.
+pub const TICKET_BYTES_MAX: usize = 1024;
 /// First retransmission timeout (RFC 6347 section 4.2.4.1).
 pub const RETRANSMIT_MS_INITIAL: u64 = 1_000;
 /// Longest retransmission timeout (RFC 6347 section 4.2.4.1).
@@ -73,12 +99,6 @@ pub const SENT_RECORDS_MAX: usize = 512;
 /// Records that may wait until the handshake has their keys, and their bytes.
 pub const EARLY_RECORDS_MAX: usize = 8;
 pub const EARLY_RECORDS_BYTES_MAX: usize = 8192;
-/// Forged records that an association survives (RFC 9147 section 4.5.3): with an 8-byte tag,
-pub const FORGERIES_CCM_8_MAX: u64 = 1 << 7;
-/// with CCM and a 16-byte tag,
-pub const FORGERIES_CCM_MAX: u64 = 1 << 23;
-/// and with every other cipher.
-pub const FORGERIES_MAX: u64 = 1 << 36;
 /// Records after which a side of DTLS 1.3 asks for new keys by itself, and after which it sends no more under the old
 /// (RFC 9147 section 4.5.3, the smallest limit of all ciphers).
 pub const RECORDS_PER_KEY: u64 = 1 << 22;

@@ -11,21 +11,23 @@ use bartizan_crypto::{Provider, Random, Secret, SecretBytes};
 use bartizan_wire::record;
 
 use crate::alert::Alert;
-use crate::client::handshake::Phase as ClientPhase;
+use crate::client::phase::{Path as ClientPath, Phase as ClientPhase};
 use crate::codec::Reader;
+use crate::handshake::certificate::{self, Signed};
 use crate::handshake::exchange::{choose_group, decode_client, decode_server};
 use crate::handshake::extension::Extensions;
 use crate::handshake::hello::{ClientHello, ServerHello, decode_verify_request};
 use crate::handshake::message::{Fragment, Kind};
 use crate::handshake::timer::Timer;
+use crate::handshake::{negotiation, ticket};
 use crate::hash::Digest;
 use crate::record::Protection;
 use crate::route::{RouteConfig, Routes, ShardMap};
 use crate::schedule::{self, Randoms, Side, TrafficKey};
 use crate::server::address::PackedAddress;
 use crate::server::cookie::Cookies;
-use crate::server::handshake::{Phase as ServerPhase, Step};
-use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState, Sleeper};
+use crate::server::phase::{Path as ServerPath, Phase as ServerPhase, Step};
+use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState, SignatureScheme, Sleeper};
 
 fn keep<T>(value: T) {
     black_box(value);
@@ -47,7 +49,14 @@ pub fn handshake_messages(bytes: &[u8], suite: u16) {
     }
     keep(ServerHello::decode(bytes));
     keep(decode_verify_request(bytes));
-    keep(Extensions::read(&mut Reader::new(bytes)));
+    if let Ok(extensions) = Extensions::read(&mut Reader::new(bytes)) {
+        keep(negotiation::record_size_limit(&extensions));
+        keep(negotiation::max_fragment_length(&extensions));
+        keep(negotiation::offered_kinds(&extensions, suite));
+        keep(negotiation::chosen_kind(&extensions, suite));
+        keep(negotiation::takes_signatures(&extensions, SignatureScheme::Ed25519));
+        keep(extensions);
+    }
 }
 
 /// Key exchange messages and alerts.
@@ -57,36 +66,27 @@ pub fn exchanges_and_alerts(bytes: &[u8], suite: u16) {
         keep(decode_client(suite, bytes));
         keep((suite.name(), suite.code(), suite.is_ecdhe()));
     }
+    keep(certificate::decode_request(bytes, Some(SignatureScheme::Ed25519)));
+    keep(Signed::decode(bytes));
+    keep(ticket::decode(bytes));
     if let Some(alert) = Alert::decode(bytes) {
         keep((alert.encode(), alert.description.name(), Alert::of(alert.description)));
     }
     keep(crate::Error::Malformed("").alert() == AlertDescription::DECODE_ERROR);
 }
 
-/// Both transition tables, on any state and any step.
-pub fn transitions(phase: u8, step: u8, message: u8, ecdhe: bool) {
-    let client = [
-        ClientPhase::Hello,
-        ClientPhase::KeyExchange,
-        ClientPhase::HelloDone,
-        ClientPhase::ChangeCipherSpec,
-        ClientPhase::Finished,
-        ClientPhase::Done,
-    ];
-    if let (Some(phase), Some(message)) = (client.get(usize::from(phase)), Kind::from_code(message)) {
-        keep(phase.after(message, ecdhe));
+/// Both transition tables, on any state and any step of any kind of handshake.
+pub fn transitions(phase: u8, step: u8, message: u8, path: u8, ticket: bool) {
+    let [phase, step, path] = [phase, step, path].map(usize::from);
+    if let (Some(phase), Some(message), Some(path)) =
+        (ClientPhase::ALL.get(phase), Kind::from_code(message), ClientPath::ALL.get(path))
+    {
+        keep(phase.after(message, *path, ticket));
     }
-    let server = [
-        ServerPhase::KeyExchange,
-        ServerPhase::Psk,
-        ServerPhase::PskOnly,
-        ServerPhase::ChangeCipherSpec,
-        ServerPhase::Finished,
-        ServerPhase::Done,
-    ];
-    let steps = [Step::ClientKeyExchange, Step::PskProvided, Step::ChangeCipherSpec, Step::Finished];
-    if let (Some(phase), Some(step)) = (server.get(usize::from(phase)), steps.get(usize::from(step))) {
-        keep(phase.after(*step));
+    if let (Some(phase), Some(step), Some(path)) =
+        (ServerPhase::ALL.get(phase), Step::ALL.get(step), ServerPath::ALL.get(path))
+    {
+        keep((phase.after(*step, *path), phase.reads_messages()));
     }
 }
 
@@ -147,7 +147,7 @@ pub fn key_schedule(provider: &'static Provider, suite: CipherSuite, psk: &[u8],
     let randoms = Randoms { client: *hash, server: *shared };
     let digest = Digest::of(hash);
     for shared in [None, Some(Secret::new(*shared))] {
-        let keys = schedule::derive(provider, suite, &psk, shared.as_ref(), &randoms, &digest);
+        let keys = schedule::derive(provider, suite, Some(&psk), shared.as_ref(), &randoms, &digest);
         keep(schedule::verify_data(provider, suite.hash(), &keys.master, Side::Client, &digest));
         keep(schedule::verify_data(provider, suite.hash(), &keys.master, Side::Server, &digest));
         keep((keys.client.to_bytes(), keys.server.to_bytes()));

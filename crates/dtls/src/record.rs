@@ -33,6 +33,12 @@ impl Protection<'_> {
         HEADER_BYTES + cid.len() + inner_type + cipher
     }
 
+    /// How much was encrypted: the content, and with a Connection ID its type and padding.
+    pub fn inner_len(&self, record: &Record<'_>) -> usize {
+        let cipher = self.suite.explicit_nonce_len() + self.suite.aead(self.provider).tag_len;
+        record.fragment.len().saturating_sub(cipher)
+    }
+
     /// A whole record. An empty `cid` means a record without one.
     pub fn seal(
         &self,

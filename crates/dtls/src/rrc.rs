@@ -2,7 +2,7 @@
 //!
 //! A sleeping device is at a new address after every wake-up, and nobody has time for a check before its first answer.
 //! So an authentic and newest record moves the peer's address at once (RFC 9146 section 6), and the answer leaves for
-//! it at once, but no more than [`AMPLIFICATION`] times the bytes that came from there (RFC 9853 section 7.1): the
+//! it at once, but no more than [`AMPLIFICATION`] times the bytes that came from there (RFC 9853 sections 2 and 5): the
 //! path stays *unvalidated*. The check runs when something larger has to go out, which waits for it; or always, and on
 //! the old path first, where somebody may pass on records from an address of his own ([`PathCheck::Enhanced`]).
 //!

@@ -72,11 +72,12 @@ pub(crate) enum Side {
 }
 
 /// Derives all keys. `session_hash` covers the messages up to and including ClientKeyExchange: the extended
-/// master secret (RFC 7627 section 4) is not optional here.
+/// master secret (RFC 7627 section 4) is not optional here. Without a pre-shared key the shared secret is all
+/// (RFC 8422 section 5.10).
 pub(crate) fn derive(
     provider: &Provider,
     suite: CipherSuite,
-    psk: &SecretBytes,
+    psk: Option<&SecretBytes>,
     shared: Option<&Secret<32>>,
     randoms: &Randoms,
     session_hash: &Digest,
@@ -87,6 +88,13 @@ pub(crate) fn derive(
     let mut master = Secret::new([0; 48]);
     let label = "extended master secret";
     prf(provider, hash, premaster, label, [session_hash.as_slice(), &[]], master.expose_mut());
+    expand(provider, suite, master, randoms)
+}
+
+/// The keys of a connection under a master secret, be it new or resumed: fresh randoms make them fresh, the exporter
+/// too (RFC 5246 section 8.1 and F.1.4).
+pub(crate) fn expand(provider: &Provider, suite: CipherSuite, master: Secret<48>, randoms: &Randoms) -> Keys {
+    let hash = suite.hash();
     let (client, server) = traffic_keys(provider, suite, &master, randoms);
     let mut exporter = Secret::new([0; 32]);
     let seed: [&[u8]; 2] = [&randoms.client, &randoms.server];
@@ -95,7 +103,13 @@ pub(crate) fn derive(
 }
 
 /// RFC 4279 section 2 (PSK: as many zeros as the key is long) and RFC 5489 section 2 (ECDHE: the shared secret).
-fn premaster(psk: &SecretBytes, shared: Option<&Secret<32>>) -> (Zeroizing<[u8; 132]>, usize) {
+fn premaster(psk: Option<&SecretBytes>, shared: Option<&Secret<32>>) -> (Zeroizing<[u8; 132]>, usize) {
+    let Some(psk) = psk else {
+        let mut out = Zeroizing::new([0; 132]);
+        let shared = shared.into_iter().flat_map(Secret::expose);
+        out.iter_mut().zip(shared).for_each(|(to, from)| *to = *from);
+        return (out, 32);
+    };
     let zeros = [0; bartizan_crypto::limits::SECRET_BYTES_MAX];
     let psk = psk.expose();
     let other = match shared {
@@ -187,13 +201,15 @@ mod tests {
     #[test]
     fn premasters_have_the_shape_of_their_rfcs() {
         let psk = SecretBytes::new(&[7, 8, 9]).unwrap();
-        let (bytes, length) = premaster(&psk, None);
+        let (bytes, length) = premaster(Some(&psk), None);
         assert_eq!(bytes[..length], [0, 3, 0, 0, 0, 0, 3, 7, 8, 9]);
         let shared = Secret::new([5; 32]);
-        let (bytes, length) = premaster(&psk, Some(&shared));
+        let (bytes, length) = premaster(Some(&psk), Some(&shared));
         assert_eq!(bytes[..2], [0, 32]);
         assert_eq!(bytes[2..34], [5; 32]);
         assert_eq!(bytes[34..length], [0, 3, 7, 8, 9]);
+        let (bytes, length) = premaster(None, Some(&shared));
+        assert_eq!(bytes[..length], [5; 32]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use bartizan_crypto::{Aead, Provider};
 
 use crate::hash::Hash;
+use crate::limits;
 
 /// A version of DTLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,6 +251,16 @@ impl CipherSuite {
             Cipher::Aes128Gcm => &provider.aes_128_gcm,
             Cipher::Aes256Gcm => &provider.aes_256_gcm,
             Cipher::ChaCha20Poly1305 => &provider.chacha20_poly1305,
+        }
+    }
+
+    /// Failed opens under one key before the association is closed (RFC 9147 section 4.5.3). DTLS 1.2 has no such
+    /// rule, but the same ciphers. `ccm_8` is the limit for tags of 8 bytes.
+    pub(crate) const fn failed_opens_max(self, ccm_8: u16) -> u64 {
+        match self.cipher() {
+            Cipher::Aes128Ccm8 => ccm_8 as u64,
+            Cipher::Aes128Ccm => limits::FORGERIES_MAX_CCM,
+            Cipher::Aes128Gcm | Cipher::Aes256Gcm | Cipher::ChaCha20Poly1305 => limits::FORGERIES_MAX,
         }
     }
 

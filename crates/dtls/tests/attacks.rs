@@ -340,7 +340,8 @@ fn a_restarted_client_keeps_its_old_association_until_the_new_one_is_used() {
         world.exchange(new, b"three");
         assert_eq!(world.server.sessions().count(), 1);
         assert_eq!(world.clients[new].data(), [b"three"]);
-        let closed = |event: &EndpointEvent| matches!(event, EndpointEvent::Closed { by_peer: false, .. });
+        let closed =
+            |event: &EndpointEvent| matches!(event, EndpointEvent::Closed { reason: CloseReason::Replaced, .. });
         assert_eq!(world.count(closed), 1);
     }
 }

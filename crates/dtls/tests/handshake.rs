@@ -143,7 +143,7 @@ fn both_ends_say_goodbye() {
     world.clients[client].connection.close(now);
     world.pump();
     world.run(1_000);
-    let by_peer = |event: &EndpointEvent| matches!(event, EndpointEvent::Closed { by_peer: true, .. });
+    let by_peer = |event: &EndpointEvent| matches!(event, EndpointEvent::Closed { reason: CloseReason::Peer, .. });
     assert_eq!(world.count(by_peer), 1);
     assert_eq!(world.server.sessions().count(), 0);
 

@@ -30,6 +30,14 @@ fn a_session_is_found_through_a_sealed_connection_id_of_any_length() {
     for nonce_bytes in [1, 3, 8] {
         let key = RouteConfig { nonce_bytes, ..route_key(2) };
         let config = EndpointConfig { routes: Routes::sealed(&key).unwrap(), ..server_config() };
+        let suites = vec![CipherSuite::Aes128GcmSha256];
+        let v13 = ClientConfig { versions: Versions::DTLS_1_3, suites, ..client_config("meter-1", 1) };
+        let mut world = World::calm(config.clone());
+        let client = world.connected(v13);
+        world.rebind(client, 4_242);
+        world.exchange(client, b"hello");
+        assert_eq!(world.clients[client].data(), [b"hello"]);
+
         let mut world = World::calm(config);
         let client = world.connected(client_config("meter-1", 1));
         world.rebind(client, 4_242);

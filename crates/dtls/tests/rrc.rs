@@ -15,6 +15,13 @@ fn without_check() -> ClientConfig {
     ClientConfig { rrc: false, ..client_config("meter-1", 1) }
 }
 
+/// Both versions.
+fn checked() -> [ClientConfig; 2] {
+    let old = client_config("meter-1", 1);
+    let suites = vec![CipherSuite::Aes128GcmSha256];
+    [old.clone(), ClientConfig { versions: Versions::DTLS_1_3, suites, ..old }]
+}
+
 fn enhanced() -> EndpointConfig {
     EndpointConfig { path_check: PathCheck::Enhanced, ..server_config() }
 }
@@ -78,18 +85,20 @@ fn a_sleeper_gets_its_answer_at_every_new_address_and_pays_for_nothing_else() {
 
 #[test]
 fn a_long_answer_waits_for_one_question() {
-    let (mut world, client) = quiet(server_config(), client_config("meter-1", 1));
-    world.rebind(client, 4_242);
-    world.exchange(client, b"what now?");
-    let before = world.tape.len();
-    server_sends(&mut world, &LONG).unwrap();
-    assert!(bytes_to(&world, address(4_242)) < 100, "only a challenge");
-    world.run(1_000);
-    assert_eq!(world.clients[client].data(), [LONG]);
-    assert_eq!(outcomes(&world), [(address(4_242), PathOutcome::Validated)]);
-    assert_eq!(world.tape.len(), before + 3, "a challenge, a response, the answer");
-    server_sends(&mut world, &LONG).unwrap();
-    assert_eq!(world.tape.len(), before + 4, "and the next one leaves at once");
+    for config in checked() {
+        let (mut world, client) = quiet(server_config(), config);
+        world.rebind(client, 4_242);
+        world.exchange(client, b"what now?");
+        let before = world.tape.len();
+        server_sends(&mut world, &LONG).unwrap();
+        assert!(bytes_to(&world, address(4_242)) < 100, "only a challenge");
+        world.run(1_000);
+        assert_eq!(world.clients[client].data(), [LONG]);
+        assert_eq!(outcomes(&world), [(address(4_242), PathOutcome::Validated)]);
+        assert_eq!(world.tape.len(), before + 3, "a challenge, a response, the answer");
+        server_sends(&mut world, &LONG).unwrap();
+        assert_eq!(world.tape.len(), before + 4, "and the next one leaves at once");
+    }
 }
 
 #[test]
@@ -169,22 +178,24 @@ fn a_peer_that_cannot_be_asked_is_believed_at_its_next_record() {
 
 #[test]
 fn somebody_who_passes_on_a_record_from_his_own_address_is_found_out() {
-    let (mut world, client) = quiet(enhanced(), client_config("meter-1", 1));
-    let (home, attacker) = (world.clients[client].address, address(666));
-    let record = caught(&mut world, client, b"17.6 m3");
-    world.inject(attacker, &record);
-    assert_eq!(remote(&world), attacker, "it was authentic, and the newest");
-    server_sends(&mut world, b"2.04").unwrap();
-    assert!(bytes_to(&world, attacker) > 0, "it may have been the device, which waits for its answer");
-    world.inject(home, &record);
-    let last = world.server_events.last().unwrap();
-    assert!(matches!(last, EndpointEvent::Rejected { reason: RecordRejection::Replayed, .. }));
-    server_sends(&mut world, &LONG).unwrap();
-    world.run(1_000);
-    assert_eq!(outcomes(&world), [(attacker, PathOutcome::Refused)]);
-    assert_eq!(remote(&world), home);
-    assert_eq!(world.clients[client].data(), [LONG], "what was too long for the attacker went home");
-    assert!(bytes_to(&world, attacker) <= 3 * record.len());
+    for config in checked() {
+        let (mut world, client) = quiet(enhanced(), config);
+        let (home, attacker) = (world.clients[client].address, address(666));
+        let record = caught(&mut world, client, b"17.6 m3");
+        world.inject(attacker, &record);
+        assert_eq!(remote(&world), attacker, "it was authentic, and the newest");
+        server_sends(&mut world, b"2.04").unwrap();
+        assert!(bytes_to(&world, attacker) > 0, "it may have been the device, which waits for its answer");
+        world.inject(home, &record);
+        let last = world.server_events.last().unwrap();
+        assert!(matches!(last, EndpointEvent::Rejected { reason: RecordRejection::Replayed, .. }));
+        server_sends(&mut world, &LONG).unwrap();
+        world.run(1_000);
+        assert_eq!(outcomes(&world), [(attacker, PathOutcome::Refused)]);
+        assert_eq!(remote(&world), home);
+        assert_eq!(world.clients[client].data(), [LONG], "what was too long for the attacker went home");
+        assert!(bytes_to(&world, attacker) <= 3 * record.len());
+    }
 }
 
 #[test]

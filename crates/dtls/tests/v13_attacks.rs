@@ -86,7 +86,7 @@ fn every_bit_flip_and_every_truncation_is_refused() {
 /// RFC 9147 section 4.5.3: with an 8-byte tag there is an end to guessing, on either side.
 #[test]
 fn an_association_ends_at_the_limit_of_forgeries() {
-    let most = limits::FORGERIES_CCM_8_MAX;
+    let most = limits::FORGERIES_MAX_CCM_8;
     for forgeries in [most - 1, most] {
         let mut world = World::calm(server_config());
         let client = world.connected(config());

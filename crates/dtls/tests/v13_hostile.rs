@@ -83,7 +83,7 @@ fn a_replayed_finished_is_not_answered() {
 
 #[test]
 fn forgeries_count_in_the_handshake_too() {
-    let most = limits::FORGERIES_CCM_8_MAX;
+    let most = u64::from(limits::FORGERIES_MAX_CCM_8);
     for forgeries in [most - 1, most] {
         let (mut world, client, mut forged) = before_finished(config());
         *forged.last_mut().unwrap() ^= 1;
@@ -112,7 +112,7 @@ fn an_association_evades_a_forger_by_new_keys() {
         *up.last_mut().unwrap() ^= 1;
         *down.last_mut().unwrap() ^= 1;
         // Numbers that have not been seen: their replay would be told without a cipher.
-        for _ in 0..limits::FORGERIES_CCM_8_MAX * 5 / 8 {
+        for _ in 0..u64::from(limits::FORGERIES_MAX_CCM_8) * 5 / 8 {
             up[9] = up[9].wrapping_add(1);
             down[1] = down[1].wrapping_add(1);
             world.inject(from, &up);

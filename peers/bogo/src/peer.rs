@@ -180,6 +180,11 @@ impl Server {
             EndpointEvent::Closed { .. } => Some(Seen::Closed(Ok(()))),
             EndpointEvent::HandshakeFailed { reason, .. } => Some(Seen::Closed(Err(format!("handshake: {reason:?}")))),
             EndpointEvent::Rejected { reason, .. } => Some(Seen::Dropped(format!("{reason:?}"))),
+            EndpointEvent::ResumptionRequested { handshake, .. } => {
+                self.endpoint.provide_resumption(now, handshake, true);
+                None
+            }
+            EndpointEvent::Misused { error, .. } => Some(Seen::Closed(Err(error.to_string()))),
             EndpointEvent::Rebound { .. } | EndpointEvent::Misrouted { .. } | EndpointEvent::PathChecked { .. } => None,
         }
     }
@@ -195,6 +200,8 @@ fn of_client(event: ConnectionEvent) -> Seen {
             CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
             CloseReason::Failed(error) => Err(error.to_string()),
             CloseReason::TimedOut => Err("timed out".to_owned()),
+            CloseReason::Forgeries => Err("too many forgeries".to_owned()),
+            CloseReason::Replaced => Err("replaced".to_owned()),
         }),
     }
 }

@@ -7,6 +7,7 @@ use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::{ContentType, Record};
 
 use super::saved::Saved12;
+use crate::handshake::negotiation::RecordLimits;
 use crate::record::Protection;
 use crate::schedule::{Keys, TrafficKey};
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, limits};
@@ -25,6 +26,33 @@ pub(super) struct Association {
     /// First sequence number that may not be used. `None` as long as nothing was saved.
     pub lease: Option<u64>,
     pub exporter: Secret<32>,
+    pub limits: RecordLimits,
+    /// Records that failed to open under this key. A saved association begins anew: nobody but us restarts it.
+    pub failed_opens: u64,
+    /// Ours, where it was the handshake's last.
+    pub last_flight: Option<LastFlight>,
+}
+
+/// ChangeCipherSpec and Finished, to be repeated for a server that missed them.
+pub(super) struct LastFlight {
+    pub finished: Vec<u8>,
+    pub record_sequence: u64,
+}
+
+/// Why a record did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unopened {
+    Rejected(RecordRejection),
+    /// Authentic, and longer than was agreed.
+    TooLong,
+    /// One forgery too many (RFC 9147 section 4.5.3).
+    Forgeries,
+}
+
+impl From<RecordRejection> for Unopened {
+    fn from(reason: RecordRejection) -> Self {
+        Self::Rejected(reason)
+    }
 }
 
 impl Association {
@@ -46,6 +74,9 @@ impl Association {
             send_next: 0,
             lease: None,
             exporter: keys.exporter.clone(),
+            limits: RecordLimits::NONE,
+            failed_opens: 0,
+            last_flight: None,
         }
     }
 
@@ -56,6 +87,13 @@ impl Association {
 
     pub fn overhead(&self) -> usize {
         self.writing().overhead(&self.peer_cid)
+    }
+
+    /// Most content of one record in a datagram of `mtu` bytes.
+    pub fn content_bytes_max(&self, mtu: usize) -> usize {
+        let inner_type = usize::from(!self.peer_cid.is_empty());
+        let limit = usize::from(self.limits.send).saturating_sub(inner_type);
+        mtu.saturating_sub(self.overhead()).min(limit)
     }
 
     /// Seals one record under the next sequence number.
@@ -83,19 +121,34 @@ impl Association {
     }
 
     /// Opens one record, once.
-    pub fn open<'r>(&mut self, record: Record<'r>) -> Result<(ContentType, &'r [u8]), RecordRejection> {
+    pub fn open<'r>(&mut self, record: Record<'r>) -> Result<(ContentType, &'r [u8]), Unopened> {
         let sequence = record.header.sequence;
         self.check_connection_id(&record)?;
         //= rfc6347#4.1.2.6-2
         //= rfc6347#4.1.2.6-s1
         if !self.window.is_fresh(sequence) {
-            return Err(RecordRejection::Replayed);
+            return Err(Unopened::Rejected(RecordRejection::Replayed));
         }
         let reading = Protection { provider: self.provider, suite: self.suite, key: self.read.as_ref() };
-        let opened = reading.open(record)?;
+        let inner_len = reading.inner_len(&record);
+        let opened = match reading.open(record) {
+            Err(RecordRejection::Forged) => return Err(self.on_forgery()),
+            opened => opened?,
+        };
         //= rfc6347#4.1.2.6-5
         self.window.mark(sequence);
-        Ok(opened)
+        match inner_len > usize::from(self.limits.receive) {
+            true => Err(Unopened::TooLong),
+            false => Ok(opened),
+        }
+    }
+
+    fn on_forgery(&mut self) -> Unopened {
+        self.failed_opens = self.failed_opens.saturating_add(1);
+        match self.failed_opens >= self.suite.failed_opens_max(limits::FORGERIES_MAX_CCM_8) {
+            true => Unopened::Forgeries,
+            false => Unopened::Rejected(RecordRejection::Forged),
+        }
     }
 
     //= rfc9146#3-5
@@ -140,6 +193,8 @@ impl Association {
             window: self.window,
             lease,
             exporter: self.exporter.clone(),
+            send_limit: self.limits.send,
+            receive_limit: self.limits.receive,
         }
     }
 
@@ -161,6 +216,9 @@ impl Association {
             send_next: saved.lease,
             lease: Some(saved.lease),
             exporter: saved.exporter,
+            limits: RecordLimits { send: saved.send_limit, receive: saved.receive_limit, in_the_clear: false },
+            failed_opens: 0,
+            last_flight: None,
         }
     }
 }

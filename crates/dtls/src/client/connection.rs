@@ -14,9 +14,12 @@ use super::saved::Saved;
 use super::v13;
 use super::{ClientConfig, SavedSession};
 use crate::alert::Alert;
+use crate::handshake::flight::Packer;
 use crate::record;
 use crate::v13::record::is_unified;
-use crate::{AlertDescription, CipherSuite, CloseReason, Error, Instant, Version, limits};
+use crate::{
+    AlertDescription, Authentication, CipherSuite, CloseReason, Error, Instant, ResumableSession, Version, limits,
+};
 
 /// What happened on a [`Connection`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,10 @@ pub struct Connection {
     lease: u64,
     pub(super) outbox: VecDeque<Vec<u8>>,
     pub(super) events: VecDeque<ConnectionEvent>,
+    /// Who the server is, once the handshake is finished.
+    pub(super) peer: Option<(Authentication, u64)>,
+    pub(super) resumable: Option<ResumableSession>,
+    pub(super) resumed: bool,
 }
 
 pub(super) enum State {
@@ -72,7 +79,8 @@ impl Connection {
                 (State::Handshaking(handshake), outbox)
             }
         };
-        Ok(Self { state, mtu, lease, outbox, events: VecDeque::new() })
+        let events = VecDeque::new();
+        Ok(Self { state, mtu, lease, outbox, events, peer: None, resumable: None, resumed: false })
     }
 
     /// Continues a saved association without a handshake.
@@ -97,7 +105,16 @@ impl Connection {
                 State::Connected13(Box::new(association))
             }
         };
-        Ok(Self { state, mtu: config.mtu, lease: config.lease, outbox: VecDeque::new(), events: VecDeque::new() })
+        Ok(Self {
+            state,
+            mtu: config.mtu,
+            lease: config.lease,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            peer: None,
+            resumable: None,
+            resumed: false,
+        })
     }
 
     /// Takes in a datagram, which is decrypted in place. The outcome shows in [`Self::poll`].
@@ -173,7 +190,7 @@ impl Connection {
     pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<(), Error> {
         //= rfc6347#4.1.1-1
         if data.len() > self.send_bytes_max() && self.is_connected() {
-            return Err(Error::Misuse("longer than the MTU allows"));
+            return Err(Error::Misuse("longer than the MTU or the server's record size limit allows"));
         }
         let record = match &mut self.state {
             State::Connected(association) => association.seal(ContentType::APPLICATION_DATA, data)?,
@@ -204,7 +221,7 @@ impl Connection {
     #[must_use]
     pub fn send_bytes_max(&self) -> usize {
         match &self.state {
-            State::Connected(association) => self.mtu.saturating_sub(association.overhead()),
+            State::Connected(association) => association.content_bytes_max(self.mtu),
             State::Connected13(association) => self.mtu.saturating_sub(association.overhead()),
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => 0,
         }
@@ -224,6 +241,27 @@ impl Connection {
             State::Connected13(association) => Some(association.exporter.expose()),
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
+    }
+
+    /// How the server has shown who it is, and the principal that our [`PeerVerifier`](crate::PeerVerifier) has named
+    /// ([`Authentication::NOBODY`] for a pre-shared key). `None` before the handshake is finished, and after
+    /// [`Self::resume`]: the device that saved the association knew.
+    #[must_use]
+    pub const fn peer(&self) -> Option<(Authentication, u64)> {
+        self.peer
+    }
+
+    /// The session to be offered the next time ([`ClientResumption`](crate::ClientResumption)), if the server lets it
+    /// be resumed.
+    #[must_use]
+    pub const fn resumable(&self) -> Option<&ResumableSession> {
+        self.resumable.as_ref()
+    }
+
+    /// Whether the handshake resumed an earlier session.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// The association to be kept. From then on this connection, too, uses only the sequence numbers that the
@@ -289,6 +327,23 @@ impl Connection {
             self.state = State::Closed;
             self.events.push_back(ConnectionEvent::Closed(reason));
         }
+    }
+
+    /// ChangeCipherSpec and Finished once more: the server has repeated its own, since ours were lost.
+    pub(super) fn repeat_last_flight(&mut self) {
+        let State::Connected(association) = &mut self.state else {
+            return;
+        };
+        let Some(mut last) = association.last_flight.take() else {
+            return;
+        };
+        if let Ok(finished) = association.seal(ContentType::HANDSHAKE, &last.finished) {
+            let mut packer = Packer::new(self.mtu, &mut last.record_sequence);
+            packer.change_cipher_spec();
+            packer.record(finished);
+            self.outbox.extend(packer.finish());
+        }
+        association.last_flight = Some(last);
     }
 
     pub(super) fn reject(&mut self, reason: RecordRejection) {

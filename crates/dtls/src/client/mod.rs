@@ -1,9 +1,12 @@
 //! One peer, from the side that connects.
 
 mod association;
+mod authentication;
 mod config;
 mod connection;
-pub(crate) mod handshake;
+mod handshake;
+mod hello;
+pub(crate) mod phase;
 mod receive;
 mod saved;
 mod sleeper;

@@ -5,8 +5,9 @@ use alloc::boxed::Box;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::{ContentType, DTLS_1_2, Record};
 
+use super::association::Unopened;
 use super::connection::{Connection, ConnectionEvent, State};
-use super::handshake::Phase;
+use super::phase::Phase;
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
@@ -30,6 +31,10 @@ impl Connection {
         let State::Handshaking(handshake) = &mut self.state else {
             return self.reject(RecordRejection::Unexpected);
         };
+        let limits = handshake.limits;
+        if limits.in_the_clear && record.fragment.len() > usize::from(limits.receive) {
+            return self.reject(RecordRejection::Malformed);
+        }
         match record.header.content_type {
             ContentType::HANDSHAKE => self.on_fragments(now, record.fragment),
             ContentType::CHANGE_CIPHER_SPEC if *record.fragment == [1] => {
@@ -141,10 +146,12 @@ impl Connection {
         let opened = match &mut self.state {
             State::Handshaking(handshake) => match &mut handshake.association {
                 Some(association) => association.open(record),
-                None => Err(RecordRejection::Unexpected),
+                None => Err(Unopened::Rejected(RecordRejection::Unexpected)),
             },
             State::Connected(association) => association.open(record),
-            State::Handshaking13(_) | State::Connected13(_) | State::Closed => Err(RecordRejection::Unexpected),
+            State::Handshaking13(_) | State::Connected13(_) | State::Closed => {
+                Err(Unopened::Rejected(RecordRejection::Unexpected))
+            }
         };
         match opened {
             Ok((ContentType::APPLICATION_DATA, data)) => self.on_data(data),
@@ -155,14 +162,27 @@ impl Connection {
             //= rfc6347#4.1.2.1-s1
             //= rfc6347#4.1.2.7-s1
             //= rfc6347#5-s2
-            Err(rejection) => self.reject(rejection),
+            Err(Unopened::Rejected(rejection)) => self.reject(rejection),
+            Err(Unopened::TooLong) => {
+                self.say_goodbye(AlertDescription::RECORD_OVERFLOW);
+                self.end(CloseReason::Failed(Error::Misbehaved("a record longer than was agreed")));
+            }
+            Err(Unopened::Forgeries) => {
+                self.reject(RecordRejection::Forged);
+                self.say_goodbye(AlertDescription::BAD_RECORD_MAC);
+                self.end(CloseReason::Forgeries);
+            }
         }
     }
 
     //= rfc6347#4.2.4-2
     fn on_data(&mut self, data: &[u8]) {
-        match (&self.state, try_copy(data)) {
-            (State::Connected(_), Some(data)) => self.events.push_back(ConnectionEvent::Data(data)),
+        match (&mut self.state, try_copy(data)) {
+            (State::Connected(association), Some(data)) => {
+                // Whoever sends data has our Finished.
+                association.last_flight = None;
+                self.events.push_back(ConnectionEvent::Data(data));
+            }
             _ => self.reject(RecordRejection::Unexpected),
         }
     }
@@ -215,7 +235,7 @@ impl Connection {
                 self.finish(now);
             }
             (State::Connected(_), Ok(fragment)) => match fragment.kind {
-                Kind::Finished => {}
+                Kind::Finished => self.repeat_last_flight(),
                 // RFC 5246 section 7.4.1.1 lets a client decline.
                 Kind::HelloRequest => self.say_goodbye(AlertDescription::NO_RENEGOTIATION),
                 _ => self.reject(RecordRejection::Unexpected),
@@ -232,9 +252,16 @@ impl Connection {
             return;
         };
         let outcome = handshake.on_message(&message);
-        if outcome.is_ok()
-            && let Some(association) = handshake.association.take()
+        if outcome == Ok(true) {
+            self.outbox.extend(handshake.transmit());
+        }
+        if let Ok(last_word) = outcome
+            && let Some(mut association) = handshake.association.take()
         {
+            association.last_flight = handshake.last_flight().filter(|_| last_word);
+            self.peer = Some(handshake.authentication());
+            self.resumable = handshake.resumable();
+            self.resumed = last_word;
             self.events.push_back(ConnectionEvent::Connected {
                 suite: association.suite,
                 peer_cid: !association.peer_cid.is_empty(),

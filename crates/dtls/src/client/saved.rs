@@ -6,13 +6,16 @@ use bartizan_crypto::Secret;
 use zeroize::Zeroizing;
 
 use crate::codec::{Reader, Writer};
+use crate::handshake::negotiation::RecordLimits;
 use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::schedule::TrafficKey;
 use crate::v13::established::Kept;
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, Version, limits};
 
 /// The first byte of every saved session; another layout gets another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 3;
+/// The layout before record limits, still read.
+const VERSION_1: u8 = 1;
 /// Says "no Connection ID was negotiated" where a length would stand.
 const NO_CID: u8 = 0xFF;
 
@@ -47,6 +50,8 @@ pub(super) struct Saved12 {
     pub window: ReplayWindow,
     pub lease: u64,
     pub exporter: Secret<32>,
+    pub send_limit: u16,
+    pub receive_limit: u16,
 }
 
 /// Window and lease count epochs, too; keys come from the secrets again.
@@ -88,7 +93,7 @@ impl SavedSession {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
         let saved = match reader.u8()? {
-            VERSION => Saved::V12(Saved12::read(&mut reader)?),
+            version @ (VERSION | VERSION_1) => Saved::V12(Saved12::read(&mut reader, version)?),
             VERSION_13 => Saved::V13(Saved13::read(&mut reader)?),
             _ => return Err(Error::Malformed("a saved session of another version")),
         };
@@ -133,12 +138,14 @@ impl Saved12 {
         writer.put(&*self.write.to_bytes())?;
         put_own_cid(writer, self.own_cid.as_ref())?;
         put_cid(writer, &self.peer_cid)?;
-        put_rest(writer, &self.window, self.lease, &self.exporter)
+        put_rest(writer, &self.window, self.lease, &self.exporter)?;
+        writer.put(&self.send_limit.to_be_bytes())?;
+        writer.put(&self.receive_limit.to_be_bytes())
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    fn read(reader: &mut Reader<'_>, version: u8) -> Result<Self, Error> {
         let suite = CipherSuite::from_code(reader.u16()?).filter(|suite| suite.version() == Version::Dtls12);
-        let saved = Self {
+        let mut saved = Self {
             suite: suite.ok_or(Error::Malformed("a saved session of an unknown suite"))?,
             read: TrafficKey::from_bytes(&reader.array()?),
             write: TrafficKey::from_bytes(&reader.array()?),
@@ -147,7 +154,12 @@ impl Saved12 {
             window: ReplayWindow { top: reader.u64()?, bits: reader.u64()? },
             lease: reader.u64()?,
             exporter: Secret::new(reader.array()?),
+            send_limit: RecordLimits::NONE.send,
+            receive_limit: RecordLimits::NONE.receive,
         };
+        if version == VERSION {
+            (saved.send_limit, saved.receive_limit) = (reader.u16()?, reader.u16()?);
+        }
         match saved.lease > limits::SEQUENCE_MAX + 1 {
             true => Err(Error::Malformed("a sequence number of more than 48 bits")),
             false => Ok(saved),
@@ -226,6 +238,8 @@ mod tests {
             window: ReplayWindow { top: u64::MAX >> 16, bits: u64::MAX },
             lease: limits::SEQUENCE_MAX + 1,
             exporter: Secret::new([3; 32]),
+            send_limit: 512,
+            receive_limit: 1024,
         }))
     }
 
@@ -233,9 +247,9 @@ mod tests {
     fn a_saved_session_fits_where_devices_keep_it() {
         for suite in CipherSuite::PSK_DTLS_1_2 {
             let usual = saved(suite, b"", b"12345678").to_bytes();
-            assert_eq!(usual.len(), 157);
+            assert_eq!(usual.len(), 161);
             let both = saved(suite, b"12345678", b"12345678").to_bytes();
-            assert_eq!(both.len(), 165);
+            assert_eq!(both.len(), 169);
             let most = saved(suite, &[7; limits::CONNECTION_ID_BYTES_MAX], &[8; limits::CONNECTION_ID_BYTES_MAX]);
             let bytes = most.to_bytes();
             assert!(bytes.len() <= SAVED_SESSION_BYTES_MAX, "{}", bytes.len());

@@ -6,12 +6,15 @@ use bartizan_wire::record::{self as wire, ContentType, DTLS_1_2, Record};
 use zeroize::Zeroizing;
 
 use super::SavedSession;
-use super::association::Association;
+use super::association::{Association, Unopened};
 use super::saved::{Saved, Saved12};
 use crate::alert::Alert;
 use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::record::EPOCH;
 use crate::{AlertDescription, CloseReason, Error};
+
+/// RFC 8449 section 4: record_overflow is what such a peer deserves; the association ends without a word.
+const TOO_LONG: Error = Error::Misbehaved("a record longer than was agreed");
 
 /// What an authentic record brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,11 +158,22 @@ impl Sleeper {
         if record.header.epoch != EPOCH || record.header.version != DTLS_1_2 {
             return Err(RecordRejection::Unexpected);
         }
-        match self.association.open(record)? {
+        let opened = match self.association.open(record) {
+            Ok(opened) => opened,
+            Err(Unopened::Rejected(reason)) => return Err(reason),
+            Err(Unopened::TooLong) => return Ok(self.end(CloseReason::Failed(TOO_LONG))),
+            Err(Unopened::Forgeries) => return Ok(self.end(CloseReason::Forgeries)),
+        };
+        match opened {
             (ContentType::APPLICATION_DATA, data) => Ok(Received::Data(data)),
             (ContentType::ALERT, alert) => self.on_alert(alert),
             _ => Err(RecordRejection::Unexpected),
         }
+    }
+
+    const fn end(&mut self, reason: CloseReason) -> Received<'static> {
+        self.closed = true;
+        Received::Closed(reason)
     }
 
     fn on_alert(&mut self, fragment: &[u8]) -> Result<Received<'static>, RecordRejection> {
@@ -169,8 +183,7 @@ impl Sleeper {
             description if alert.fatal => CloseReason::Alert(description),
             description => return Ok(Received::Warning(description)),
         };
-        self.closed = true;
-        Ok(Received::Closed(reason))
+        Ok(self.end(reason))
     }
 
     /// Whether the association is over, by either side's word.

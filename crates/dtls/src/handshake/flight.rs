@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bartizan_wire::record::{ContentType, HEADER_BYTES as RECORD_HEADER_BYTES};
 
 use super::message;
+use crate::limits::PLAINTEXT_BYTES_MAX;
 use crate::record;
 
 /// One element of a flight.
@@ -24,6 +25,8 @@ const CHUNK_BYTES_MIN: usize = 32;
 /// Packs records into datagrams. Sequence numbers are fresh for each repetition (RFC 6347 section 4.1).
 pub(crate) struct Packer<'a> {
     mtu: usize,
+    /// Most bytes of one record's content in the clear (RFC 6066 section 4).
+    fragment_max: usize,
     sequence: &'a mut u64,
     current: Vec<u8>,
     done: VecDeque<Vec<u8>>,
@@ -32,7 +35,13 @@ pub(crate) struct Packer<'a> {
 impl<'a> Packer<'a> {
     /// `sequence` is the next record number of epoch 0.
     pub fn new(mtu: usize, sequence: &'a mut u64) -> Self {
-        Self { mtu, sequence, current: Vec::new(), done: VecDeque::new() }
+        Self { mtu, fragment_max: PLAINTEXT_BYTES_MAX, sequence, current: Vec::new(), done: VecDeque::new() }
+    }
+
+    /// The same with shorter records.
+    pub const fn with_fragments_of(mut self, fragment_max: usize) -> Self {
+        self.fragment_max = fragment_max;
+        self
     }
 
     //= rfc6347#4.2.5-1
@@ -109,6 +118,7 @@ impl<'a> Packer<'a> {
             self.flush();
         }
         let space = self.mtu.saturating_sub(self.current.len() + headers);
+        let space = space.min(self.fragment_max.saturating_sub(message::HEADER_BYTES));
         // The configuration does not allow such an MTU; a loop without progress would be worse.
         space.max(1)
     }

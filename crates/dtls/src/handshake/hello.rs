@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use bartizan_wire::record::{DTLS_1_0, DTLS_1_2};
 
 use super::extension::{Extensions, RENEGOTIATION_SCSV, Writer, kind};
+use super::negotiation;
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16, u16s};
-use crate::{CipherSuite, ConnectionId, Error, Group};
+use crate::{CertificateType, CipherSuite, ConnectionId, Error, Group, KeyExchange, MaxFragmentLength};
 
 /// A client's offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +65,43 @@ pub(crate) struct Offer<'a> {
     /// Whether to offer the return routability check; only with a Connection ID.
     pub rrc: bool,
     pub groups: &'a [Group],
+    /// A session to be resumed, or the echo that says that a ticket was taken.
+    pub session_id: &'a [u8],
+    /// Empty: asks for one (RFC 5077 section 3.2).
+    pub ticket: Option<&'a [u8]>,
+    /// What we can show, and what we can judge.
+    pub own_kind: Option<CertificateType>,
+    pub peer_kinds: &'a [CertificateType],
+    pub record_size_limit: Option<u16>,
+    pub max_fragment_length: Option<MaxFragmentLength>,
+    pub server_name: Option<&'a str>,
 }
 
-impl Offer<'_> {
+impl<'a> Offer<'a> {
+    /// An offer of nothing but suites.
+    pub const fn new(random: &'a [u8; 32], suites: &'a [CipherSuite]) -> Self {
+        Self {
+            random,
+            cookie: &[],
+            suites,
+            own_cid: None,
+            rrc: false,
+            groups: &[],
+            session_id: &[],
+            ticket: None,
+            own_kind: None,
+            peer_kinds: &[],
+            record_size_limit: None,
+            max_fragment_length: None,
+            server_name: None,
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_u16(&mut out, DTLS_1_2);
         out.extend_from_slice(self.random);
-        put_vec8(&mut out, &[]);
+        put_vec8(&mut out, self.session_id);
         put_vec8(&mut out, self.cookie);
         let mut suites = Vec::new();
         let codes = self.suites.iter().map(|suite| suite.code());
@@ -95,7 +125,29 @@ impl Offer<'_> {
             writer.groups(self.groups.iter().copied().filter(|group| Group::CLASSICAL.contains(group)));
             writer.point_formats();
         }
+        if self.suites.iter().any(|suite| suite.key_exchange() == KeyExchange::EcdheEcdsa) {
+            negotiation::put_signature_schemes(&mut writer);
+            negotiation::put_offered_kinds(&mut writer, kind::CLIENT_CERTIFICATE_TYPE, self.own_kind.into_iter());
+            let peer_kinds = self.peer_kinds.iter().copied();
+            negotiation::put_offered_kinds(&mut writer, kind::SERVER_CERTIFICATE_TYPE, peer_kinds);
+        }
+        self.record_sizes(&mut writer);
+        if let Some(name) = self.server_name {
+            negotiation::put_server_name(&mut writer, name);
+        }
+        if let Some(ticket) = self.ticket {
+            writer.put(kind::SESSION_TICKET, ticket);
+        }
         writer
+    }
+
+    fn record_sizes(&self, writer: &mut Writer) {
+        if let Some(limit) = self.record_size_limit {
+            negotiation::put_record_size_limit(writer, limit);
+        }
+        if let Some(length) = self.max_fragment_length {
+            negotiation::put_max_fragment_length(writer, length);
+        }
     }
 }
 
@@ -103,6 +155,7 @@ impl Offer<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerHello<'a> {
     pub random: [u8; 32],
+    pub session_id: &'a [u8],
     pub suite: u16,
     pub extensions: Extensions<'a>,
 }
@@ -118,7 +171,7 @@ impl<'a> ServerHello<'a> {
         let extensions = Extensions::read(&mut reader)?;
         reader.finish()?;
         match (version, session_id.len(), compression) {
-            (DTLS_1_2, 0..=32, 0) => Ok(Self { random, suite, extensions }),
+            (DTLS_1_2, 0..=32, 0) => Ok(Self { random, session_id, suite, extensions }),
             (DTLS_1_2, 0..=32, _) => Err(Error::Misbehaved("compression was not offered")),
             (DTLS_1_2, ..) => Err(Error::Malformed("a session id is too long")),
             _ => Err(Error::Unsupported("the server speaks another version")),
@@ -136,15 +189,22 @@ pub(crate) struct Choice<'a> {
     pub rrc: bool,
     pub renegotiation: bool,
     pub point_formats: bool,
+    /// Empty unless the session can be resumed, or is.
+    pub session_id: &'a [u8],
+    /// A NewSessionTicket will follow.
+    pub ticket: bool,
+    pub server_kind: Option<CertificateType>,
+    pub client_kind: Option<CertificateType>,
+    pub record_size_limit: Option<u16>,
+    pub max_fragment_length: Option<MaxFragmentLength>,
 }
 
 impl Choice<'_> {
-    /// The session id stays empty: nothing can be resumed but through Connection IDs.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_u16(&mut out, DTLS_1_2);
         out.extend_from_slice(self.random);
-        put_vec8(&mut out, &[]);
+        put_vec8(&mut out, self.session_id);
         put_u16(&mut out, self.suite.code());
         out.push(0);
         let mut writer = Writer::default();
@@ -160,6 +220,22 @@ impl Choice<'_> {
         }
         if self.point_formats {
             writer.point_formats();
+        }
+        let kinds =
+            [(kind::SERVER_CERTIFICATE_TYPE, self.server_kind), (kind::CLIENT_CERTIFICATE_TYPE, self.client_kind)];
+        for (which, chosen) in kinds {
+            if let Some(chosen) = chosen {
+                negotiation::put_chosen_kind(&mut writer, which, chosen);
+            }
+        }
+        if let Some(limit) = self.record_size_limit {
+            negotiation::put_record_size_limit(&mut writer, limit);
+        }
+        if let Some(length) = self.max_fragment_length {
+            negotiation::put_max_fragment_length(&mut writer, length);
+        }
+        if self.ticket {
+            writer.put(kind::SESSION_TICKET, &[]);
         }
         writer.finish(&mut out);
         out
@@ -197,18 +273,29 @@ mod tests {
     fn hellos_read_what_they_write() {
         let cid = ConnectionId::new(b"1234").unwrap();
         let body = Offer {
-            random: &[7; 32],
             cookie: b"cookie",
-            suites: &CipherSuite::ALL,
             own_cid: Some(&cid),
             rrc: true,
             groups: &Group::ALL,
+            session_id: &[6; 32],
+            ticket: Some(b"ticket"),
+            own_kind: Some(CertificateType::RawPublicKey),
+            peer_kinds: &[CertificateType::RawPublicKey, CertificateType::X509],
+            record_size_limit: Some(300),
+            max_fragment_length: Some(MaxFragmentLength::Bytes512),
+            server_name: Some("gateway.example"),
+            ..Offer::new(&[7; 32], &CipherSuite::ALL)
         }
         .encode();
         let hello = ClientHello::decode(&body).unwrap();
         assert_eq!((hello.version, hello.cookie), (DTLS_1_2, &b"cookie"[..]));
         assert!(CipherSuite::ALL.iter().all(|suite| hello.offers(suite.code())));
         assert!(hello.signals_renegotiation().unwrap());
+        assert_eq!(hello.session_id, [6; 32]);
+        assert_eq!(hello.extensions.body(kind::SESSION_TICKET), Some(&b"ticket"[..]));
+        assert_eq!(negotiation::record_size_limit(&hello.extensions), Ok(Some(300)));
+        let name = hello.extensions.body(kind::SERVER_NAME).unwrap();
+        assert_eq!(name, [&[0, 18, 0, 0, 15], &b"gateway.example"[..]].concat());
         assert_eq!(hello.extensions.connection_id, Some(cid));
         assert!((0..body.len()).all(|length| {
             // A hello may end before its extensions; nowhere else.
@@ -223,10 +310,18 @@ mod tests {
             rrc: true,
             renegotiation: true,
             point_formats: false,
+            session_id: &[5; 32],
+            ticket: true,
+            server_kind: Some(CertificateType::RawPublicKey),
+            client_kind: None,
+            record_size_limit: Some(200),
+            max_fragment_length: None,
         };
         let body = choice.encode();
         let hello = ServerHello::decode(&body).unwrap();
-        assert_eq!((hello.random, hello.suite), ([8; 32], 0xC0A8));
+        assert_eq!((hello.random, hello.suite, hello.session_id), ([8; 32], 0xC0A8, &[5; 32][..]));
+        let which = kind::SERVER_CERTIFICATE_TYPE;
+        assert_eq!(negotiation::chosen_kind(&hello.extensions, which), Ok(CertificateType::RawPublicKey));
         assert_eq!(hello.extensions.connection_id, Some(cid));
         assert_eq!(decode_verify_request(&encode_verify_request(b"c")), Ok(&b"c"[..]));
     }

@@ -8,7 +8,7 @@ use crate::codec::{Reader, put_u16, put_u24};
 /// Length of a handshake header.
 pub(crate) const HEADER_BYTES: usize = 12;
 
-/// The handshake messages that the PSK suites use; others have no number here and are unexpected.
+/// The handshake messages of DTLS 1.2; others have no number here and are unexpected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -16,8 +16,12 @@ pub(crate) enum Kind {
     ClientHello = 1,
     ServerHello = 2,
     HelloVerifyRequest = 3,
+    NewSessionTicket = 4,
+    Certificate = 11,
     ServerKeyExchange = 12,
+    CertificateRequest = 13,
     ServerHelloDone = 14,
+    CertificateVerify = 15,
     ClientKeyExchange = 16,
     Finished = 20,
 }
@@ -29,8 +33,12 @@ impl Kind {
             1 => Some(Self::ClientHello),
             2 => Some(Self::ServerHello),
             3 => Some(Self::HelloVerifyRequest),
+            4 => Some(Self::NewSessionTicket),
+            11 => Some(Self::Certificate),
             12 => Some(Self::ServerKeyExchange),
+            13 => Some(Self::CertificateRequest),
             14 => Some(Self::ServerHelloDone),
+            15 => Some(Self::CertificateVerify),
             16 => Some(Self::ClientKeyExchange),
             20 => Some(Self::Finished),
             _ => None,

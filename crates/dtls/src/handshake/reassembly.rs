@@ -7,13 +7,18 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::message::{Fragment, Kind, Message};
-use crate::limits::{HANDSHAKE_MESSAGE_BYTES_MAX, HANDSHAKE_MESSAGES_AHEAD_MAX, REASSEMBLY_BYTES_MAX};
+use crate::limits::{
+    CERTIFICATE_MESSAGE_BYTES_MAX, HANDSHAKE_MESSAGE_BYTES_MAX, HANDSHAKE_MESSAGES_AHEAD_MAX, REASSEMBLY_BYTES_MAX,
+    REASSEMBLY_BYTES_MAX_WITH_CERTIFICATES,
+};
 
 /// Messages that are not complete, or not yet due.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     due: u16,
     partials: VecDeque<Partial>,
+    /// Whether a Certificate may come: only then is there room for one.
+    certificates: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +44,32 @@ pub(crate) enum Accepted {
 impl Reassembly {
     /// Expects the message numbered `due` next.
     pub const fn new(due: u16) -> Self {
-        Self { due, partials: VecDeque::new() }
+        Self { due, partials: VecDeque::new(), certificates: false }
+    }
+
+    /// Forgets what is there and expects the message numbered `due` next.
+    pub fn restart(&mut self, due: u16) {
+        self.due = due;
+        self.partials.clear();
+    }
+
+    /// A Certificate may come from now on.
+    pub const fn expect_certificates(&mut self) {
+        self.certificates = true;
+    }
+
+    const fn longest(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Certificate if self.certificates => CERTIFICATE_MESSAGE_BYTES_MAX,
+            _ => HANDSHAKE_MESSAGE_BYTES_MAX,
+        }
+    }
+
+    const fn budget(&self) -> usize {
+        match self.certificates {
+            true => REASSEMBLY_BYTES_MAX_WITH_CERTIFICATES,
+            false => REASSEMBLY_BYTES_MAX,
+        }
     }
 
     /// Whether the fragment belongs to a message that has been dealt with.
@@ -58,7 +88,7 @@ impl Reassembly {
             return Accepted::Old;
         }
         let too_far = fragment.sequence - self.due > HANDSHAKE_MESSAGES_AHEAD_MAX;
-        if too_far || fragment.length > HANDSHAKE_MESSAGE_BYTES_MAX {
+        if too_far || fragment.length > self.longest(fragment.kind) {
             return Accepted::Refused;
         }
         //= rfc6347#4.2.2-s1
@@ -96,7 +126,7 @@ impl Reassembly {
     /// The due message displaces those ahead of it; others wait for room.
     fn make_room(&mut self, fragment: &Fragment<'_>) -> Option<()> {
         let held = |all: &VecDeque<Partial>| all.iter().map(|one| one.body.len()).sum::<usize>();
-        while held(&self.partials) + fragment.length > REASSEMBLY_BYTES_MAX {
+        while held(&self.partials) + fragment.length > self.budget() {
             if fragment.sequence != self.due {
                 return None;
             }

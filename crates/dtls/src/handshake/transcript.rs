@@ -1,7 +1,7 @@
 //! All messages of a handshake, as the Finished messages sign them (RFC 6347 section 4.2.6).
 //!
-//! Kept as bytes, not as a running hash: a PSK handshake is half a kilobyte, and CertificateVerify will want
-//! the bytes.
+//! Kept as bytes, not as a running hash: a PSK handshake is half a kilobyte, and CertificateVerify signs the bytes,
+//! which Ed25519 wants whole.
 
 use alloc::vec::Vec;
 
@@ -28,6 +28,11 @@ impl Transcript {
     /// HelloVerifyRequest and the hello before it do not count.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// What a CertificateVerify signs (RFC 5246 section 7.4.8).
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     pub fn hash(&self, provider: &Provider, hash: Hash) -> Digest {

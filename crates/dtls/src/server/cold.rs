@@ -1,15 +1,18 @@
 //! The half of an association that only handshakes, restarts and evidence touch, and what few sessions have.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use bartizan_crypto::Secret;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::event::SessionId;
+use super::resumption::SessionKey;
 use super::v13::Session13;
-use crate::ConnectionId;
+use crate::handshake::negotiation::RecordLimits;
 use crate::key::RecordKeyRef;
 use crate::schedule::VERIFY_BYTES;
+use crate::{Authentication, ConnectionId};
 
 /// See the module.
 pub(super) struct Cold {
@@ -25,8 +28,10 @@ pub(super) struct Cold {
     pub replaces: Option<SessionId>,
     /// AES-256 and ChaCha20 only.
     pub(super) long_keys: Option<Box<LongKeys>>,
-    /// Only a peer's Connection ID of more than 8 bytes.
-    pub(super) long_peer_cid: Option<Box<ConnectionId>>,
+    pub authentication: Authentication,
+    /// The handshake's last word was the client's: there is no Finished to repeat.
+    pub resumed: bool,
+    pub rare: Option<Box<Rare>>,
     /// DTLS 1.3 only.
     pub v13: Option<Box<Session13>>,
 }
@@ -43,10 +48,43 @@ impl Cold {
             serial: 0,
             replaces: None,
             long_keys: None,
-            long_peer_cid: None,
+            authentication: Authentication::PreSharedKey,
+            resumed: false,
+            rare: None,
             v13: None,
         }
     }
+
+    pub fn limits(&self) -> RecordLimits {
+        self.rare.as_ref().map_or(RecordLimits::NONE, |rare| rare.limits)
+    }
+
+    pub fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare::NONE))
+    }
+}
+
+/// What few associations have.
+pub(super) struct Rare {
+    /// A peer's Connection ID of more than 8 bytes.
+    pub long_peer_cid: ConnectionId,
+    pub limits: RecordLimits,
+    /// Under which id the session can be resumed.
+    pub session_key: Option<SessionKey>,
+    /// NewSessionTicket, to be repeated with our Finished until the client has used the association.
+    pub ticket: Vec<u8>,
+    /// See [`Hot::failed_opens`](super::hot::Hot::failed_opens).
+    pub failed_opens_high: u64,
+}
+
+impl Rare {
+    pub const NONE: Self = Self {
+        long_peer_cid: ConnectionId::EMPTY,
+        limits: RecordLimits::NONE,
+        session_key: None,
+        ticket: Vec::new(),
+        failed_opens_high: 0,
+    };
 }
 
 /// Keys of 32 bytes; their IVs lie in the hot half.

@@ -7,8 +7,20 @@ use bartizan_crypto::Provider;
 
 use crate::handshake::extension::kind;
 use crate::handshake::hello::ClientHello;
+use crate::{
+    CipherSuite, Credential, Error, Group, KeyExchange, PathCheck, PeerVerifier, Resumption, Routes, Versions, limits,
+};
 
-use crate::{CipherSuite, Credential, Error, Group, PathCheck, PeerVerifier, Routes, Versions, limits};
+/// Whether clients without a pre-shared key must show who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientAuthentication {
+    /// They are not asked, and stay anonymous.
+    None,
+    /// They are asked, and stay anonymous if they have nothing to show. What is shown must be in order.
+    Optional,
+    /// They are refused if they have nothing to show.
+    Required,
+}
 
 /// What a server needs to know.
 #[derive(Clone)]
@@ -23,6 +35,22 @@ pub struct EndpointConfig {
     pub credential: Option<Credential>,
     /// Judges clients' certificates and keys. Without it clients have pre-shared keys or are refused.
     pub verifier: Option<Arc<dyn PeerVerifier>>,
+    /// What becomes of clients that have neither a pre-shared key nor a certificate.
+    pub client_authentication: ClientAuthentication,
+    /// Whether sessions may be resumed, and how; off by default.
+    pub resumption: Resumption,
+    /// Most bytes that a client may encrypt into one record, if it knows the extension (RFC 8449).
+    pub record_size_limit: Option<u16>,
+    /// Records that may fail to open before an association with an 8-byte tag is closed:
+    /// [`limits::FORGERIES_MAX_CCM_8`], of all senders together.
+    ///
+    /// Anybody who has seen a Connection ID can send such records, and a source address is no proof of anything, so
+    /// counting by address would let an attacker multiply his tries. That makes closing a lever: 128 datagrams cost a
+    /// device its association, not its posture. Where that hurts more than a chance of 2^-48 of one forged record,
+    /// raise this; where suites with 16-byte tags can be used, which are preferred anyway, there is no lever.
+    pub ccm_8_forgeries_max: u16,
+    /// Clients sit behind address translators: those without a Connection ID must be refused.
+    pub nat: bool,
     /// Associations, those being made included.
     pub sessions_max: u32,
     /// Handshakes under way.
@@ -51,6 +79,11 @@ impl EndpointConfig {
             groups: Group::ALL.to_vec(),
             credential: None,
             verifier: None,
+            client_authentication: ClientAuthentication::Required,
+            resumption: Resumption::Off,
+            record_size_limit: None,
+            ccm_8_forgeries_max: limits::FORGERIES_MAX_CCM_8,
+            nat: false,
             sessions_max: 100_000,
             handshakes_max: 4_096,
             mtu: 1200,
@@ -80,6 +113,29 @@ impl EndpointConfig {
         }
         if self.retransmit_ms == 0 {
             return Err(Error::Misuse("a retransmission timeout of zero"));
+        }
+        self.resumption.check()?;
+        self.check_security()
+    }
+
+    /// What could be configured, but not be secure, or not work.
+    fn check_security(&self) -> Result<(), Error> {
+        let certified = |suite: &CipherSuite| suite.key_exchange() == KeyExchange::EcdheEcdsa;
+        if self.credential.is_none() && self.suites.iter().all(certified) {
+            return Err(Error::Misuse("suites with certificates, and no credential to show"));
+        }
+        let asks = self.client_authentication != ClientAuthentication::None;
+        if self.credential.is_some() && self.verifier.is_none() && asks {
+            return Err(Error::Misuse("a credential without a verifier: anonymous clients must be asked for by name"));
+        }
+        if self.ccm_8_forgeries_max == 0 {
+            return Err(Error::Misuse("no failed opens at all: any datagram would end an association"));
+        }
+        if self.record_size_limit.is_some_and(|limit| limit < limits::RECORD_SIZE_LIMIT_MIN) {
+            return Err(Error::Misuse("a record size limit below 64"));
+        }
+        if self.nat && !self.require_cid {
+            return Err(Error::Misuse("no Connection IDs behind a NAT: associations would end with their addresses"));
         }
         Ok(())
     }

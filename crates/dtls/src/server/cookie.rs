@@ -115,8 +115,7 @@ mod tests {
     const HERE: &str = "192.0.2.1:1000";
 
     fn hello(random: u8, cookie: &[u8]) -> Vec<u8> {
-        Offer { random: &[random; 32], cookie, suites: &CipherSuite::ALL, own_cid: None, rrc: false, groups: &[] }
-            .encode()
+        Offer { cookie, ..Offer::new(&[random; 32], &CipherSuite::ALL) }.encode()
     }
 
     fn rng() -> impl FnMut(&mut [u8]) {

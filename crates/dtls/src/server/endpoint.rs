@@ -14,6 +14,7 @@ use super::cookie::Cookies;
 use super::event::{EndpointEvent, HandshakeId, SessionId, Transmit};
 use super::handshake::Handshakes;
 use super::path::Paths;
+use super::resumption::PastSessions;
 use super::slab::{Phase, Slab};
 use super::v13;
 use crate::alert::Alert;
@@ -31,6 +32,7 @@ pub struct Endpoint {
     pub(super) config: EndpointConfig,
     pub(super) rng: Box<dyn Random + Send>,
     pub(super) cookies: Cookies,
+    pub(super) past: PastSessions,
     pub(super) slab: Slab,
     pub(super) handshakes: Handshakes,
     pub(super) v13: v13::Table,
@@ -58,6 +60,7 @@ impl Endpoint {
         config.check()?;
         Ok(Self {
             cookies: Cookies::new(config.provider, &mut *rng),
+            past: PastSessions::new(config.provider, config.resumption),
             slab: Slab::new(config.sessions_max),
             rng,
             config,
@@ -254,6 +257,9 @@ impl Endpoint {
     }
 
     fn on_plain_handshake(&mut self, now: Instant, remote: SocketAddr, record: &Record<'_>) {
+        if self.is_too_long_in_the_clear(remote, record.fragment.len()) {
+            return self.reject(remote, None, RecordRejection::Malformed);
+        }
         let mut reader = Reader::new(record.fragment);
         while !reader.is_empty() {
             match Fragment::read(&mut reader) {
@@ -268,6 +274,13 @@ impl Endpoint {
                 Err(_) => self.reject_plain(),
             }
         }
+    }
+
+    /// RFC 6066 section 4. Nothing vouches for the record, so it is dropped without a word.
+    fn is_too_long_in_the_clear(&self, remote: SocketAddr, length: usize) -> bool {
+        let handshake = self.handshakes.at(remote).and_then(|id| self.handshakes.get(id));
+        let limits = handshake.map(|handshake| handshake.terms.limits);
+        limits.is_some_and(|limits| limits.in_the_clear && length > usize::from(limits.receive))
     }
 
     /// Nothing vouches for an alert in the clear: it only shortens the wait of a silent handshake.

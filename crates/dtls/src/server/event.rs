@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use bartizan_crypto::SecretBytes;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 
-use crate::{CipherSuite, Instant, PathOutcome};
+use crate::{Authentication, CipherSuite, CloseReason, Error, Instant, PathOutcome};
 
 /// Names one association for as long as it lives; a later one in the same slot has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +59,10 @@ pub struct SessionBytes {
 /// What is known of an association.
 #[derive(Clone)]
 pub struct SessionInfo {
+    /// [`Authentication::NOBODY`] for anonymous clients.
     pub principal: u64,
+    /// How the client has shown who it is.
+    pub authentication: Authentication,
     pub suite: CipherSuite,
     pub remote: SocketAddr,
     /// Whether the peer's records carry a Connection ID.
@@ -75,6 +78,7 @@ impl core::fmt::Debug for SessionInfo {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("SessionInfo")
             .field("principal", &self.principal)
+            .field("authentication", &self.authentication)
             .field("suite", &self.suite)
             .field("remote", &self.remote)
             .field("connection_id", &self.connection_id)
@@ -88,6 +92,9 @@ impl core::fmt::Debug for SessionInfo {
 pub enum EndpointEvent {
     /// A client names itself; answer with [`Endpoint::provide_psk`](super::Endpoint::provide_psk).
     PskRequested { handshake: HandshakeId, remote: SocketAddr, identity: Vec<u8> },
+    /// A client offers to resume a session of `principal`; answer with
+    /// [`Endpoint::provide_resumption`](super::Endpoint::provide_resumption): not for one that is gone, or must show anew who it is.
+    ResumptionRequested { handshake: HandshakeId, remote: SocketAddr, principal: u64 },
     /// The client's Finished is verified. Persist [`Endpoint::state`](super::Endpoint::state), then call [`Endpoint::confirm_durable`](super::Endpoint::confirm_durable).
     Establishing { session: SessionId, principal: u64 },
     /// The server's Finished has left.
@@ -108,5 +115,7 @@ pub enum EndpointEvent {
     /// owner ([`route`](crate::route)).
     Misrouted { remote: SocketAddr, shard: u16, datagram: Vec<u8> },
     /// The association is gone.
-    Closed { session: SessionId, principal: u64, by_peer: bool },
+    Closed { session: SessionId, principal: u64, reason: CloseReason },
+    /// The caller gave an answer that cannot be used, such as a short key for this principal.
+    Misused { principal: u64, error: Error },
 }

@@ -1,25 +1,31 @@
 //! From ClientKeyExchange to the server's Finished.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bartizan_crypto::{Secret, SecretBytes, constant_time_eq};
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 use bartizan_wire::record::{ContentType, HEADER_BYTES, Record};
 
+use super::authentication::{Failure, GONE, append};
+use super::cold::Rare;
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, PskEntry, SessionId};
-use super::handshake::{Early, Handshake, Phase, Step};
+use super::handshake::{Early, Handshake};
+use super::phase::{Path, Phase, Step};
+use super::resumption::PastSession;
 use super::slab::{self, Hot, NewSession};
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
-use crate::handshake::exchange;
 use crate::handshake::flight::Packer;
 use crate::handshake::message::{self, Fragment, Kind, Message};
+use crate::handshake::negotiation::RecordLimits;
 use crate::handshake::reassembly::Accepted;
+use crate::handshake::{exchange, ticket};
 use crate::record::{self, Protection};
-use crate::rrc::Path;
+use crate::rrc;
 use crate::schedule::{self, Keys, Side};
-use crate::{AlertDescription, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
+use crate::{AlertDescription, Authentication, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
 impl Endpoint {
     /// A handshake message in the clear that is no ClientHello.
@@ -33,22 +39,29 @@ impl Endpoint {
         if handshake.reassembly.is_old(fragment) {
             return;
         }
-        if handshake.phase != Phase::KeyExchange {
+        if !handshake.phase.reads_messages() {
             return self.reject_plain();
         }
         if handshake.reassembly.accept(fragment) == Accepted::Refused {
             return self.reject_plain();
         }
-        let Some(message) = handshake.reassembly.next() else {
-            return;
-        };
-        let requested = match message.kind {
-            Kind::ClientKeyExchange => self.on_client_key_exchange(id, &message),
-            _ => Err(Error::Misbehaved("a handshake message out of place")),
-        };
-        if let Err(error) = requested {
-            self.fail_handshake(id, HandshakeFailure::Misbehaved, Some(error.alert()));
+        while let Some(message) = self.next_message(id) {
+            let outcome = match message.kind {
+                Kind::Certificate => self.on_certificate(id, &message),
+                Kind::ClientKeyExchange => self.on_client_key_exchange(id, &message),
+                Kind::CertificateVerify => self.on_certificate_verify(id, &message),
+                _ => Err(Error::Misbehaved("a handshake message out of place").into()),
+            };
+            if let Err(Failure(alert, reason)) = outcome {
+                self.fail_handshake(id, reason, Some(alert));
+            }
         }
+    }
+
+    /// The message that is due, where one in the clear has a place.
+    fn next_message(&mut self, id: HandshakeId) -> Option<Message> {
+        let handshake = self.handshakes.get_mut(id).filter(|handshake| handshake.phase.reads_messages())?;
+        handshake.reassembly.next()
     }
 
     /// RFC 5246 section 7.1: ChangeCipherSpec counts only after the key exchange, and once.
@@ -57,7 +70,7 @@ impl Endpoint {
         let handshake = id.and_then(|id| self.handshakes.get_mut(id));
         let next = handshake
             .as_ref()
-            .and_then(|handshake| handshake.phase.after(Step::ChangeCipherSpec))
+            .and_then(|handshake| handshake.after(Step::ChangeCipherSpec).ok())
             .filter(|_| *body == [1]);
         match (id, handshake, next) {
             (Some(id), Some(handshake), Some(next)) => {
@@ -70,24 +83,28 @@ impl Endpoint {
         }
     }
 
-    fn on_client_key_exchange(&mut self, id: HandshakeId, message: &Message) -> Result<(), Error> {
+    fn on_client_key_exchange(&mut self, id: HandshakeId, message: &Message) -> Result<(), Failure> {
         let provider = self.config.provider;
-        let gone = Error::Misuse("the handshake is gone");
-        let handshake = self.handshakes.get_mut(id).ok_or(gone)?;
-        let next = handshake.phase.after(Step::ClientKeyExchange);
-        let next = next.ok_or(Error::Misbehaved("a handshake message out of place"))?;
+        let handshake = self.handshakes.get_mut(id).ok_or(GONE)?;
+        let next = handshake.after(Step::ClientKeyExchange)?;
         let client = exchange::decode_client(handshake.suite, &message.body)?;
         if let (Some((group, pair)), Some(share)) = (handshake.exchange.take(), client.share) {
             let shared = (group.agreement(provider).agree)(&pair.private, share);
             handshake.shared = Some(shared.ok_or(Error::Misbehaved("an invalid key share"))?);
         }
+        append(handshake, message)?;
+        handshake.session_hash = handshake.transcript.hash(provider, handshake.suite.hash());
+        handshake.phase = next;
+        if handshake.path != Path::Psk {
+            let shared = handshake.shared.take().ok_or(Error::Misbehaved("no key share"))?;
+            let (suite, randoms, hash) = (handshake.suite, &handshake.randoms, &handshake.session_hash);
+            handshake.keys = Some(schedule::derive(provider, suite, None, Some(&shared), randoms, hash));
+            self.handshakes.reschedule(id);
+            return Ok(());
+        }
         let no_memory = Error::Unavailable("no memory for an identity");
         let identity = try_copy(client.identity).ok_or(no_memory)?;
         handshake.identity = Some(try_copy(client.identity).ok_or(no_memory)?);
-        let bytes = message::encode(message.kind, message.sequence, &message.body);
-        handshake.transcript.append(&bytes)?;
-        handshake.session_hash = handshake.transcript.hash(provider, handshake.suite.hash());
-        handshake.phase = next;
         let remote = handshake.remote;
         self.handshakes.reschedule(id);
         self.events.push_back(EndpointEvent::PskRequested { handshake: id, remote, identity });
@@ -95,7 +112,8 @@ impl Endpoint {
     }
 
     /// Answers [`EndpointEvent::PskRequested`]. `None` carries on with a random key, so that from outside an
-    /// unknown identity looks like a wrong key (RFC 4279 section 2 allows it).
+    /// unknown identity looks like a wrong key (RFC 4279 section 2 allows it). A key of less than
+    /// [`limits::PSK_BYTES_MIN`] bytes counts as none: whoever recorded the handshake could search for it.
     pub fn provide_psk(&mut self, now: Instant, handshake: HandshakeId, entry: Option<PskEntry>) {
         if self.v13.get(handshake).is_some() {
             return self.provide_psk_13(now, handshake, entry);
@@ -106,9 +124,15 @@ impl Endpoint {
         let Some(state) = self.handshakes.get_mut(handshake) else {
             return;
         };
-        let Some(next) = state.phase.after(Step::PskProvided) else {
+        let Ok(next) = state.after(Step::PskProvided) else {
             return;
         };
+        let short = entry.as_ref().filter(|entry| entry.key.len() < limits::PSK_BYTES_MIN);
+        if let Some(PskEntry { principal, .. }) = short {
+            let error = Error::Misuse("a PSK of less than 16 bytes");
+            self.events.push_back(EndpointEvent::Misused { principal: *principal, error });
+        }
+        let entry = entry.filter(|entry| entry.key.len() >= limits::PSK_BYTES_MIN);
         state.principal = entry.as_ref().map(|entry| entry.principal);
         let psk = entry.map(|entry| entry.key).or_else(|| SecretBytes::new(nobodys.expose()));
         let Some(psk) = psk else {
@@ -116,7 +140,7 @@ impl Endpoint {
         };
         let shared = state.shared.take();
         let (suite, randoms, hash) = (state.suite, &state.randoms, &state.session_hash);
-        let keys = schedule::derive(provider, suite, &psk, shared.as_ref(), randoms, hash);
+        let keys = schedule::derive(provider, suite, Some(&psk), shared.as_ref(), randoms, hash);
         state.keys = Some(keys);
         state.phase = next;
         self.retry_early(now, handshake);
@@ -135,10 +159,10 @@ impl Endpoint {
         };
         match handshake.phase {
             Phase::Finished => self.on_finished_record(now, id, remote, record),
-            Phase::Psk | Phase::PskOnly | Phase::ChangeCipherSpec => {
+            Phase::Psk | Phase::PskOnly | Phase::CertificateVerify | Phase::ChangeCipherSpec => {
                 handshake.early = put_aside(remote, &record).or(handshake.early.take());
             }
-            Phase::KeyExchange | Phase::Done => {
+            Phase::Resumption | Phase::Certificate | Phase::KeyExchange | Phase::Done => {
                 self.reject(remote, None, RecordRejection::Unexpected);
             }
         }
@@ -227,11 +251,15 @@ impl Endpoint {
     /// The client has proved its key: the association moves into its slot, and waits to become durable.
     fn establish(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, sequence: u64, keys: &Keys) {
         let provider = self.config.provider;
-        let Some(handshake) = self.handshakes.remove(id) else {
+        let Some(mut handshake) = self.handshakes.remove(id) else {
             return;
         };
         let session = handshake.session;
-        let principal = handshake.principal.unwrap_or_default();
+        let principal = match handshake.authentication {
+            Authentication::Anonymous => Authentication::NOBODY,
+            _ => handshake.principal.unwrap_or_default(),
+        };
+        let ticket = self.remember(now, &mut handshake, principal, keys);
         let hash = handshake.transcript.hash(provider, handshake.suite.hash());
         let mut window = ReplayWindow::default();
         window.mark(sequence);
@@ -243,6 +271,13 @@ impl Endpoint {
             cold.finished_sequence = handshake.message_sequence;
             cold.plain_sequence = handshake.record_sequence;
             cold.serial = self.serial;
+            cold.authentication = handshake.authentication;
+            cold.resumed = handshake.past.is_some();
+            let limits = handshake.terms.limits;
+            if !ticket.is_empty() || handshake.session_key.is_some() || limits != RecordLimits::NONE {
+                let session_key = handshake.session_key;
+                *cold.rare_mut() = Rare { limits, session_key, ticket, ..Rare::NONE };
+            }
         }
         let new = NewSession {
             phase: slab::Phase::AwaitDurable,
@@ -257,12 +292,43 @@ impl Endpoint {
             write: keys.server.as_ref(),
             epoch: record::EPOCH,
             window,
-            send_next: 0,
-            lease: self.config.lease,
+            send_next: handshake.protected_sequence,
+            lease: self.config.lease.max(handshake.protected_sequence),
             last_seen: now,
         };
         self.slab.occupy(session, &new);
         self.events.push_back(EndpointEvent::Establishing { session, principal });
+    }
+
+    /// Lets the client resume this session another time: remembers it, or makes the NewSessionTicket that goes before
+    /// our Finished. A session that was resumed keeps its name and its age.
+    fn remember(&mut self, now: Instant, handshake: &mut Handshake, principal: u64, keys: &Keys) -> Vec<u8> {
+        if handshake.past.is_some() {
+            return Vec::new();
+        }
+        let session = PastSession {
+            suite: handshake.suite,
+            master: keys.master.clone(),
+            principal,
+            authentication: handshake.authentication,
+            since: now,
+        };
+        if let Some(id) = handshake.session_key {
+            self.past.remember(id, session);
+            return Vec::new();
+        }
+        if !handshake.terms.ticket {
+            return Vec::new();
+        }
+        // RFC 5077 section 3.3: it was promised, so without a ticket an empty one goes out.
+        let (ticket, lifetime_ms) = self.past.ticket(now, &mut *self.rng, &session).unwrap_or_default();
+        let body = ticket::encode(lifetime_ms, &ticket);
+        let message = message::encode(Kind::NewSessionTicket, handshake.message_sequence, &body);
+        handshake.message_sequence = handshake.message_sequence.saturating_add(1);
+        match handshake.transcript.append(&message) {
+            Ok(()) => message,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// The association is on disk: the server's Finished may leave. What was the principal's association before
@@ -281,7 +347,9 @@ impl Endpoint {
         let (principal, suite, connection_id) = (hot.principal, hot.suite, hot.own_cid);
         let remote = hot.remote.unpack();
         self.index(session, principal, remote, connection_id);
+        let resumed = self.slab.cold(session).is_some_and(|cold| cold.resumed);
         match suite.version() {
+            Version::Dtls12 if resumed => {}
             Version::Dtls12 => self.send_finished(session),
             Version::Dtls13 => self.send_final_ack(session),
         }
@@ -297,22 +365,29 @@ impl Endpoint {
     }
 
     //= rfc6347#4.2.5-1
-    /// ChangeCipherSpec and Finished, the first time and for a client that repeats its own.
+    /// NewSessionTicket (if promised), ChangeCipherSpec and Finished, the first time and for a client that repeats its
+    /// own.
     pub(super) fn send_finished(&mut self, session: SessionId) {
         let Some(cold) = self.slab.cold_mut(session) else {
             return;
         };
         let body = cold.verify_data;
         let finished = message::encode(Kind::Finished, cold.finished_sequence, &body);
-        let mut plain_sequence = cold.plain_sequence;
-        cold.plain_sequence += 1;
+        let (mut plain_sequence, limits) = (cold.plain_sequence, cold.limits());
+        let ticket = cold.rare.as_ref().and_then(|rare| try_copy(&rare.ticket)).unwrap_or_default();
         let Ok((to, record)) = self.seal(session, ContentType::HANDSHAKE, &finished) else {
             return;
         };
-        let mut packer = Packer::new(self.config.mtu, &mut plain_sequence);
+        let packer = Packer::new(self.config.mtu, &mut plain_sequence);
+        let mut packer = packer.with_fragments_of(limits.clear_bytes_max());
+        packer.message(&ticket);
         packer.change_cipher_spec();
         packer.record(record);
-        for datagram in packer.finish() {
+        let datagrams = packer.finish();
+        if let Some(cold) = self.slab.cold_mut(session) {
+            cold.plain_sequence = plain_sequence;
+        }
+        for datagram in datagrams {
             self.transmit(to, datagram);
         }
     }
@@ -348,10 +423,10 @@ impl Endpoint {
 }
 
 /// The cookie vouches for the address that it came back from. A Finished from another one has few bytes.
-fn path_of(handshake: &Handshake, remote: SocketAddr) -> Path {
+fn path_of(handshake: &Handshake, remote: SocketAddr) -> rrc::Path {
     match handshake.remote == remote {
-        true => Path::VALIDATED,
-        false => Path::moved(message::HEADER_BYTES + schedule::VERIFY_BYTES + HEADER_BYTES),
+        true => rrc::Path::VALIDATED,
+        false => rrc::Path::moved(message::HEADER_BYTES + schedule::VERIFY_BYTES + HEADER_BYTES),
     }
 }
 
@@ -377,7 +452,7 @@ fn put_aside(remote: SocketAddr, record: &Record<'_>) -> Option<Early> {
 
 /// The body of a Finished that is whole, alone and due.
 fn finished_body<'m>(handshake: &mut Handshake, message: &'m [u8]) -> Option<&'m [u8]> {
-    handshake.phase.after(Step::Finished)?;
+    handshake.after(Step::Finished).ok()?;
     let mut reader = Reader::new(message);
     let fragment = Fragment::read(&mut reader).ok()?;
     let due = handshake.reassembly.is_due(&fragment) && reader.is_empty();

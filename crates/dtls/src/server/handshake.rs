@@ -9,55 +9,30 @@ use bartizan_crypto::{KeyPair, Secret};
 use bartizan_wire::record::Header;
 
 use super::event::{HandshakeId, SessionId};
+use super::phase::{Path, Phase, Step};
+use super::resumption::{PastSession, SessionKey};
+use super::terms::Terms;
 use crate::handshake::flight::Item;
 use crate::handshake::reassembly::Reassembly;
 use crate::handshake::timer::Timer;
 use crate::handshake::transcript::Transcript;
 use crate::hash::Digest;
 use crate::schedule::{Keys, Randoms};
-use crate::{AlertDescription, CipherSuite, ConnectionId, Group, Instant, limits};
-
-/// What the server waits for. Before the cookie it waits for nothing: there is no state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Our flight is out; the client's ClientKeyExchange is due.
-    KeyExchange,
-    /// The caller looks up the key.
-    Psk,
-    /// The same, and ChangeCipherSpec is in already: most clients send it in the same datagram.
-    PskOnly,
-    ChangeCipherSpec,
-    Finished,
-    Done,
-}
-
-/// What moves a handshake on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    ClientKeyExchange,
-    PskProvided,
-    ChangeCipherSpec,
-    Finished,
-}
-
-impl Phase {
-    /// The transition table (RFC 6347 figure 1, flight 5): the phase after `step`, or `None` if it has no place
-    /// here. ChangeCipherSpec before the key exchange has none, so keys can never be skipped.
-    pub const fn after(self, step: Step) -> Option<Self> {
-        match (self, step) {
-            (Self::KeyExchange, Step::ClientKeyExchange) => Some(Self::Psk),
-            (Self::Psk, Step::PskProvided) => Some(Self::ChangeCipherSpec),
-            (Self::Psk, Step::ChangeCipherSpec) => Some(Self::PskOnly),
-            (Self::PskOnly, Step::PskProvided) => Some(Self::Finished),
-            (Self::ChangeCipherSpec, Step::ChangeCipherSpec) => Some(Self::Finished),
-            (Self::Finished, Step::Finished) => Some(Self::Done),
-            _ => None,
-        }
-    }
-}
+use crate::{AlertDescription, Authentication, CipherSuite, ConnectionId, Error, Group, Instant, VerifiedPeer, limits};
 
 pub(super) struct Handshake {
     pub phase: Phase,
+    pub path: Path,
+    pub terms: Terms,
+    /// The session that goes on, or may.
+    pub past: Option<PastSession>,
+    /// The id under which this session will be remembered.
+    pub session_key: Option<SessionKey>,
+    /// Whom the client's certificate names; unproven until its CertificateVerify.
+    pub peer: Option<VerifiedPeer>,
+    pub authentication: Authentication,
+    /// Next record number of epoch 1: only a resumed session needs any before it is established.
+    pub protected_sequence: u64,
     pub remote: SocketAddr,
     /// The slot reserved for the association.
     pub session: SessionId,
@@ -99,10 +74,9 @@ pub(super) struct Handshake {
 pub(super) struct Opening {
     pub remote: SocketAddr,
     pub session: SessionId,
-    pub suite: CipherSuite,
+    pub terms: Terms,
+    pub past: Option<PastSession>,
     pub randoms: Randoms,
-    pub peer_cid: Option<ConnectionId>,
-    pub rrc: bool,
     /// The hello's; our first message has the same.
     pub message_sequence: u16,
     /// The hello's record's; our first record has the same (RFC 6347 section 4.2.1).
@@ -120,16 +94,30 @@ pub(super) struct Early {
 impl Handshake {
     /// A handshake whose terms are settled; the rest fills in as it goes.
     pub fn new(opening: Opening, timer: Timer, started: Instant, expires: Instant) -> Self {
+        let path = opening.terms.path();
         Self {
-            phase: Phase::KeyExchange,
+            phase: match opening.past {
+                Some(_) => Phase::Resumption,
+                None => path.first(),
+            },
+            path,
+            past: opening.past,
+            session_key: None,
+            peer: None,
+            authentication: match path {
+                Path::Psk => Authentication::PreSharedKey,
+                _ => Authentication::Anonymous,
+            },
+            protected_sequence: 0,
             remote: opening.remote,
             session: opening.session,
-            suite: opening.suite,
+            suite: opening.terms.suite,
             exchange: None,
             shared: None,
             randoms: opening.randoms,
-            peer_cid: opening.peer_cid,
-            rrc: opening.rrc,
+            peer_cid: opening.terms.peer_cid,
+            rrc: opening.terms.rrc,
+            terms: opening.terms,
             reassembly: Reassembly::new(opening.message_sequence.saturating_add(1)),
             transcript: Transcript::default(),
             session_hash: Digest::EMPTY,
@@ -151,10 +139,21 @@ impl Handshake {
 
     /// The flight is repeated only while the client has not answered it.
     fn next_wake(&self) -> Instant {
-        match self.phase {
-            Phase::KeyExchange => self.timer.deadline.min(self.expires),
-            _ => self.expires,
+        match self.awaits_answer() {
+            true => self.timer.deadline.min(self.expires),
+            false => self.expires,
         }
+    }
+
+    /// Whether our flight is out and the client's is not complete. In a resumed session ours ends with Finished.
+    pub fn awaits_answer(&self) -> bool {
+        let resumed = self.past.is_some() && matches!(self.phase, Phase::ChangeCipherSpec | Phase::Finished);
+        resumed || self.phase.reads_messages()
+    }
+
+    /// The phase after `step`.
+    pub fn after(&self, step: Step) -> Result<Phase, Error> {
+        self.phase.after(step, self.path).ok_or(Error::Misbehaved("a handshake message out of place"))
     }
 }
 
@@ -231,34 +230,5 @@ impl Handshakes {
         let (id, handshake) = self.by_id.first_key_value()?;
         let protected = now.since(handshake.started) < limits::HANDSHAKE_MS_PROTECTED;
         (!protected).then_some(*id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The whole table as text, so that a changed edge is a changed line.
-    #[test]
-    fn the_transition_table() {
-        use Phase::{ChangeCipherSpec, Done, Finished, KeyExchange, Psk, PskOnly};
-        let steps = [Step::ClientKeyExchange, Step::PskProvided, Step::ChangeCipherSpec, Step::Finished];
-        let mut edges = Vec::new();
-        for phase in [KeyExchange, Psk, PskOnly, ChangeCipherSpec, Finished, Done] {
-            for step in steps {
-                if let Some(next) = phase.after(step) {
-                    edges.push(alloc::format!("{phase:?} --{step:?}--> {next:?}"));
-                }
-            }
-        }
-        let expected = [
-            "KeyExchange --ClientKeyExchange--> Psk",
-            "Psk --PskProvided--> ChangeCipherSpec",
-            "Psk --ChangeCipherSpec--> PskOnly",
-            "PskOnly --PskProvided--> Finished",
-            "ChangeCipherSpec --ChangeCipherSpec--> Finished",
-            "Finished --Finished--> Done",
-        ];
-        assert_eq!(edges, expected);
     }
 }

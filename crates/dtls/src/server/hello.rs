@@ -3,39 +3,28 @@
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 
+use bartizan_crypto::Random;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
-use bartizan_wire::record::{ContentType, DTLS_1_2};
+use bartizan_wire::record::ContentType;
 
+use super::config::EndpointConfig;
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, HandshakeId, SessionId};
 use super::handshake::{Handshake, Opening};
+use super::phase::{Path, Step};
+use super::resumption::SESSION_ID_BYTES;
 use super::slab;
+use super::terms::{Refusal, Terms};
 use crate::alert::Alert;
-use crate::handshake::exchange;
+use crate::handshake::certificate;
 use crate::handshake::flight::{Item, Packer};
 use crate::handshake::hello::{self, Choice, ClientHello};
 use crate::handshake::message::{self, Fragment, Kind};
 use crate::handshake::timer::Timer;
-use crate::schedule::Randoms;
+use crate::record::Protection;
+use crate::schedule::{self, Randoms, Side};
 use crate::v13::hello::mark_downgrade;
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Group, Instant, Version, limits, record};
-
-/// What client and server agree on.
-struct Terms {
-    suite: CipherSuite,
-    group: Option<Group>,
-    peer_cid: Option<ConnectionId>,
-    rrc: bool,
-    renegotiation: bool,
-    point_formats: bool,
-}
-
-/// Why there are no terms, to the peer and to the operator.
-struct Refusal(AlertDescription, HandshakeFailure);
-
-impl Refusal {
-    const NO_COMMON_GROUND: Self = Self(AlertDescription::HANDSHAKE_FAILURE, HandshakeFailure::NoCommonGround);
-}
+use crate::{CertificateType, Error, Instant, Resumption, Version, limits, record};
 
 impl Endpoint {
     /// RFC 6347 section 4.2.1: without a valid cookie the answer is a request, smaller than the hello, and nothing
@@ -69,8 +58,8 @@ impl Endpoint {
         if let Some(id) = self.repeated_hello(remote, &hello) {
             return self.repeat_flight_if_due(now, id);
         }
-        match self.settle_terms(&hello) {
-            Ok(terms) => self.begin(now, remote, record_sequence, fragment, &hello, &terms),
+        match self.config.settle_terms(&hello) {
+            Ok(terms) => self.begin(now, remote, record_sequence, fragment, &hello, terms),
             Err(Refusal(alert, reason)) => {
                 //= rfc6347#4.2.7-s1
                 let alert = Alert::fatal(alert).encode();
@@ -104,46 +93,9 @@ impl Endpoint {
         (handshake.randoms.client == hello.random).then_some(id)
     }
 
-    fn settle_terms(&self, hello: &ClientHello<'_>) -> Result<Terms, Refusal> {
-        // Versions count downwards; a client of DTLS 1.3 says 1.2 here (RFC 9147 section 5.3).
-        if hello.version >> 8 != 0xFE || hello.version > DTLS_1_2 {
-            return Err(Refusal(AlertDescription::PROTOCOL_VERSION, HandshakeFailure::NoCommonGround));
-        }
-        // RFC 7627 section 5.3: refuse peers without extended master secret.
-        if !hello.extensions.extended_master_secret || !hello.compression.contains(&0) {
-            return Err(Refusal::NO_COMMON_GROUND);
-        }
-        let peer_cid = hello.extensions.connection_id;
-        if self.config.require_cid && peer_cid.is_none() {
-            return Err(Refusal::NO_COMMON_GROUND);
-        }
-        let renegotiation = hello
-            .signals_renegotiation()
-            .map_err(|_| Refusal(AlertDescription::HANDSHAKE_FAILURE, HandshakeFailure::Misbehaved))?;
-        let (suite, group) = self.choose_suite(hello).ok_or(Refusal::NO_COMMON_GROUND)?;
-        Ok(Terms {
-            suite,
-            group,
-            peer_cid,
-            rrc: self.config.checks_paths(hello),
-            renegotiation,
-            point_formats: group.is_some() && hello.extensions.point_formats.is_some(),
-        })
-    }
-
-    /// Our first preference that the client offers, with a group if it needs one.
-    fn choose_suite(&self, hello: &ClientHello<'_>) -> Option<(CipherSuite, Option<Group>)> {
-        let group = exchange::choose_group(&self.config.groups, hello.extensions.groups);
-        let usable = |suite: &&CipherSuite| {
-            hello.offers(suite.code()) && suite.is_psk() && (!suite.is_ecdhe() || group.is_some())
-        };
-        let suite = *self.config.suites.iter().find(usable)?;
-        Some((suite, group.filter(|_| suite.is_ecdhe())))
-    }
-
     //= rfc6347#4.2.8-1
     //= rfc6347#4.2.8-s1
-    /// Reserves a slot and sends ServerHello, ServerKeyExchange (ECDHE only) and ServerHelloDone.
+    /// Reserves a slot and sends our flight, unless the caller has to say first whether a session may go on.
     fn begin(
         &mut self,
         now: Instant,
@@ -151,7 +103,7 @@ impl Endpoint {
         record_sequence: u64,
         fragment: &Fragment<'_>,
         hello: &ClientHello<'_>,
-        terms: &Terms,
+        terms: Terms,
     ) {
         if let Some(old) = self.handshakes.at(remote) {
             self.drop_handshake(old);
@@ -168,10 +120,9 @@ impl Endpoint {
         let opening = Opening {
             remote,
             session,
-            suite: terms.suite,
+            terms,
+            past: self.past.find(now, hello),
             randoms: Randoms { client: hello.random, server: server_random },
-            peer_cid: terms.peer_cid,
-            rrc: terms.rrc,
             message_sequence: fragment.sequence,
             record_sequence,
         };
@@ -180,35 +131,50 @@ impl Endpoint {
         let mut handshake = Box::new(Handshake::new(opening, timer, now, expires));
         //= rfc6347#4.2.6-2
         let hello_message = message::encode(Kind::ClientHello, fragment.sequence, fragment.body);
-        let outcome = handshake.transcript.append(&hello_message).and_then(|()| self.put_flight(&mut handshake, terms));
+        let past = handshake.past.as_ref().map(|past| past.principal);
+        let outcome = handshake.transcript.append(&hello_message).and_then(|()| match past {
+            Some(_) => Ok(()),
+            None => self.config.put_flight(&mut *self.rng, &mut handshake),
+        });
         if outcome.is_err() {
             self.slab.release(session);
             return self.handshake_failed(remote, None, None, HandshakeFailure::Overloaded);
         }
         self.handshakes.insert(id, handshake);
-        self.repeat_flight(id);
+        match past {
+            Some(principal) => {
+                self.events.push_back(EndpointEvent::ResumptionRequested { handshake: id, remote, principal });
+            }
+            None => self.repeat_flight(id),
+        }
     }
 
-    fn put_flight(&mut self, handshake: &mut Handshake, terms: &Terms) -> Result<(), Error> {
-        let own_cid = self.config.routes.issue(handshake.session, &mut *self.rng);
-        let own_cid = terms.peer_cid.map(|_| own_cid);
-        let choice = Choice {
-            random: &handshake.randoms.server,
-            suite: terms.suite,
-            own_cid: own_cid.as_ref(),
-            rrc: terms.rrc,
-            renegotiation: terms.renegotiation,
-            point_formats: terms.point_formats,
+    /// Answers [`EndpointEvent::ResumptionRequested`]. If the session may not go on, the handshake becomes a full one:
+    /// the client shows again who it is.
+    pub fn provide_resumption(&mut self, now: Instant, handshake: HandshakeId, allowed: bool) {
+        let Some(state) = self.handshakes.get_mut(handshake) else {
+            return;
         };
-        put_message(handshake, Kind::ServerHello, &choice.encode())?;
-        if let Some(group) = terms.group {
-            let agreement = group.agreement(self.config.provider);
-            let pair = (agreement.generate)(&mut *self.rng);
-            let body = exchange::encode_server(group, pair.public.as_slice());
-            put_message(handshake, Kind::ServerKeyExchange, &body)?;
-            handshake.exchange = Some((group, pair));
+        let step = match allowed {
+            true => Step::ResumptionAllowed,
+            false => Step::ResumptionRefused,
+        };
+        let Ok(next) = state.after(step) else {
+            return;
+        };
+        let outcome = match allowed {
+            true => self.config.put_resumed_flight(&mut *self.rng, state),
+            false => {
+                state.past = None;
+                self.config.put_flight(&mut *self.rng, state)
+            }
+        };
+        state.phase = next;
+        state.timer.restart(now);
+        match outcome {
+            Ok(()) => self.repeat_flight(handshake),
+            Err(error) => self.fail_handshake(handshake, HandshakeFailure::Overloaded, Some(error.alert())),
         }
-        put_message(handshake, Kind::ServerHelloDone, &[])
     }
 
     /// A number and a slot for a new handshake, displacing the oldest if the table is full.
@@ -232,7 +198,7 @@ impl Endpoint {
         let Some(handshake) = self.handshakes.get_mut(id) else {
             return;
         };
-        if handshake.phase == super::handshake::Phase::KeyExchange && handshake.timer.may_answer(now) {
+        if handshake.awaits_answer() && handshake.timer.may_answer(now) {
             handshake.timer.answered(now);
             self.repeat_flight(id);
         }
@@ -244,8 +210,17 @@ impl Endpoint {
         let Some(handshake) = self.handshakes.get_mut(id) else {
             return;
         };
-        let mut packer = Packer::new(self.config.mtu, &mut handshake.record_sequence);
-        packer.flight(&handshake.flight, |_| None);
+        let packer = Packer::new(self.config.mtu, &mut handshake.record_sequence);
+        let mut packer = packer.with_fragments_of(handshake.terms.limits.clear_bytes_max());
+        let (provider, suite, peer_cid) =
+            (self.config.provider, handshake.suite, handshake.peer_cid.unwrap_or_default());
+        let (keys, sequence) = (handshake.keys.as_ref(), &mut handshake.protected_sequence);
+        packer.flight(&handshake.flight, |message| {
+            let writing = Protection { provider, suite, key: keys?.server.as_ref() };
+            let number = *sequence;
+            *sequence += 1;
+            writing.seal(&peer_cid, ContentType::HANDSHAKE, number, message).ok()
+        });
         let datagrams = packer.finish();
         let remote = handshake.remote;
         for datagram in datagrams {
@@ -262,6 +237,88 @@ impl Endpoint {
         reason: HandshakeFailure,
     ) {
         self.events.push_back(EndpointEvent::HandshakeFailed { remote, identity, principal, reason });
+    }
+}
+
+impl EndpointConfig {
+    /// ServerHello, Certificate, ServerKeyExchange, CertificateRequest and ServerHelloDone, as far as the suite has
+    /// them.
+    fn put_flight(&self, rng: &mut dyn Random, handshake: &mut Handshake) -> Result<(), Error> {
+        if matches!(self.resumption, Resumption::SessionIds { .. }) {
+            let mut id = [0; SESSION_ID_BYTES];
+            rng.fill(&mut id);
+            handshake.session_key = Some(id);
+        }
+        let session_id = handshake.session_key;
+        let session_id = session_id.as_ref().map(<[u8; SESSION_ID_BYTES]>::as_slice).unwrap_or_default();
+        self.put_hello(rng, handshake, session_id, handshake.terms.ticket)?;
+        if handshake.path != Path::Psk {
+            let own = self.credential.as_ref().ok_or(Error::Misuse("no credential"))?;
+            put_message(handshake, Kind::Certificate, &certificate::encode(own.kind, &own.chain))?;
+        }
+        if let Some(group) = handshake.terms.group {
+            let pair = (group.agreement(self.provider).generate)(rng);
+            let body = self.server_key_exchange(rng, handshake, group, &pair)?;
+            put_message(handshake, Kind::ServerKeyExchange, &body)?;
+            handshake.exchange = Some((group, pair));
+        }
+        if handshake.path == Path::Asked {
+            put_message(handshake, Kind::CertificateRequest, &certificate::encode_request())?;
+            handshake.reassembly.expect_certificates();
+        }
+        put_message(handshake, Kind::ServerHelloDone, &[])
+    }
+
+    /// ServerHello, ChangeCipherSpec and Finished: the session goes on (RFC 5246 figure 2).
+    fn put_resumed_flight(&self, rng: &mut dyn Random, handshake: &mut Handshake) -> Result<(), Error> {
+        let past = handshake.past.as_ref().ok_or(Error::Misuse("no session to go on"))?;
+        let (suite, master) = (past.suite, past.master.clone());
+        handshake.suite = suite;
+        handshake.principal = Some(past.principal);
+        handshake.authentication = past.authentication;
+        // The client's id again: its session's, or the one that it has sent with a ticket (RFC 5077 section 3.4).
+        let session_id = handshake.terms.session_id.clone();
+        handshake.session_key = session_id.as_slice().try_into().ok();
+        self.put_hello(rng, handshake, &session_id, false)?;
+        let keys = schedule::expand(self.provider, suite, master, &handshake.randoms);
+        let hash = handshake.transcript.hash(self.provider, suite.hash());
+        let verify_data = schedule::verify_data(self.provider, suite.hash(), &keys.master, Side::Server, &hash);
+        let finished = message::encode(Kind::Finished, handshake.message_sequence, &verify_data);
+        handshake.message_sequence = handshake.message_sequence.saturating_add(1);
+        handshake.transcript.append(&finished)?;
+        handshake.flight.extend([Item::ChangeCipherSpec, Item::Protected(finished)]);
+        handshake.keys = Some(keys);
+        Ok(())
+    }
+
+    fn put_hello(
+        &self,
+        rng: &mut dyn Random,
+        handshake: &mut Handshake,
+        session_id: &[u8],
+        ticket: bool,
+    ) -> Result<(), Error> {
+        let resumed = handshake.past.is_some();
+        let terms = &handshake.terms;
+        let own_cid = terms.peer_cid.map(|_| self.routes.issue(handshake.session, rng));
+        // Nobody shows a certificate in a resumed session (RFC 7250 section 4.2).
+        let says = |kind: Option<CertificateType>| kind.filter(|_| !resumed);
+        let choice = Choice {
+            random: &handshake.randoms.server,
+            suite: handshake.suite,
+            own_cid: own_cid.as_ref(),
+            rrc: terms.rrc,
+            renegotiation: terms.renegotiation,
+            point_formats: terms.point_formats && !resumed,
+            session_id,
+            ticket,
+            server_kind: says(terms.server_kind),
+            client_kind: says(terms.client_kind.filter(|_| terms.says_client_kind)),
+            record_size_limit: terms.record_size_limit,
+            max_fragment_length: terms.max_fragment_length,
+        };
+        let body = choice.encode();
+        put_message(handshake, Kind::ServerHello, &body)
     }
 }
 

@@ -43,7 +43,8 @@ pub(in crate::server) struct Hot {
     peer_cid: [u8; PEER_CID_BYTES],
     pub(super) peer_cid_len: u8,
     pub phase: Phase,
-    /// Records that did not open since the last key change.
+    /// Records that did not open since the last key change, in the last byte of the number; the rest is rare. Not kept
+    /// over a restart, which no attacker can bring about.
     pub failed_opens: u8,
     /// The peer's records carry the Connection ID that we issued.
     pub own_cid: bool,

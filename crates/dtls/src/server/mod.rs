@@ -1,22 +1,26 @@
 //! A socket's worth of peers.
 
 pub(crate) mod address;
+mod authentication;
 mod cold;
 mod config;
 pub(crate) mod cookie;
 mod endpoint;
 mod event;
 mod finish;
-pub(crate) mod handshake;
+mod handshake;
 mod hello;
 mod hot;
 mod path;
+pub(crate) mod phase;
+mod resumption;
 mod session;
 pub(crate) mod slab;
 mod state;
+mod terms;
 pub(crate) mod v13;
 
-pub use config::EndpointConfig;
+pub use config::{ClientAuthentication, EndpointConfig};
 pub use endpoint::Endpoint;
 pub use event::{EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId, SessionInfo, Transmit};
 pub use state::SessionState;

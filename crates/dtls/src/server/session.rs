@@ -12,8 +12,11 @@ use super::slab::{Hot, Phase};
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
+use crate::limits::RECORD_SIZE_LIMIT_MIN;
 use crate::record::Protection;
-use crate::{AlertDescription, Error, Instant, Version};
+use crate::{AlertDescription, Authentication, CloseReason, Error, Instant, Version};
+
+const TOO_LONG: CloseReason = CloseReason::Failed(Error::Misbehaved("a record longer than was agreed"));
 
 impl Endpoint {
     /// A protected record for an established association.
@@ -38,12 +41,13 @@ impl Endpoint {
         if !hot.window().is_fresh(sequence) {
             return self.reject(remote, Some(principal), RecordRejection::Replayed);
         }
+        let inner_len = reading.inner_len(&record);
         let (kind, content) = match reading.open(record) {
             Ok(opened) => opened,
             //= rfc6347#4.1.2.1-s1
             //= rfc6347#4.1.2.7-s1
             //= rfc6347#5-s2
-            Err(reason) => return self.reject(remote, Some(principal), reason),
+            Err(reason) => return self.on_unopened(session, remote, reason),
         };
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
@@ -56,12 +60,42 @@ impl Endpoint {
             return self.on_path_message(now, session, remote, bytes, content);
         }
         self.note_arrival(now, session, remote, bytes, newest);
+        if inner_len > usize::from(RECORD_SIZE_LIMIT_MIN) && self.is_too_long(session, inner_len) {
+            return self.end(session, AlertDescription::RECORD_OVERFLOW, TOO_LONG);
+        }
         match kind {
             ContentType::APPLICATION_DATA => self.on_data(session, remote, sequence, content),
             ContentType::ALERT => self.on_alert(session, remote, content),
             ContentType::HANDSHAKE => self.on_late_handshake(session, remote, content),
             _ => self.reject(remote, Some(principal), RecordRejection::Unexpected),
         }
+    }
+
+    /// RFC 8449 section 4: the client has been told. Few associations have a limit, and it lies in the cold half.
+    fn is_too_long(&self, session: SessionId, inner_len: usize) -> bool {
+        let cold = self.slab.cold(session);
+        cold.is_some_and(|cold| inner_len > usize::from(cold.limits().receive))
+    }
+
+    /// Counts forgeries against the key that they were tried on, whoever sent them: a source address proves nothing
+    /// (RFC 9147 section 4.5.3).
+    fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
+        let claimed = self.principal_of(session);
+        self.reject(remote, claimed, reason);
+        if reason != RecordRejection::Forged {
+            return;
+        }
+        let failed = self.slab.count_failed_open(session);
+        let most = |hot: &Hot| hot.suite.failed_opens_max(self.config.ccm_8_forgeries_max);
+        if self.established(session).is_some_and(|hot| failed >= most(hot)) {
+            self.end(session, AlertDescription::BAD_RECORD_MAC, CloseReason::Forgeries);
+        }
+    }
+
+    /// Says a last, authentic word, and forgets the association.
+    fn end(&mut self, session: SessionId, alert: AlertDescription, reason: CloseReason) {
+        self.send_alert(session, alert);
+        self.remove(session, reason);
     }
 
     /// Whether the record would open, tried on a copy.
@@ -83,19 +117,26 @@ impl Endpoint {
         let principal = hot.principal;
         if !core::mem::replace(&mut hot.used, true) {
             self.retire_predecessors(session);
+            self.forget_ticket(session);
         }
         self.events.push_back(EndpointEvent::Data { session, principal, remote, sequence, data });
         self.ask_for_lease(session);
+    }
+
+    /// Whoever sends data has our last flight: it will not be repeated.
+    fn forget_ticket(&mut self, session: SessionId) {
+        if let Some(rare) = self.slab.cold_mut(session).and_then(|cold| cold.rare.as_mut()) {
+            rare.ticket = Vec::new();
+        }
     }
 
     /// An authentic alert. RFC 5246 section 7.2.1: answer close_notify with close_notify.
     fn on_alert(&mut self, session: SessionId, remote: SocketAddr, content: &[u8]) {
         match Alert::decode(content) {
             Some(alert) if alert.description == AlertDescription::CLOSE_NOTIFY => {
-                self.send_alert(session, AlertDescription::CLOSE_NOTIFY);
-                self.remove(session, true);
+                self.end(session, AlertDescription::CLOSE_NOTIFY, CloseReason::Peer);
             }
-            Some(alert) if alert.fatal => self.remove(session, true),
+            Some(alert) if alert.fatal => self.remove(session, CloseReason::Alert(alert.description)),
             Some(_) => {}
             None => {
                 let claimed = self.principal_of(session);
@@ -109,6 +150,7 @@ impl Endpoint {
     fn on_late_handshake(&mut self, session: SessionId, remote: SocketAddr, content: &[u8]) {
         let kind = Fragment::read(&mut Reader::new(content)).map(|fragment| fragment.kind);
         let used = self.slab.hot(session).is_none_or(|hot| hot.used);
+        let used = used || self.slab.cold(session).is_some_and(|cold| cold.resumed);
         match kind {
             //= rfc6347#4.2.4-1
             Ok(Kind::Finished) if !used => self.send_finished(session),
@@ -153,16 +195,22 @@ impl Endpoint {
     /// The longest `data` that [`Self::send`] takes; zero for an unknown session.
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
+        let peer_cid = self.slab.peer_cid(session);
+        let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
+        let most = limit.saturating_sub(usize::from(!peer_cid.is_empty()));
         let overhead = self.established(session).map(|_| self.overhead(session));
-        overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead))
+        overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead).min(most))
     }
 
     /// Tells the peer why, and frees the slot. Emits [`EndpointEvent::Closed`].
     pub fn close(&mut self, now: Instant, session: SessionId, why: AlertDescription) {
-        if self.established(session).is_some() && !self.is_fenced(now) {
-            self.send_alert(session, why);
-            self.remove(session, false);
+        if self.established(session).is_none() || self.is_fenced(now) {
+            return;
         }
+        if Alert::of(why).fatal {
+            self.forget_session(session);
+        }
+        self.end(session, why, CloseReason::Local);
     }
 
     /// Sequence numbers below `upto` are leased durably.
@@ -225,8 +273,12 @@ impl Endpoint {
         if !connection_id && let Some(old) = self.by_address.insert(remote, session) {
             // Nothing leads to it any more, unless it waits to be replaced.
             if self.principal_of(old) != Some(principal) {
-                self.remove(old, false);
+                self.remove(old, CloseReason::Replaced);
             }
+        }
+        // Nobody in particular has no earlier association.
+        if principal == Authentication::NOBODY {
+            return;
         }
         let Some(old) = self.newest.insert(principal, session) else {
             return;
@@ -241,7 +293,7 @@ impl Endpoint {
             cold.replaces = predecessor;
         }
         if unused {
-            self.remove(old, false);
+            self.remove(old, CloseReason::Replaced);
         }
     }
 
@@ -250,12 +302,12 @@ impl Endpoint {
         let mut next = self.slab.cold_mut(session).and_then(|cold| cold.replaces.take());
         while let Some(old) = next {
             next = self.slab.cold_mut(old).and_then(|cold| cold.replaces.take());
-            self.remove(old, false);
+            self.remove(old, CloseReason::Replaced);
         }
     }
 
     /// Takes an association out of everything. Emits [`EndpointEvent::Closed`].
-    pub(super) fn remove(&mut self, session: SessionId, by_peer: bool) {
+    pub(super) fn remove(&mut self, session: SessionId, reason: CloseReason) {
         let Some(hot) = self.established(session) else {
             return;
         };
@@ -270,9 +322,20 @@ impl Endpoint {
                 None => self.newest.remove(&principal),
             };
         }
+        // RFC 5246 section 7.2.2: a failed session is not resumed.
+        if !matches!(reason, CloseReason::Local | CloseReason::Peer | CloseReason::Replaced) {
+            self.forget_session(session);
+        }
         self.slab.release(session);
         self.paths.close(session);
-        self.events.push_back(EndpointEvent::Closed { session, principal, by_peer });
+        self.events.push_back(EndpointEvent::Closed { session, principal, reason });
+    }
+
+    fn forget_session(&mut self, session: SessionId) {
+        let rare = self.slab.cold(session).and_then(|cold| cold.rare.as_ref());
+        if let Some(id) = rare.and_then(|rare| rare.session_key) {
+            self.past.forget(&id);
+        }
     }
 
     pub(super) fn established(&self, session: SessionId) -> Option<&Hot> {

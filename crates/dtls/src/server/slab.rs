@@ -184,6 +184,9 @@ impl Slab {
         if let Some(keys) = self.make_room_for_keys(id) {
             keys.read.set(read);
         }
+        if let Some(rare) = self.cold_mut(id).and_then(|cold| cold.rare.as_mut()) {
+            rare.failed_opens_high = 0;
+        }
         if let Some(hot) = self.hot_mut(id) {
             hot.failed_opens = 0;
             hot.read.set(hot_part(hot.keys_elsewhere, read));
@@ -202,7 +205,7 @@ impl Slab {
     /// What we put into records; empty if the peer wants none.
     pub fn peer_cid(&self, id: SessionId) -> ConnectionId {
         let short = self.hot(id).and_then(Hot::short_peer_cid);
-        let long = || self.cold(id)?.long_peer_cid.as_deref().copied();
+        let long = || Some(self.cold(id)?.rare.as_ref()?.long_peer_cid);
         short.or_else(long).unwrap_or_default()
     }
 
@@ -212,7 +215,11 @@ impl Slab {
         };
         let kept = hot.set_peer_cid(cid);
         if let Some(cold) = self.cold_mut(id) {
-            cold.long_peer_cid = (!kept).then(|| Box::new(*cid));
+            match (kept, &mut cold.rare) {
+                (false, _) => cold.rare_mut().long_peer_cid = *cid,
+                (true, Some(rare)) => rare.long_peer_cid = ConnectionId::EMPTY,
+                (true, None) => {}
+            }
         }
     }
 
@@ -238,6 +245,24 @@ impl Slab {
 
     pub fn v13_mut(&mut self, id: SessionId) -> Option<&mut Session13> {
         self.cold_mut(id)?.v13.as_deref_mut()
+    }
+
+    /// Counts a record that did not open; how many there were.
+    pub fn count_failed_open(&mut self, id: SessionId) -> u64 {
+        let Some(hot) = self.hot_mut(id) else {
+            return 0;
+        };
+        hot.failed_opens = hot.failed_opens.wrapping_add(1);
+        let low = u64::from(hot.failed_opens);
+        let Some(cold) = self.cold_mut(id) else {
+            return low;
+        };
+        if low == 0 {
+            let high = &mut cold.rare_mut().failed_opens_high;
+            *high = high.saturating_add(1);
+        }
+        let high = cold.rare.as_ref().map_or(0, |rare| rare.failed_opens_high);
+        high.saturating_mul(256).saturating_add(low)
     }
 
     /// All established associations.
@@ -395,7 +420,8 @@ mod tests {
             let id = slab.take(&mut rng).unwrap();
             slab.occupy(id, &new_session(CipherSuite::PskAes128Ccm8, cid, key));
             assert_eq!(slab.peer_cid(id).as_slice(), cid);
-            assert_eq!(slab.cold(id).unwrap().long_peer_cid.is_some(), length > 8);
+            let rare = slab.cold(id).unwrap().rare.as_ref();
+            assert_eq!(rare.is_some_and(|rare| !rare.long_peer_cid.is_empty()), length > 8);
             slab.release(id);
             assert!(slab.peer_cid(id).is_empty());
         }

@@ -11,16 +11,19 @@ use super::event::{SessionBytes, SessionId, SessionInfo};
 use super::slab::{Cold, Hot, NewSession, Phase};
 use super::v13::Session13;
 use crate::codec::{Reader, put_u16, put_vec8};
+use crate::handshake::negotiation::RecordLimits;
 use crate::record::EPOCH;
 use crate::rrc::Path;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
 use crate::v13::established::Kept;
-use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
+use crate::{Authentication, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
 /// The first byte of every state; another layout gets another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 3;
 /// Where the version byte says DTLS 1.3.
 const VERSION_13: u8 = 2;
+/// Without authentication and limits for records: pre-shared keys only.
+const VERSION_1: u8 = 1;
 /// How far the record numbers of epoch 0 leap over a restart: further than a live handshake ever counts.
 const PLAIN_SEQUENCE_LEAP: u64 = 1 << 16;
 
@@ -44,6 +47,10 @@ pub struct SessionState {
     plain_sequence: u64,
     /// DTLS 1.3: what keys come from; window and lease count epochs, too.
     v13: Option<Box<Kept>>,
+    authentication: Authentication,
+    resumed: bool,
+    send_limit: u16,
+    receive_limit: u16,
 }
 
 impl SessionState {
@@ -69,6 +76,9 @@ impl SessionState {
         }
         out.extend_from_slice(self.exporter.expose());
         out.extend_from_slice(&self.verify_data);
+        out.extend_from_slice(&[self.authentication as u8, u8::from(self.resumed)]);
+        put_u16(&mut out, self.send_limit);
+        put_u16(&mut out, self.receive_limit);
         out
     }
 
@@ -76,9 +86,10 @@ impl SessionState {
     /// `Malformed` if the bytes are not a session state of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
-        let version = match reader.u8()? {
-            VERSION => Version::Dtls12,
-            VERSION_13 => Version::Dtls13,
+        let (version, is_first_layout) = match reader.u8()? {
+            VERSION => (Version::Dtls12, false),
+            VERSION_1 => (Version::Dtls12, true),
+            VERSION_13 => (Version::Dtls13, false),
             _ => return Err(Error::Malformed("a session state of another version")),
         };
         let id = SessionId { slot: reader.u32()?, generation: reader.u32()? };
@@ -99,7 +110,7 @@ impl SessionState {
                 (Some(Box::new(kept)), TrafficKey::BLANK, TrafficKey::BLANK)
             }
         };
-        let state = Self {
+        let mut state = Self {
             id,
             serial,
             principal,
@@ -114,7 +125,17 @@ impl SessionState {
             finished_sequence,
             plain_sequence,
             v13,
+            authentication: Authentication::PreSharedKey,
+            resumed: false,
+            send_limit: RecordLimits::NONE.send,
+            receive_limit: RecordLimits::NONE.receive,
         };
+        if !is_first_layout {
+            let authentication = Authentication::from_code(reader.u8()?);
+            state.authentication = authentication.ok_or(Error::Malformed("an unknown authentication"))?;
+            state.resumed = reader.u8()? != 0;
+            (state.send_limit, state.receive_limit) = (reader.u16()?, reader.u16()?);
+        }
         reader.finish()?;
         if plain_sequence > limits::SEQUENCE_MAX {
             return Err(Error::Malformed("a sequence number of more than 48 bits"));
@@ -147,6 +168,7 @@ impl Endpoint {
         let cold = self.slab.cold(session)?;
         Some(SessionInfo {
             principal: hot.principal,
+            authentication: cold.authentication,
             suite: hot.suite,
             remote: hot.remote.unpack(),
             connection_id: hot.own_cid,
@@ -175,6 +197,10 @@ impl Endpoint {
             finished_sequence: cold.finished_sequence,
             plain_sequence: cold.plain_sequence,
             v13: cold.v13.as_ref().map(|v13| Box::new(v13.established.keep())),
+            authentication: cold.authentication,
+            resumed: cold.resumed,
+            send_limit: cold.limits().send,
+            receive_limit: cold.limits().receive,
         })
     }
 
@@ -226,6 +252,12 @@ impl Endpoint {
             cold.finished_sequence = state.finished_sequence;
             cold.plain_sequence = state.plain_sequence.saturating_add(PLAIN_SEQUENCE_LEAP);
             cold.serial = state.serial;
+            cold.authentication = state.authentication;
+            cold.resumed = state.resumed;
+            let limits = RecordLimits { send: state.send_limit, receive: state.receive_limit, in_the_clear: false };
+            if limits != RecordLimits::NONE {
+                cold.rare_mut().limits = limits;
+            }
         }
         let restored = NewSession {
             phase: Phase::Established,
@@ -255,6 +287,9 @@ impl Endpoint {
 
     /// Puts a restored association in its place among those of the same principal, newest first.
     fn link(&mut self, id: SessionId, principal: u64, serial: u64) {
+        if principal == Authentication::NOBODY {
+            return;
+        }
         let serial_of = |slab: &super::slab::Slab, id| slab.cold(id).map_or(0, |cold| cold.serial);
         let Some(&newest) = self.newest.get(&principal) else {
             self.newest.insert(principal, id);

@@ -12,7 +12,7 @@ use bartizan_wire::record::ContentType;
 use super::flight::Sealer;
 use super::messages::{self, Message, Side, kind};
 use super::post::Post;
-use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, forgeries_max, number, sequence_of};
+use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use super::schedule::{EPOCH_APPLICATION, EPOCH_HANDSHAKE, RecordKey, next_secret};
 use super::{Fault, ack};
 use crate::hash::Digest;
@@ -189,14 +189,14 @@ impl Established {
     }
 
     /// Whether the association has seen as many forgeries as its cipher survives.
-    pub const fn is_worn_out(&self, suite: CipherSuite) -> bool {
-        self.forgeries >= forgeries_max(suite)
+    pub const fn is_worn_out(&self, suite: CipherSuite, ccm_8: u16) -> bool {
+        self.forgeries >= suite.failed_opens_max(ccm_8)
     }
 
     /// Somebody forges records, and there is still time to get away from him: asks the peer for new keys, under which
     /// the count begins anew. Whether something is to be sent.
-    pub fn evade(&mut self, suite: CipherSuite) -> bool {
-        let quarter = forgeries_max(suite) / 4;
+    pub fn evade(&mut self, suite: CipherSuite, ccm_8: u16) -> bool {
+        let quarter = suite.failed_opens_max(ccm_8).div_ceil(4);
         let time = self.forgeries == 2 * quarter || self.forgeries == 3 * quarter;
         time && !self.is_updating() && self.update_keys(true).is_ok()
     }

@@ -98,6 +98,8 @@ pub(crate) struct Choice<'a> {
     /// The first pre-shared key that was offered is taken.
     pub psk: bool,
     pub own_cid: Option<&'a ConnectionId>,
+    /// Whether the return routability check is negotiated: RFC 9853 section 3 has the answer here, in the clear.
+    pub rrc: bool,
 }
 
 impl Choice<'_> {
@@ -115,6 +117,9 @@ impl Choice<'_> {
         }
         if let Some(cid) = self.own_cid {
             writer.connection_id(cid);
+        }
+        if self.rrc {
+            writer.put(kind::RRC, &[]);
         }
         encode(self.random, self.suite, writer)
     }
@@ -158,6 +163,7 @@ mod tests {
             share: Some((Group::X25519, &[9; 32])),
             psk: true,
             own_cid: Some(&cid),
+            rrc: true,
         };
         let body = choice.encode();
         let hello = ServerHello::decode(&body).unwrap();

@@ -8,7 +8,7 @@ use bartizan_wire::record::ContentType;
 
 use super::schedule::RecordKey;
 use crate::limits::SEQUENCE_MAX;
-use crate::{Cipher, CipherSuite, ConnectionId, Error, limits};
+use crate::{CipherSuite, ConnectionId, Error, limits};
 
 /// Acknowledgements (RFC 9147 section 7).
 pub(crate) const ACK: ContentType = ContentType(26);
@@ -186,6 +186,7 @@ fn content_of(inner: &[u8]) -> Result<(ContentType, &[u8]), RecordRejection> {
         kind @ (ContentType::ALERT | ContentType::HANDSHAKE | ContentType::APPLICATION_DATA | ACK) => {
             Ok((kind, content))
         }
+        kind @ ContentType::RETURN_ROUTABILITY_CHECK => Ok((kind, content)),
         _ => Err(RecordRejection::Unexpected),
     }
 }
@@ -247,15 +248,6 @@ fn put_header(out: &mut Vec<u8>, cid: &ConnectionId, number: u64, place: Place, 
     }
     if place == Place::Coalesced {
         out.extend_from_slice(&body_len.to_be_bytes());
-    }
-}
-
-/// How many forged records a key survives (RFC 9147 section 4.5.3).
-pub(crate) const fn forgeries_max(suite: CipherSuite) -> u64 {
-    match suite.cipher() {
-        Cipher::Aes128Ccm8 => limits::FORGERIES_CCM_8_MAX,
-        Cipher::Aes128Ccm => limits::FORGERIES_CCM_MAX,
-        Cipher::Aes128Gcm | Cipher::Aes256Gcm | Cipher::ChaCha20Poly1305 => limits::FORGERIES_MAX,
     }
 }
 

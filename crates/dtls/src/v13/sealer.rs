@@ -8,7 +8,7 @@ use bartizan_wire::record::{ContentType, HEADER_BYTES};
 
 use super::ack::Acks;
 use super::flight::Sealer;
-use super::record::{ACK, Place, Protection, Sealed, epoch_of, forgeries_max, number, sequence_of};
+use super::record::{ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use super::schedule::{EPOCH_HANDSHAKE, RecordKey};
 use crate::hash::Digest;
 use crate::record::plain;
@@ -74,9 +74,9 @@ impl HandshakeKeys {
         Ok((number, kind, content))
     }
 
-    /// Whether the keys have seen as many forgeries as their cipher survives.
-    pub const fn is_worn_out(&self) -> bool {
-        self.forgeries >= forgeries_max(self.suite)
+    /// Whether the keys have seen as many forgeries as their cipher survives, which is `ccm_8` for `CCM_8`.
+    pub const fn is_worn_out(&self, ccm_8: u16) -> bool {
+        self.forgeries >= self.suite.failed_opens_max(ccm_8)
     }
 
     /// A record of epoch 2 and its number.

@@ -3,10 +3,11 @@
 #![allow(dead_code, reason = "each test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "a test driver")]
 
+pub mod people;
 pub mod records;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 
 use bartizan_crypto::{AWS_LC, Provider, RUSTCRYPTO, Random, SecretBytes};
@@ -94,6 +95,9 @@ pub struct Disk {
     pub remotes: BTreeMap<SessionId, SocketAddr>,
 }
 
+/// See [`World::meddle`].
+pub type Meddle = Box<dyn FnMut(usize, &mut Vec<u8>)>;
+
 pub struct World {
     pub now: u64,
     pub rng: Rng,
@@ -108,6 +112,10 @@ pub struct World {
     pub echo: bool,
     /// Whether the server makes associations durable by itself.
     pub confirm: bool,
+    /// Somebody on the path, who sees every datagram with its number.
+    pub meddle: Option<Meddle>,
+    /// Principals whose sessions may not be resumed.
+    pub gone: BTreeSet<u64>,
     /// Every datagram that was sent: to the server or not, the client's address, the bytes.
     pub tape: Vec<(bool, SocketAddr, Vec<u8>)>,
     flying: BinaryHeap<Reverse<Flying>>,
@@ -156,6 +164,8 @@ impl World {
             disk: Disk::default(),
             echo: true,
             confirm: true,
+            meddle: None,
+            gone: BTreeSet::new(),
             tape: Vec::new(),
             flying: BinaryHeap::new(),
             number: 0,
@@ -302,6 +312,10 @@ impl World {
                     .map(|(key, principal)| PskEntry { key: key.clone(), principal: *principal });
                 self.server.provide_psk(now, *handshake, entry);
             }
+            EndpointEvent::ResumptionRequested { handshake, principal, .. } => {
+                let allowed = !self.gone.contains(principal);
+                self.server.provide_resumption(now, *handshake, allowed);
+            }
             EndpointEvent::Establishing { session, .. } => {
                 let state = self.server.state(*session).unwrap();
                 self.disk.states.insert(*session, state.to_bytes());
@@ -336,8 +350,11 @@ impl World {
         }
     }
 
-    fn launch(&mut self, to_server: bool, client: SocketAddr, data: Vec<u8>) {
+    fn launch(&mut self, to_server: bool, client: SocketAddr, mut data: Vec<u8>) {
         self.tape.push((to_server, client, data.clone()));
+        if let Some(meddle) = &mut self.meddle {
+            meddle(self.tape.len() - 1, &mut data);
+        }
         if self.rng.chance(self.weather.loss_percent) {
             return;
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::{Result, anyhow};
-use bartizan_dtls::{Endpoint, EndpointEvent, Instant, PskEntry};
+use bartizan_dtls::{CloseReason, Endpoint, EndpointEvent, Instant, PskEntry};
 
 use super::config;
 use super::socket::{Clock, Os, Socket};
@@ -104,7 +104,11 @@ fn answer(endpoint: &mut Endpoint, now: Instant, event: EndpointEvent, seen: &mu
         EndpointEvent::Rebound { .. } => seen.rebound += 1,
         EndpointEvent::LeaseLow { session, upto } => endpoint.extend_lease(session, upto),
         EndpointEvent::HandshakeFailed { reason, .. } => seen.failures.push(format!("{reason:?}")),
-        EndpointEvent::Closed { by_peer, .. } => seen.closed |= by_peer,
+        EndpointEvent::Closed { reason, .. } => {
+            seen.closed |= matches!(reason, CloseReason::Peer | CloseReason::Alert(_));
+        }
+        EndpointEvent::ResumptionRequested { handshake, .. } => endpoint.provide_resumption(now, handshake, false),
+        EndpointEvent::Misused { error, .. } => seen.failures.push(error.to_string()),
         EndpointEvent::Rejected { .. } | EndpointEvent::Misrouted { .. } | EndpointEvent::PathChecked { .. } => {}
     }
 }

@@ -19,7 +19,8 @@ use crate::{AlertDescription, CipherSuite, Error, Group, Version};
 
 /// What a HelloRetryRequest may hold, and a ServerHello.
 const IN_RETRY: [u16; 3] = [kind::SUPPORTED_VERSIONS, kind::KEY_SHARE, kind::COOKIE];
-const IN_HELLO: [u16; 4] = [kind::SUPPORTED_VERSIONS, kind::KEY_SHARE, kind::PRE_SHARED_KEY, kind::CONNECTION_ID];
+const IN_HELLO: [u16; 5] =
+    [kind::SUPPORTED_VERSIONS, kind::KEY_SHARE, kind::PRE_SHARED_KEY, kind::CONNECTION_ID, kind::RRC];
 
 impl Handshake {
     /// The first hello fits one datagram: a server could not answer a part of it without keeping state. So the share
@@ -133,6 +134,11 @@ impl Handshake {
             }
             (_, None) => None,
         };
+        // RFC 9853 section 3: an empty answer to our offer, where a Connection ID was negotiated.
+        let rrc = hello.extensions.body(kind::RRC);
+        if rrc.is_some_and(|body| !self.config.rrc || self.cids.is_none() || !body.is_empty()) {
+            return Err(unsupported());
+        }
         self.transcript.append(message::SERVER_HELLO, body)?;
         let key = psk.then(|| self.config.psk.expose());
         let mut schedule = Schedule::start(provider, suite.hash(), key);

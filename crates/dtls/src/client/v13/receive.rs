@@ -15,7 +15,6 @@ use crate::v13::messages::{Fragment, Message, kind};
 use crate::v13::reassembly::Accepted;
 use crate::v13::record::{self, ACK, Sealed};
 use crate::v13::schedule::{EPOCH_APPLICATION, EPOCH_HANDSHAKE};
-use crate::v13::sealer::HandshakeKeys;
 use crate::v13::{Fault, ack, hello};
 use crate::{AlertDescription, CloseReason, Error, Instant, limits};
 
@@ -86,7 +85,8 @@ impl Connection {
                     }
                     _ => Err(RecordRejection::Unexpected),
                 };
-                let worn_out = handshake.keys.as_ref().is_some_and(HandshakeKeys::is_worn_out);
+                let worn_out =
+                    handshake.keys.as_ref().is_some_and(|keys| keys.is_worn_out(limits::FORGERIES_MAX_CCM_8));
                 match outcome {
                     Ok((number, kind, content)) => self.on_handshake_record(now, number, kind, content),
                     Err(reason) => self.reject(reason),
@@ -238,8 +238,9 @@ impl Connection {
             Ok(opened) => opened,
             Err(reason) => {
                 let suite = association.suite;
-                let worn_out = association.established.is_worn_out(suite);
-                let evades = reason == RecordRejection::Forged && association.established.evade(suite);
+                let worn_out = association.established.is_worn_out(suite, limits::FORGERIES_MAX_CCM_8);
+                let evades = reason == RecordRejection::Forged
+                    && association.established.evade(suite, limits::FORGERIES_MAX_CCM_8);
                 self.reject(reason);
                 if worn_out {
                     self.give_up(Fault::new(WORN_OUT, Error::Misbehaved("too many forged records")));

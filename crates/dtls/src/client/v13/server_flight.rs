@@ -18,18 +18,12 @@ use crate::v13::schedule::{Schedule, verify_data};
 use crate::{AlertDescription, Error, ReplayWindow};
 
 /// What EncryptedExtensions may hold: answers, and the server's groups for another time.
-const IN_EXTENSIONS: [u16; 4] =
-    [kind::SUPPORTED_GROUPS, kind::SERVER_CERTIFICATE_TYPE, kind::CLIENT_CERTIFICATE_TYPE, kind::RRC];
+const IN_EXTENSIONS: [u16; 3] = [kind::SUPPORTED_GROUPS, kind::SERVER_CERTIFICATE_TYPE, kind::CLIENT_CERTIFICATE_TYPE];
 
 impl Handshake {
     pub(super) fn on_extensions(&mut self, body: &[u8]) -> Result<(), Fault> {
         let extensions = messages::decode_extensions(body)?;
         if !extensions.are_among(&IN_EXTENSIONS) {
-            return Err(unsupported());
-        }
-        // RFC 9853 section 3: an empty answer to our offer, where a Connection ID was negotiated.
-        let rrc = extensions.body(kind::RRC);
-        if rrc.is_some_and(|body| !self.config.rrc || self.cids.is_none() || !body.is_empty()) {
             return Err(unsupported());
         }
         if let Some(body) = extensions.body(kind::SERVER_CERTIFICATE_TYPE) {

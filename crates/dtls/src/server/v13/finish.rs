@@ -23,7 +23,7 @@ use crate::v13::messages::{self, Message, Side, kind, signed_content};
 use crate::v13::post::Post;
 use crate::v13::record::{ACK, Place, Sealed};
 use crate::v13::schedule::{EPOCH_APPLICATION, verify_data};
-use crate::{AlertDescription, Error, Instant, ReplayWindow, record};
+use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, record};
 
 impl Endpoint {
     /// A record of epoch 2 for a handshake.
@@ -39,7 +39,7 @@ impl Endpoint {
         let opened = match self.v13.get_mut(id).and_then(|handshake| handshake.keys.as_mut()) {
             Some(keys) => {
                 let opened = keys.open(provider, record);
-                worn_out = keys.is_worn_out();
+                worn_out = keys.is_worn_out(self.config.ccm_8_forgeries_max);
                 opened
             }
             None => Err(RecordRejection::Unexpected),
@@ -170,6 +170,10 @@ impl Endpoint {
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = exporter;
             cold.serial = self.serial;
+            cold.authentication = match terms.psk {
+                true => Authentication::PreSharedKey,
+                false => Authentication::by(terms.client_type),
+            };
             cold.v13 = Some(Box::new(Session13::new(established, handshake.acks, self.config.lease)));
         }
         let blank = TrafficKey::BLANK;

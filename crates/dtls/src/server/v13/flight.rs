@@ -132,6 +132,7 @@ impl Endpoint {
             share: terms.group.zip(share),
             psk: terms.psk,
             own_cid: own_cid.as_ref(),
+            rrc: terms.rrc,
         };
         choice.encode()
     }
@@ -145,9 +146,6 @@ impl Endpoint {
         }
         if !terms.psk && terms.client_type == CertificateType::RawPublicKey {
             writer.put(extension::CLIENT_CERTIFICATE_TYPE, &[CertificateType::RawPublicKey as u8]);
-        }
-        if terms.rrc {
-            writer.put(extension::RRC, &[]);
         }
         put(handshake, kind::ENCRYPTED_EXTENSIONS, EPOCH_HANDSHAKE, messages::encode_extensions(writer))
     }
@@ -193,6 +191,7 @@ pub(super) const fn failure_of(error: Error) -> HandshakeFailure {
     match error {
         Error::Malformed(_) | Error::Misbehaved(_) => HandshakeFailure::Misbehaved,
         Error::Unsupported(_) => HandshakeFailure::NoCommonGround,
+        Error::Untrusted(_) => HandshakeFailure::UnknownIdentity,
         Error::Misuse(_) | Error::Unavailable(_) => HandshakeFailure::Overloaded,
     }
 }

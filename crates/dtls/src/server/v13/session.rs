@@ -17,7 +17,7 @@ use crate::v13::established::{self, Established, FIRST_NUMBER, Kept, Request, WO
 use crate::v13::messages::{Side, encode_new_connection_id, kind};
 use crate::v13::record::{self, ACK, Place, Protection, Sealed, epoch_of, number};
 use crate::v13::schedule::EPOCH_HANDSHAKE;
-use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
+use crate::{AlertDescription, CipherSuite, CloseReason, ConnectionId, Error, Instant, ReplayWindow, limits};
 
 /// What an association of DTLS 1.3 has beyond one of 1.2.
 pub(in super::super) struct Session13 {
@@ -149,8 +149,9 @@ impl Endpoint {
         let opened = match v13.established.open(provider, suite, &mut v13.window, record) {
             Ok(opened) => opened,
             Err(reason) => {
-                let worn_out = v13.established.is_worn_out(suite);
-                let evades = reason == RecordRejection::Forged && v13.established.evade(suite);
+                let worn_out = v13.established.is_worn_out(suite, self.config.ccm_8_forgeries_max);
+                let evades =
+                    reason == RecordRejection::Forged && v13.established.evade(suite, self.config.ccm_8_forgeries_max);
                 self.reject(remote, Some(principal), reason);
                 if worn_out {
                     self.close(now, session, WORN_OUT);
@@ -239,11 +240,11 @@ impl Endpoint {
         match Alert::decode(content) {
             Some(alert) if alert.description == AlertDescription::CLOSE_NOTIFY => {
                 self.send_alert(session, AlertDescription::CLOSE_NOTIFY);
-                self.remove(session, true);
+                self.remove(session, CloseReason::Peer);
             }
             Some(alert) if alert.description == AlertDescription::USER_CANCELED => {}
             // RFC 8446 section 6: every other one is fatal, whatever its level says.
-            Some(_) => self.remove(session, true),
+            Some(alert) => self.remove(session, CloseReason::Alert(alert.description)),
             None => {
                 let claimed = self.principal_of(session);
                 self.reject(remote, claimed, RecordRejection::Malformed);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_dtls::{
-    AlertDescription, CipherSuite, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes, SessionId,
+    AlertDescription, CipherSuite, CloseReason, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes, SessionId,
 };
 use bartizan_wire::event::{HandshakeFailure, RecordRejection, kind_hash};
 use bartizan_wire::{Access, DeviceKey, Event, EventKind, Source, Subject};
@@ -41,7 +41,15 @@ impl Run {
             EndpointEvent::Misrouted { remote, .. } => {
                 self.rejected(remote, None, RecordRejection::UnknownConnectionId)
             }
-            EndpointEvent::Closed { session, principal, by_peer } => self.closed(session, principal, by_peer),
+            EndpointEvent::Closed { session, principal, reason } => self.closed(session, principal, reason),
+            // Not configured: a device keeps its association by its Connection ID.
+            EndpointEvent::ResumptionRequested { handshake, .. } => {
+                let now = self.instant();
+                self.endpoint.provide_resumption(now, handshake, false);
+            }
+            EndpointEvent::Misused { principal, error } => {
+                tracing::warn!(device = %key_of(principal), %error, "a device's credential cannot be used");
+            }
         }
     }
 
@@ -183,7 +191,11 @@ impl Run {
         self.observe_source(remote, claimed, EventKind::RecordRejected { reason });
     }
 
-    fn closed(&mut self, session: SessionId, principal: u64, by_peer: bool) {
+    fn closed(&mut self, session: SessionId, principal: u64, reason: CloseReason) {
+        if reason == CloseReason::Forgeries {
+            tracing::warn!(device = %key_of(principal), "an association was closed: too many records did not open");
+        }
+        let by_peer = matches!(reason, CloseReason::Peer | CloseReason::Alert(_));
         self.journal.record(&Entry::Closed { session: session.to_u64() });
         self.drop_peer(session);
         if self.replaced.get(&principal) == Some(&session) {

@@ -177,9 +177,10 @@ impl Channel {
 
 fn why(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Peer | CloseReason::Local => "the origin closed the association",
+        CloseReason::Peer | CloseReason::Local | CloseReason::Replaced => "the origin closed the association",
         CloseReason::Alert(_) => "the origin refused the handshake: is the key right?",
         CloseReason::Failed(_) => "the handshake with the origin failed",
+        CloseReason::Forgeries => "too many records of the origin's address did not open",
         CloseReason::TimedOut => "the origin did not finish the handshake: is it running, is the key right?",
     }
 }
