@@ -74,6 +74,14 @@ impl Flight {
         news
     }
 
+    /// Notes that the peer has all messages of an epoch: it uses keys that only they could give it.
+    pub fn on_epoch(&mut self, epoch: u16) {
+        for piece in &mut self.pieces {
+            let message = self.messages.get(piece.message);
+            piece.acked |= message.is_some_and(|message| message.epoch == epoch);
+        }
+    }
+
     /// Datagrams with all that is not acknowledged, under fresh record numbers.
     pub fn transmit(&mut self, mtu: usize, sealer: &mut dyn Sealer) -> Vec<Vec<u8>> {
         let mut packer = Packer::new(mtu, sealer, &mut self.sent);
@@ -262,6 +270,18 @@ mod tests {
         assert_eq!(datagrams.len(), 1);
         let epochs: Vec<u8> = records(&datagrams[0]).iter().map(|(epoch, _)| *epoch).collect();
         assert_eq!(epochs, [0, 2]);
+    }
+
+    #[test]
+    fn who_uses_the_keys_has_the_message_that_gave_them() {
+        let mut flight = flight();
+        flight.transmit(1200, &mut Clear(0));
+        flight.on_epoch(0);
+        let again = flight.transmit(1200, &mut Clear(0));
+        assert!(again.iter().flat_map(|datagram| records(datagram)).all(|(epoch, _)| epoch == 2));
+        assert!(!again.is_empty());
+        flight.on_epoch(2);
+        assert!(flight.is_acked());
     }
 
     #[test]
