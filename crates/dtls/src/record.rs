@@ -111,7 +111,8 @@ impl Protection<'_> {
         let inner_len = body
             .len()
             .checked_sub(aead.tag_len)
-            .filter(|length| *length <= limits::PLAINTEXT_BYTES_MAX + 256)
+            //= rfc9146#5-2
+            .filter(|length| *length <= limits::PLAINTEXT_BYTES_MAX)
             .ok_or(RecordRejection::Malformed)?;
         let nonce = match <[u8; 8]>::try_from(&*explicit) {
             Ok(explicit) => self.nonce(explicit),

@@ -12,7 +12,7 @@ use crate::resumption::SessionName;
 use crate::v13::hello::is_downgrade;
 use crate::{CertificateType, CipherSuite, ClientResumption, Error, ResumableSession, Version, schedule};
 
-const NOT_OFFERED: Error = Error::Misbehaved("an extension that was not offered");
+pub(super) const NOT_OFFERED: Error = Error::Misbehaved("an extension that was not offered");
 
 impl Handshake {
     //= rfc6347#4.2.1-4
@@ -118,6 +118,10 @@ impl Handshake {
         self.cids = match (self.config.own_cid, extensions.connection_id) {
             (Some(own), Some(peer)) => Some((own, peer)),
             (None, Some(_)) => return Err(NOT_OFFERED),
+            // Without it the server could not tell us from others.
+            (_, None) if extensions.body(kind::CONNECTION_ID).is_some() => {
+                return Err(Error::Unsupported("the server's Connection ID is too long for us"));
+            }
             (_, None) => None,
         };
         if extensions.body(kind::RRC).is_some() && self.cids.is_none() {
