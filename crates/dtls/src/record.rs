@@ -149,6 +149,7 @@ pub(crate) fn plain(content_type: ContentType, sequence: u64, fragment: &[u8]) -
 
 /// The header of a record of epoch 0 in front of `length` bytes.
 pub(crate) fn put_plain(out: &mut Vec<u8>, content_type: ContentType, sequence: u64, length: usize) {
+    //= rfc9147#4-2
     let header = Header { content_type, version: DTLS_1_2, epoch: 0, sequence };
     out.extend_from_slice(&header.encode(length as u16));
 }

@@ -59,10 +59,14 @@ fn with_extensions(hello: &Record, change: impl Fn(&mut Extensions)) -> Vec<u8> 
 
 /// How a client ends whose ServerHello was changed, and the alert that it leaves with.
 fn ends(versions: Versions, own_cid: Option<ConnectionId>, change: impl Fn(&mut Extensions)) -> (CloseReason, u8) {
-    let mut world = World::calm(server_config());
     let suites = vec![CipherSuite::Aes128Ccm8Sha256, SUITE];
     let groups = vec![];
     let config = ClientConfig { versions, suites, groups, own_cid, rrc: false, ..client_config("meter-1", 1) };
+    ends_with(config, change)
+}
+
+fn ends_with(config: ClientConfig, change: impl Fn(&mut Extensions)) -> (CloseReason, u8) {
+    let mut world = World::calm(server_config());
     let client = world.connect(config);
     world.run(25);
     world.weather.loss_percent = 100;
@@ -94,6 +98,32 @@ fn extensions_out_of_place_have_alerts_of_their_own() {
         assert_eq!(alert, AlertDescription::UNSUPPORTED_EXTENSION.0);
         let (_, alert) = ends(versions, None, |list| list.push(list[0].clone()));
         assert_eq!(alert, AlertDescription::DECODE_ERROR.0);
+    }
+}
+
+//= test rfc8449#5-2
+//= test rfc8449#5-s1
+#[test]
+fn two_limits_in_one_answer_end_the_handshake() {
+    let config = ClientConfig {
+        record_size_limit: Some(300),
+        max_fragment_length: Some(MaxFragmentLength::Bytes512),
+        ..with_suite(SUITE)
+    };
+    let (closed, alert) = ends_with(config, |list| list.push((1, vec![1])));
+    assert!(matches!(closed, CloseReason::Failed(Error::Misbehaved(_))));
+    assert_eq!(alert, AlertDescription::ILLEGAL_PARAMETER.0);
+}
+
+//= test rfc8449#4-2
+//= test rfc8449#4-6
+#[test]
+fn no_limit_beyond_the_bounds_is_advertised() {
+    for (limit, fits) in [(63, false), (64, true), (16_384, true), (16_385, false)] {
+        let config = ClientConfig { record_size_limit: Some(limit), ..with_suite(SUITE) };
+        assert_eq!(Connection::connect(config, Instant::default(), &mut Rng(1)).is_ok(), fits, "{limit}");
+        let config = EndpointConfig { record_size_limit: Some(limit), ..server_config() };
+        assert_eq!(Endpoint::server(config, Box::new(Rng(1))).is_ok(), fits, "{limit}");
     }
 }
 

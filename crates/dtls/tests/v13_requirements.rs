@@ -551,3 +551,16 @@ fn connection_ids_that_were_not_negotiated_end_the_association() {
         assert_eq!((alert.kind, &alert.content[..]), (ALERT, &[2, AlertDescription::UNEXPECTED_MESSAGE.0][..]));
     }
 }
+
+//= test rfc9853#3-1
+#[test]
+fn the_path_check_is_offered_beside_a_connection_id_only() {
+    for own_cid in [None, Some(ConnectionId::EMPTY)] {
+        let mut world = world();
+        world.weather.loss_percent = 100;
+        world.connect(ClientConfig { rrc: true, ..config(own_cid) });
+        let kinds = hello(&handshake(&world, true, CLIENT_HELLO)[0]).2.into_iter().map(|(kind, _)| kind);
+        let found: Vec<u16> = kinds.filter(|kind| [54, 61].contains(kind)).collect();
+        assert_eq!(found, if own_cid.is_some() { vec![54, 61] } else { vec![] });
+    }
+}

@@ -24,6 +24,8 @@ impl ContentType {
     /// Always protected (RFC 9853 section 4).
     pub const RETURN_ROUTABILITY_CHECK: Self = Self(27);
 
+    //= rfc9147#4.1-1
+    //= rfc9147#4.1-4
     /// Whether this is one of the types that DTLS knows, extensions included.
     #[must_use]
     pub const fn is_known(self) -> bool {

@@ -215,6 +215,7 @@ impl Connection {
         Ok(())
     }
 
+    //= rfc9147#4.4-s1
     //= rfc6347#4.1.1.1-s2
     /// The longest `data` that [`Self::send`] takes; zero while not connected.
     #[must_use]

@@ -96,6 +96,7 @@ impl Handshake {
             kind::EC_POINT_FORMATS => self.suites.iter().any(|suite| suite.is_ecdhe()),
             kind::CONNECTION_ID => config.own_cid.is_some(),
             // RFC 9853 section 3: only beside a Connection ID.
+            //= rfc9853#3-3
             kind::RRC => config.rrc && config.own_cid.is_some() && body.is_empty(),
             kind::RECORD_SIZE_LIMIT => config.record_size_limit.is_some(),
             kind::MAX_FRAGMENT_LENGTH => config.max_fragment_length.is_some(),
@@ -139,6 +140,8 @@ impl Handshake {
         let limit = negotiation::record_size_limit(extensions)?;
         let length = negotiation::max_fragment_length(extensions)?;
         self.limits = match (limit, length) {
+            //= rfc8449#5-2
+            //= rfc8449#5-s1
             (Some(_), Some(_)) => return Err(Error::Misbehaved("two limits for one record")),
             (Some(send), None) => {
                 RecordLimits { send, receive: self.config.record_size_limit.unwrap_or(send), in_the_clear: false }

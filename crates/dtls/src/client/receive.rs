@@ -168,6 +168,7 @@ impl Connection {
             //= rfc6347#4.1.2.7-s1
             //= rfc6347#5-s2
             Err(Unopened::Rejected(rejection)) => self.reject(rejection),
+            //= rfc8449#4-5
             Err(Unopened::TooLong) => {
                 self.say_goodbye(AlertDescription::RECORD_OVERFLOW);
                 self.end(CloseReason::Failed(Error::Misbehaved("a record longer than was agreed")));

@@ -459,6 +459,7 @@ fn put_aside(remote: SocketAddr, record: &Record<'_>) -> Option<Early> {
     })
 }
 
+//= rfc6347#4.2.3-4
 /// The Finished that a record completes, or `Some(None)` as long as parts of it are missing; `None` if it holds anything
 /// else.
 fn take_finished(handshake: &mut Handshake, content: &[u8]) -> Option<Option<Message>> {
