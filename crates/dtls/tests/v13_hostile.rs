@@ -137,10 +137,10 @@ fn an_alert_in_the_clear_is_forgotten_once_the_peer_speaks_under_keys() {
         (key.public(&RUSTCRYPTO).unwrap(), Arc::new(key))
     };
     let ((server_public, server_key), (client_public, client_key)) = (pair(1), pair(2));
-    let believes = |public: &PublicKey| -> Arc<dyn PeerVerifier> { Arc::new(PinnedKeys::new([(public.clone(), 1)])) };
+    let believes = |public: &PublicKey| -> Arc<dyn PeerVerifier> { Arc::new(PinnedKeys::new([(*public, 1)])) };
     let server = EndpointConfig {
         verifier: Some(believes(&client_public)),
-        credential: Some(Credential::raw_public_key(server_public.clone(), server_key).unwrap()),
+        credential: Some(Credential::raw_public_key(server_public, server_key).unwrap()),
         ..server_config()
     };
     let client = ClientConfig {
