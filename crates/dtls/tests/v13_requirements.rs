@@ -67,7 +67,9 @@ fn says(world: &mut World, client: usize, number: u8, kind: u8, content: &[u8]) 
 }
 
 /// Where the extension list of a hello's body begins, and what its fields before were: session id, cookie.
-fn hello(record: &Seen) -> (Vec<u8>, Vec<u8>, Vec<(u16, Vec<u8>)>) {
+type Extensions = Vec<(u16, Vec<u8>)>;
+
+fn hello(record: &Seen) -> (Vec<u8>, Vec<u8>, Extensions) {
     let body = &record.content[12..];
     let number = |at: usize| usize::from(u16::from_be_bytes([body[at], body[at + 1]]));
     let session_id = body[35..35 + usize::from(body[34])].to_vec();
