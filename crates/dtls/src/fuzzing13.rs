@@ -30,7 +30,7 @@ pub fn records(data: &[u8]) {
     };
     let suite = CipherSuite::Aes128Ccm8Sha256;
     let key = RecordKey::derive(&INSECURE, suite, &crate::hash::Digest::of(&[7; 32]));
-    let protection = Protection { provider: &INSECURE, suite, key: &key };
+    let protection = Protection { provider: &INSECURE, suite, key: key.as_ref() };
     let mut datagram = rest.to_vec();
     let mut rest = &mut datagram[..];
     while let Ok((mut record, more)) = split(rest, usize::from(*cid_len)) {

@@ -152,7 +152,7 @@ impl Connection {
         match &self.state {
             State::Handshaking(handshake) => Some(handshake.timer.deadline),
             State::Handshaking13(handshake) => Some(handshake.next_timeout()),
-            State::Connected13(association) => association.established.post.timer.map(|timer| timer.deadline),
+            State::Connected13(association) => association.established.post.deadline(),
             State::Connected(_) | State::Closed => None,
         }
     }
@@ -211,7 +211,7 @@ impl Connection {
         let State::Connected13(association) = &mut self.state else {
             return Err(Error::Misuse("not connected, or not with DTLS 1.3"));
         };
-        association.established.update_keys(false)?;
+        association.established.update_keys(association.keys.write_epoch, false)?;
         self.transmit_post(now);
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::limits::RECORD_SIZE_LIMIT_MIN;
 use crate::record::Protection;
-use crate::{AlertDescription, Authentication, CloseReason, Error, Instant, Version};
+use crate::{AlertDescription, Authentication, CloseReason, Error, Instant};
 
 const TOO_LONG: CloseReason = CloseReason::Failed(Error::Misbehaved("a record longer than was agreed"));
 
@@ -32,7 +32,7 @@ impl Endpoint {
         };
         let principal = hot.principal;
         let sequence = record.header.sequence;
-        if hot.suite.version() != Version::Dtls12 {
+        if hot.is_dtls_1_3() {
             return self.reject(remote, Some(principal), RecordRejection::Unexpected);
         }
         let bytes = HEADER_BYTES + record.connection_id.len() + record.fragment.len();
@@ -79,7 +79,7 @@ impl Endpoint {
 
     /// Counts forgeries against the key that they were tried on, whoever sent them: a source address proves nothing
     /// (RFC 9147 section 4.5.3).
-    fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
+    pub(super) fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
         let claimed = self.principal_of(session);
         self.reject(remote, claimed, reason);
         if reason != RecordRejection::Forged {
@@ -349,8 +349,8 @@ impl Endpoint {
 
     /// How much longer a record of ours is than its content; zero for an unknown session.
     pub(super) fn overhead(&self, session: SessionId) -> usize {
-        if let Some(overhead) = self.overhead_13(session) {
-            return overhead;
+        if self.is_dtls_1_3(session) {
+            return self.overhead_13(session);
         }
         let cid = self.slab.peer_cid(session);
         self.writing(session).map_or(0, |writing| writing.overhead(&cid))

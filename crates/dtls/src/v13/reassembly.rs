@@ -50,6 +50,11 @@ impl Reassembly {
         self.due
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.partials.is_empty()
+    }
+
     pub const fn is_old(&self, fragment: &Fragment<'_>) -> bool {
         fragment.sequence < self.due
     }

@@ -54,7 +54,7 @@ impl HandshakeKeys {
         provider: &'static Provider,
         mut record: Sealed<'r>,
     ) -> Result<(u64, ContentType, &'r [u8]), RecordRejection> {
-        let reading = Protection { provider, suite: self.suite, key: &self.read };
+        let reading = Protection { provider, suite: self.suite, key: self.read.as_ref() };
         let expected = if self.window.bits == 0 { 0 } else { sequence_of(self.window.top) + 1 };
         let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
         let number = number(EPOCH_HANDSHAKE, sequence);
@@ -78,7 +78,7 @@ impl HandshakeKeys {
         if epoch_of(number) != EPOCH_HANDSHAKE {
             return None;
         }
-        let writing = Protection { provider, suite: self.suite, key: &self.write };
+        let writing = Protection { provider, suite: self.suite, key: self.write.as_ref() };
         let record = writing.seal(&self.peer_cid, number, place, kind, content).ok()?;
         self.write_next += 1;
         Some((number, record))
@@ -91,7 +91,7 @@ impl HandshakeKeys {
     }
 
     fn overhead(&self, provider: &'static Provider) -> usize {
-        let writing = Protection { provider, suite: self.suite, key: &self.write };
+        let writing = Protection { provider, suite: self.suite, key: self.write.as_ref() };
         writing.overhead(&self.peer_cid, Place::Coalesced)
     }
 }

@@ -8,10 +8,12 @@ use bartizan_wire::record::ContentType;
 
 use super::super::saved::Saved13;
 use crate::v13::Fault;
-use crate::v13::established::{self, Established, FIRST_NUMBER, Opened, Request, Writing, lease_end};
+use crate::v13::established::{
+    self, Established, FIRST_NUMBER, Keys13, Opened, Reading, Request, Writing, lease_end,
+};
 use crate::v13::messages::{Side, encode_new_connection_id, kind};
-use crate::v13::record::{Place, Sealed};
-use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
+use crate::v13::record::{Place, Protection, Sealed, epoch_of, number};
+use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
 
 pub(in super::super) struct Association {
     pub provider: &'static Provider,
@@ -27,6 +29,9 @@ pub(in super::super) struct Association {
     /// First number that may not be used. `None` as long as nothing was saved.
     pub lease: Option<u64>,
     pub exporter: Secret<32>,
+    pub keys: Keys13,
+    /// Records that did not open under the key for reading.
+    pub forgeries: u64,
     pub established: Established,
     pub mtu: usize,
     pub retransmit_ms: u64,
@@ -42,6 +47,8 @@ impl Association {
         let writing = Writing {
             provider: self.provider,
             suite: self.suite,
+            key: self.keys.write.as_ref(),
+            epoch: self.keys.write_epoch,
             cid: &self.peer_cid,
             send_next: &mut self.send_next,
             end: self.lease.unwrap_or(u64::MAX),
@@ -50,21 +57,17 @@ impl Association {
     }
 
     pub fn overhead(&self) -> usize {
-        let protection = crate::v13::record::Protection {
-            provider: self.provider,
-            suite: self.suite,
-            key: &self.established.keys.write,
-        };
+        let key = self.keys.write.as_ref();
+        let protection = Protection { provider: self.provider, suite: self.suite, key };
         protection.overhead(&self.peer_cid, Place::Last)
     }
 
     /// Seals one record that ends its datagram.
     pub fn seal(&mut self, kind: ContentType, content: &[u8]) -> Result<Vec<u8>, Error> {
         if self.established.wants_update(self.send_next) {
-            self.established.update_keys(false)?;
+            self.established.update_keys(self.keys.write_epoch, false)?;
         }
-        let (established, mut writing) = self.parts();
-        established.seal(&mut writing, Place::Last, kind, content)
+        self.parts().1.seal(Place::Last, kind, content)
     }
 
     /// Opens one record, once.
@@ -77,20 +80,62 @@ impl Association {
             Some(_) => return Err(RecordRejection::UnknownConnectionId),
             None => return Err(RecordRejection::Unexpected),
         }
-        self.established.open(self.provider, self.suite, &mut self.window, record)
+        let opened = self.open_in_its_epoch(record);
+        if opened.as_ref().is_err_and(|reason| *reason == RecordRejection::Forged) {
+            self.forgeries = self.forgeries.saturating_add(1);
+        }
+        opened
+    }
+
+    fn open_in_its_epoch<'r>(&mut self, record: Sealed<'r>) -> Result<Opened<'r>, RecordRejection> {
+        let (key, epoch) = (self.keys.read.as_ref(), self.keys.read_epoch);
+        let reading = Reading { provider: self.provider, suite: self.suite, key, epoch };
+        if record.may_be_of(epoch) {
+            return reading.open(&mut self.window, record);
+        }
+        let (provider, suite) = (self.provider, self.suite);
+        let opened = self.established.open_of_another_epoch(provider, suite, epoch, &mut self.window, record);
+        let (opened, next) = opened?;
+        if let Some(key) = next {
+            (self.keys.read, self.keys.read_epoch) = (key, epoch_of(opened.number));
+            self.forgeries = 0;
+        }
+        Ok(opened)
+    }
+
+    /// Whether as many records did not open as the cipher survives (RFC 9147 section 4.5.3).
+    pub const fn is_worn_out(&self) -> bool {
+        self.forgeries >= self.suite.failed_opens_max(limits::FORGERIES_MAX_CCM_8)
+    }
+
+    /// An ACK has come.
+    pub fn on_ack(&mut self, content: &[u8]) -> Result<(), Error> {
+        if self.established.on_ack(content)? && self.lease.is_none() {
+            self.advance();
+        }
+        Ok(())
+    }
+
+    /// On to the next epoch in which we send, if the peer knows of it.
+    fn advance(&mut self) {
+        let next = self.keys.write_epoch.checked_add(1).filter(|_| self.established.write_granted);
+        if let Some(next) = next {
+            self.keys.write = self.established.next_write_key(self.provider, self.suite);
+            self.keys.write_epoch = next;
+            self.send_next = number(next, 0);
+        }
     }
 
     /// Handshake messages of an opened record, and the ACK for it.
     pub fn on_handshake(&mut self, number: u64, content: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let (requests, taken) = self.established.on_handshake(Side::Client, content)?;
+        let (requests, taken) = self.established.on_handshake(Side::Client, self.keys.write_epoch, content)?;
         for request in requests {
             self.comply(request)?;
         }
         if !taken {
             return Ok(None);
         }
-        let (established, mut writing) = self.parts();
-        Ok(established.acknowledge(&mut writing, number).ok())
+        Ok(self.parts().1.acknowledge(number).ok())
     }
 
     fn comply(&mut self, request: Request) -> Result<(), Fault> {
@@ -127,20 +172,16 @@ impl Association {
 
     /// Reserves sequence numbers and writes everything down.
     pub fn save(&mut self, lease: u64) -> Saved13 {
-        if self.lease.is_some() && self.established.write_granted {
-            // The next epoch begins with the numbers that are reserved now.
-            self.lease = Some(u64::MAX);
-            let (established, mut writing) = self.parts();
-            established.advance(&mut writing);
-        }
-        let end = lease_end(self.send_next, lease.max(1)).max(self.lease.filter(|end| *end != u64::MAX).unwrap_or(0));
+        // The next epoch begins with the numbers that are reserved now.
+        self.advance();
+        let end = lease_end(self.send_next, lease.max(1)).max(self.lease.unwrap_or(0));
         self.lease = Some(end);
         if let Some(cid) = self.spare_cid.take() {
             self.peer_cid = cid;
         }
         Saved13 {
             suite: self.suite,
-            kept: self.established.keep(),
+            kept: self.established.keep(self.keys.read_epoch, self.keys.write_epoch),
             own_cid: self.own_cid,
             peer_cid: self.peer_cid,
             window: self.window,
@@ -151,7 +192,7 @@ impl Association {
 
     /// Everything below the saved lease may have been used already.
     pub fn from_saved(provider: &'static Provider, saved: Saved13, mtu: usize, retransmit_ms: u64) -> Self {
-        let established = established::restore(provider, saved.suite, saved.kept, &saved.window, saved.lease);
+        let (established, keys) = established::restore(provider, saved.suite, saved.kept, &saved.window, saved.lease);
         Self {
             provider,
             suite: saved.suite,
@@ -162,6 +203,8 @@ impl Association {
             send_next: saved.lease.max(FIRST_NUMBER),
             lease: Some(saved.lease),
             exporter: saved.exporter,
+            keys,
+            forgeries: 0,
             established,
             mtu,
             retransmit_ms,

@@ -45,9 +45,9 @@ impl Connection {
         let State::Connected13(association) = &mut self.state else {
             return;
         };
-        let post = &mut association.established.post;
+        let post = &association.established.post;
         let spent = |timer: &Timer| timer.is_due(now) && timer.transmissions >= limits::CLIENT_TRANSMISSIONS_MAX;
-        if post.timer.as_ref().is_some_and(spent) {
+        if post.timer().is_some_and(spent) {
             return self.end(CloseReason::TimedOut);
         }
         self.transmit_post(now);
@@ -226,7 +226,7 @@ impl Connection {
         let opened = match association.open(record) {
             Ok(opened) => opened,
             Err(reason) => {
-                let worn_out = association.established.is_worn_out(association.suite, limits::FORGERIES_MAX_CCM_8);
+                let worn_out = association.is_worn_out();
                 self.reject(reason);
                 if worn_out {
                     self.give_up(Fault::new(WORN_OUT, Error::Misbehaved("too many forged records")));
@@ -252,7 +252,7 @@ impl Connection {
 
     fn on_association_ack(&mut self, now: Instant, content: &[u8]) {
         let outcome = match &mut self.state {
-            State::Connected13(association) => association.established.on_ack(content).map(|_| false),
+            State::Connected13(association) => association.on_ack(content).map(|()| false),
             State::Handshaking13(handshake) => ack::decode(content).map(|numbers| handshake.on_ack(numbers)),
             _ => return,
         };

@@ -11,7 +11,7 @@ use crate::codec::u16s;
 use crate::credential::{CertificateType, Credential};
 use crate::handshake::extension::kind;
 use crate::v13::Fault;
-use crate::v13::established::{Established, FIRST_NUMBER, Secrets13};
+use crate::v13::established::{Established, FIRST_NUMBER, Keys13, Secrets13};
 use crate::v13::messages::{self, Side, kind as message, signed_content};
 use crate::v13::post::Post;
 use crate::v13::schedule::{Schedule, verify_data};
@@ -133,7 +133,9 @@ impl Handshake {
             send_next: FIRST_NUMBER,
             lease: None,
             exporter: schedule.exporter(&transcript),
-            established: Established::new(provider, suite, secrets, Post::new(0, 0)),
+            keys: Keys13::first(provider, suite, &secrets),
+            forgeries: 0,
+            established: Established::new(secrets, Post::new(0, 0)),
             mtu: self.config.mtu,
             retransmit_ms: self.config.retransmit_ms,
         })
