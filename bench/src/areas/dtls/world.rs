@@ -32,8 +32,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Psk, Self::EcdhePsk, Self::EcdsaMutual, Self::Psk13, Self::Hybrid13];
-
     pub const fn suite(self) -> CipherSuite {
         match self {
             Self::Psk => CipherSuite::PskAes128Ccm8,

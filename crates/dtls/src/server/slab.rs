@@ -262,8 +262,14 @@ impl Slab {
             let high = &mut cold.rare_mut().failed_opens_high;
             *high = high.saturating_add(1);
         }
-        let high = cold.rare.as_ref().map_or(0, |rare| rare.failed_opens_high);
-        high.saturating_mul(256).saturating_add(low)
+        self.failed_opens(id)
+    }
+
+    /// How many records did not open under the key for reading.
+    pub fn failed_opens(&self, id: SessionId) -> u64 {
+        let low = self.hot(id).map_or(0, |hot| u64::from(hot.failed_opens));
+        let rare = self.cold(id).and_then(|cold| cold.rare.as_ref());
+        rare.map_or(0, |rare| rare.failed_opens_high).saturating_mul(256).saturating_add(low)
     }
 
     /// All established associations.

@@ -52,6 +52,8 @@ pub(crate) struct Established {
 pub(crate) struct LastFlight {
     /// Opens repetitions.
     pub secret: Digest,
+    /// Which of its records have been opened, so that each is answered once.
+    pub window: ReplayWindow,
     /// The records that are to be acknowledged once the association is durable.
     pub acks: Acks,
 }
@@ -72,6 +74,13 @@ pub(crate) enum Request {
     UseConnectionId { cid: ConnectionId, at_once: bool },
     /// To give out Connection IDs.
     ConnectionIds(u8),
+}
+
+/// Those of the keys in use.
+#[derive(Clone, Copy)]
+pub(crate) struct Epochs {
+    pub read: u16,
+    pub write: u16,
 }
 
 /// What opening takes.
@@ -179,7 +188,7 @@ impl Established {
         suite: CipherSuite,
         epoch: u16,
         window: &mut ReplayWindow,
-        mut record: Sealed<'r>,
+        record: Sealed<'r>,
     ) -> Result<(Opened<'r>, Option<RecordKey>), RecordRejection> {
         let next = epoch.checked_add(1).filter(|next| self.read_granted && record.may_be_of(*next));
         if let Some(next) = next {
@@ -191,15 +200,14 @@ impl Established {
             self.read_granted = false;
             return Ok((opened, Some(key)));
         }
-        let last = self.last_flight.as_ref().ok_or(RecordRejection::Unexpected)?;
+        let last = self.last_flight.as_mut().ok_or(RecordRejection::Unexpected)?;
         if !record.may_be_of(EPOCH_HANDSHAKE) {
             return Err(RecordRejection::Unexpected);
         }
         let key = RecordKey::derive(provider, suite, &last.secret);
-        let reading = Protection { provider, suite, key: key.as_ref() };
-        let sequence = record.sequence(&reading, 0).ok_or(RecordRejection::Malformed)?;
-        let (kind, content) = record.open(&reading, sequence)?;
-        Ok((Opened { number: number(EPOCH_HANDSHAKE, sequence), newest: false, kind, content }, None))
+        let reading = Reading { provider, suite, key: key.as_ref(), epoch: EPOCH_HANDSHAKE };
+        let opened = reading.open(&mut last.window, record)?;
+        Ok((Opened { newest: false, ..opened }, None))
     }
 
     /// The key of the next epoch in which we send, which begins now.
@@ -212,6 +220,11 @@ impl Established {
     /// Whether anything is under way that a usual record would have to look at.
     pub const fn is_busy(&self) -> bool {
         self.write_granted || self.post.is_busy()
+    }
+
+    /// Asks the peer for new keys, under which the count of forgeries begins anew. Whether something is to be sent.
+    pub fn evade(&mut self, write_epoch: u16) -> bool {
+        !self.is_updating() && self.update_keys(write_epoch, true).is_ok()
     }
 
     /// Whether it is time for new keys (RFC 9147 section 4.5.3).
@@ -243,24 +256,27 @@ impl Established {
     pub fn on_handshake(
         &mut self,
         side: Side,
-        write_epoch: u16,
+        epochs: Epochs,
         content: &[u8],
     ) -> Result<(Vec<Request>, bool), Fault> {
         let (messages, taken) = self.post.receive(content)?;
         let mut requests = Vec::new();
         for message in messages {
-            requests.extend(self.on_message(side, write_epoch, &message)?);
+            requests.extend(self.on_message(side, epochs, &message)?);
         }
         Ok((requests, taken))
     }
 
-    fn on_message(&mut self, side: Side, write_epoch: u16, message: &Message) -> Result<Option<Request>, Fault> {
+    fn on_message(&mut self, side: Side, epochs: Epochs, message: &Message) -> Result<Option<Request>, Fault> {
         match (message.kind, side) {
             (kind::KEY_UPDATE, _) => {
                 let request = messages::decode_key_update(&message.body)?;
+                if epochs.read == u16::MAX {
+                    return Err(Error::Unavailable("the last epoch").into());
+                }
                 self.read_granted = true;
-                if request {
-                    self.update_keys(write_epoch, false)?;
+                if request && epochs.write != u16::MAX {
+                    self.update_keys(epochs.write, false)?;
                 }
                 Ok(None)
             }
@@ -310,6 +326,12 @@ const fn expected(window: &ReplayWindow, epoch: u16) -> u64 {
     }
 }
 
+/// Whether somebody has forged so many records that new keys are due, and there is still time for them.
+pub(crate) const fn is_time_to_evade(forgeries: u64, suite: CipherSuite, ccm_8: u16) -> bool {
+    let quarter = suite.failed_opens_max(ccm_8).div_ceil(4);
+    forgeries == 2 * quarter || forgeries == 3 * quarter
+}
+
 /// The last alert of a side that gives up.
 pub(crate) const WORN_OUT: AlertDescription = AlertDescription::BAD_RECORD_MAC;
 
@@ -343,7 +365,7 @@ pub(crate) fn restore(
     let mut established = Established::new(secrets, Post::resumed(sent, kept.due));
     established.read_granted = true;
     established.last_flight =
-        kept.handshake_read.map(|secret| Box::new(LastFlight { secret, acks: Acks::default() }));
+        kept.handshake_read.map(|secret| Box::new(LastFlight { secret, window: ReplayWindow::default(), acks: Acks::default() }));
     (established, keys)
 }
 

@@ -9,7 +9,7 @@ use bartizan_wire::record::ContentType;
 use super::super::saved::Saved13;
 use crate::v13::Fault;
 use crate::v13::established::{
-    self, Established, FIRST_NUMBER, Keys13, Opened, Reading, Request, Writing, lease_end,
+    self, Epochs, Established, FIRST_NUMBER, Keys13, Opened, Reading, Request, Writing, lease_end,
 };
 use crate::v13::messages::{Side, encode_new_connection_id, kind};
 use crate::v13::record::{Place, Protection, Sealed, epoch_of, number};
@@ -108,6 +108,16 @@ impl Association {
         self.forgeries >= self.suite.failed_opens_max(limits::FORGERIES_MAX_CCM_8)
     }
 
+    /// Asks for new keys if somebody forges records.
+    pub fn evade(&mut self) -> bool {
+        let time = established::is_time_to_evade(self.forgeries, self.suite, limits::FORGERIES_MAX_CCM_8);
+        time && self.established.evade(self.keys.write_epoch)
+    }
+
+    const fn epochs(&self) -> Epochs {
+        Epochs { read: self.keys.read_epoch, write: self.keys.write_epoch }
+    }
+
     /// An ACK has come.
     pub fn on_ack(&mut self, content: &[u8]) -> Result<(), Error> {
         if self.established.on_ack(content)? && self.lease.is_none() {
@@ -128,7 +138,7 @@ impl Association {
 
     /// Handshake messages of an opened record, and the ACK for it.
     pub fn on_handshake(&mut self, number: u64, content: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let (requests, taken) = self.established.on_handshake(Side::Client, self.keys.write_epoch, content)?;
+        let (requests, taken) = self.established.on_handshake(Side::Client, self.epochs(), content)?;
         for request in requests {
             self.comply(request)?;
         }

@@ -12,11 +12,11 @@ use super::super::slab::{Hot, Phase};
 use crate::alert::Alert;
 use crate::v13::Fault;
 use crate::v13::ack::Acks;
-use crate::v13::established::{Established, Opened, Reading, Request, Writing, lease_end};
+use crate::v13::established::{Epochs, Established, Opened, Reading, Request, Writing, is_time_to_evade, lease_end};
 use crate::v13::messages::{Side, encode_new_connection_id, kind};
 use crate::v13::record::{self, ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use crate::v13::schedule::EPOCH_HANDSHAKE;
-use crate::{AlertDescription, CloseReason, Error, Instant, limits};
+use crate::{AlertDescription, CloseReason, ConnectionId, Error, Instant, limits};
 
 impl Endpoint {
     /// Takes the first record, which has a unified header, off a datagram.
@@ -29,8 +29,13 @@ impl Endpoint {
         let cid_len = self.config.routes.cid_len(datagram.get(1).copied().unwrap_or_default());
         match record::split(datagram, cid_len) {
             Ok((record, rest)) => {
+                let cid = record.connection_id().and_then(ConnectionId::new);
                 self.on_sealed(now, remote, record);
-                rest
+                let others = |next: &[u8]| cid.as_ref().is_none_or(|cid| cid.as_slice() != next);
+                match record::leading_cid(rest, cid_len).is_some_and(others) {
+                    true => &mut [],
+                    false => rest,
+                }
             }
             Err(reason) => {
                 self.reject(remote, None, reason);
@@ -50,7 +55,7 @@ impl Endpoint {
             Some((session, hot)) if hot.phase == Phase::Established && hot.own_cid => {
                 self.on_session_record_13(now, session, remote, record);
             }
-            Some((_, hot)) if hot.phase == Phase::Handshaking => {
+            Some((_, hot)) if hot.phase == Phase::Handshaking && self.has_given_cid(HandshakeId(hot.principal)) => {
                 let id = HandshakeId(hot.principal);
                 self.on_handshake_record_13(now, id, remote, record);
             }
@@ -58,6 +63,11 @@ impl Endpoint {
             Some((_, hot)) if hot.phase == Phase::AwaitDurable => self.accounted = true,
             _ => self.reject(remote, None, RecordRejection::UnknownConnectionId),
         }
+    }
+
+    fn has_given_cid(&self, id: HandshakeId) -> bool {
+        let terms = self.v13.get(id).and_then(|handshake| handshake.terms);
+        terms.is_some_and(|terms| terms.peer_cid.is_some())
     }
 
     /// Peers without a Connection ID are found by address; one that begins anew has a handshake there as well, whose
@@ -82,11 +92,11 @@ impl Endpoint {
         let bytes = record.len();
         let opened = match self.open_13(session, record) {
             Ok(opened) => opened,
-            Err(reason) => return self.on_unopened(session, remote, reason),
+            Err(reason) => return self.on_unopened_13(now, session, remote, reason),
         };
         self.accounted = true;
         if epoch_of(opened.number) == EPOCH_HANDSHAKE {
-            return self.on_repeated_flight(session, opened.number, opened.kind);
+            return self.on_repeated_flight(session, remote, opened.number, opened.kind);
         }
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
@@ -113,6 +123,20 @@ impl Endpoint {
             _ => self.reject(remote, Some(principal), RecordRejection::Unexpected),
         }
         self.transmit_post(now, session);
+    }
+
+    /// Somebody forges records: there may still be time to get away from him.
+    fn on_unopened_13(&mut self, now: Instant, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
+        self.on_unopened(session, remote, reason);
+        let forgeries = self.slab.failed_opens(session);
+        let Some(hot) = self.established(session).filter(|_| reason == RecordRejection::Forged) else {
+            return;
+        };
+        let write_epoch = hot.write_epoch;
+        let time = is_time_to_evade(forgeries, hot.suite, self.config.ccm_8_forgeries_max);
+        if time && self.work_13(session).is_some_and(|v13| v13.evade(write_epoch)) {
+            self.transmit_post(now, session);
+        }
     }
 
     /// Opens one record, once. One of the current epoch touches nothing but the hot half, and long keys.
@@ -142,10 +166,16 @@ impl Endpoint {
         Ok(opened)
     }
 
-    /// The client repeats its last flight: the ACK for it was lost (RFC 9147 section 5.8.1).
-    fn on_repeated_flight(&mut self, session: SessionId, number: u64, kind: ContentType) {
+    /// The client repeats its last flight: the ACK for it was lost (RFC 9147 section 5.8.1). It goes to where the
+    /// repetition came from, which is longer: the client may have moved since its cookie.
+    fn on_repeated_flight(&mut self, session: SessionId, remote: SocketAddr, number: u64, kind: ContentType) {
         if kind == ContentType::HANDSHAKE {
-            self.acknowledge(session, number);
+            let mut acks = Acks::default();
+            acks.note(number);
+            if let Ok((_, record)) = self.seal_13(session, ACK, &acks.encode(usize::MAX)) {
+                self.transmit(remote, record);
+            }
+            self.ask_for_lease(session);
         }
     }
 
@@ -159,9 +189,7 @@ impl Endpoint {
     fn acknowledge(&mut self, session: SessionId, number: u64) {
         let mut acks = Acks::default();
         acks.note(number);
-        if let Ok((to, record)) = self.seal_13(session, ACK, &acks.encode(usize::MAX)) {
-            self.transmit(to, record);
-        }
+        self.send_within(session, ACK, &acks.encode(usize::MAX));
         self.ask_for_lease(session);
     }
 
@@ -207,11 +235,14 @@ impl Endpoint {
         number: u64,
         content: &[u8],
     ) {
-        let write_epoch = self.slab.hot(session).map_or(0, |hot| hot.write_epoch);
+        let Some(hot) = self.slab.hot(session) else {
+            return;
+        };
+        let epochs = Epochs { read: hot.read_epoch, write: hot.write_epoch };
         let Some(v13) = self.work_13(session) else {
             return;
         };
-        let outcome = v13.on_handshake(Side::Server, write_epoch, content);
+        let outcome = v13.on_handshake(Side::Server, epochs, content);
         let outcome = outcome.and_then(|(requests, taken)| {
             requests.into_iter().try_for_each(|request| self.comply(session, request)).map(|()| taken)
         });
@@ -378,7 +409,13 @@ impl Endpoint {
         if let Some(at) = after {
             self.v13.posts.insert((at, session));
         }
-        datagrams.into_iter().for_each(|datagram: Vec<u8>| self.transmit(to, datagram));
+        for datagram in datagrams {
+            // What an address may not have yet is repeated when it may.
+            if self.allows(session, datagram.len()) {
+                self.spend(session, datagram.len());
+                self.transmit(to, datagram);
+            }
+        }
     }
 
     /// Lets `write` seal records, under numbers that nobody gets again.
