@@ -191,6 +191,7 @@ impl Table {
                     _ => self.server.confirm_durable(self.now, session),
                 }
             }
+            Some(EndpointEvent::StateChanged { session, .. }) => self.server.confirm_durable(self.now, session),
             Some(EndpointEvent::LeaseLow { session, upto }) => self.server.extend_lease(session, upto),
             _ => {}
         }

@@ -332,7 +332,7 @@ impl Endpoint {
         }
     }
 
-    /// The association is on disk: the server's Finished may leave. What was the principal's association before
+    /// The association is on disk: the server's Finished may leave, or what [`EndpointEvent::StateChanged`] was about. What was the principal's association before
     /// stays until the first record opens on this one.
     pub fn confirm_durable(&mut self, now: Instant, session: SessionId) {
         if self.is_fenced(now) {
@@ -341,10 +341,11 @@ impl Endpoint {
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
-        if hot.phase != slab::Phase::AwaitDurable {
-            return;
+        match hot.phase {
+            slab::Phase::AwaitDurable => hot.phase = slab::Phase::Established,
+            slab::Phase::Established => return self.confirm_kept(now, session),
+            slab::Phase::Free | slab::Phase::Handshaking => return,
         }
-        hot.phase = slab::Phase::Established;
         let (principal, suite, connection_id) = (hot.principal, hot.suite, hot.own_cid);
         let remote = hot.remote.unpack();
         self.index(session, principal, remote, connection_id);

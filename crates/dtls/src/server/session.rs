@@ -196,8 +196,13 @@ impl Endpoint {
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
         let peer_cid = self.slab.peer_cid(session);
-        let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
-        let most = limit.saturating_sub(usize::from(!peer_cid.is_empty()));
+        let most = match self.is_dtls_1_3(session) {
+            true => usize::from(self.limits_13(session).send).saturating_sub(1),
+            false => {
+                let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
+                limit.saturating_sub(usize::from(!peer_cid.is_empty()))
+            }
+        };
         let overhead = self.established(session).map(|_| self.overhead(session));
         overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead).min(most))
     }

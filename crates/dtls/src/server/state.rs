@@ -244,7 +244,8 @@ impl Endpoint {
         self.slab.take_at(id, &mut *self.rng)?;
         let provider = self.config.provider;
         let v13 = state.v13.map(|kept| {
-            let (established, keys) = established::restore(provider, state.suite, *kept, &window, lease.max(FIRST_NUMBER));
+            let (established, keys) =
+                established::restore(provider, state.suite, *kept, &window, lease.max(FIRST_NUMBER));
             (Box::new(established), keys)
         });
         let (v13, keys) = v13.unzip();
@@ -287,6 +288,9 @@ impl Endpoint {
             (restored.send_next, restored.lease) = (sequence_of(lease), sequence_of(lease));
         }
         self.slab.occupy(id, &restored);
+        if let Some(hot) = self.slab.hot_mut(id) {
+            hot.under_way = keys.is_some();
+        }
         self.serial = self.serial.max(state.serial);
         if !state.own_cid {
             self.by_address.insert(remote, id);

@@ -16,6 +16,7 @@ use super::messages::{self, Message, Side, kind};
 use super::post::Post;
 use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use super::schedule::{EPOCH_APPLICATION, EPOCH_HANDSHAKE, RecordKey, next_secret};
+use super::spares::Spares;
 use super::{Fault, ack};
 use crate::hash::Digest;
 use crate::key::RecordKeyRef;
@@ -70,8 +71,8 @@ pub(crate) struct Opened<'a> {
 /// What a message after the handshake asks of the side that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// To use this Connection ID: at once, or when it likes.
-    UseConnectionId { cid: ConnectionId, at_once: bool },
+    /// To use these Connection IDs: one of them at once, or when it likes.
+    UseConnectionIds { cids: Spares, at_once: bool },
     /// To give out Connection IDs.
     ConnectionIds(u8),
 }
@@ -98,6 +99,8 @@ pub(crate) struct Writing<'a> {
     pub key: RecordKeyRef<'a>,
     pub epoch: u16,
     pub cid: &'a ConnectionId,
+    /// Most bytes that the peer takes in one record, type included (RFC 8449 section 4).
+    pub limit: u16,
     pub send_next: &'a mut u64,
     /// The first number that may not be used.
     pub end: u64,
@@ -105,11 +108,7 @@ pub(crate) struct Writing<'a> {
 
 impl Reading<'_> {
     /// Opens one record of the epoch, once.
-    pub fn open<'r>(
-        &self,
-        window: &mut ReplayWindow,
-        mut record: Sealed<'r>,
-    ) -> Result<Opened<'r>, RecordRejection> {
+    pub fn open<'r>(&self, window: &mut ReplayWindow, mut record: Sealed<'r>) -> Result<Opened<'r>, RecordRejection> {
         let reading = Protection { provider: self.provider, suite: self.suite, key: self.key };
         let expected = expected(window, self.epoch);
         let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
@@ -151,6 +150,10 @@ impl Writing<'_> {
 }
 
 impl Sealer for Writing<'_> {
+    fn content_max(&self, _: u16) -> usize {
+        usize::from(self.limit).saturating_sub(1)
+    }
+
     fn overhead(&self, _: u16) -> usize {
         self.protection().overhead(self.cid, Place::Coalesced)
     }
@@ -253,12 +256,7 @@ impl Established {
 
     /// Takes in the handshake messages of a record; returns what they ask for, and whether the record is to be
     /// acknowledged.
-    pub fn on_handshake(
-        &mut self,
-        side: Side,
-        epochs: Epochs,
-        content: &[u8],
-    ) -> Result<(Vec<Request>, bool), Fault> {
+    pub fn on_handshake(&mut self, side: Side, epochs: Epochs, content: &[u8]) -> Result<(Vec<Request>, bool), Fault> {
         let (messages, taken) = self.post.receive(content)?;
         let mut requests = Vec::new();
         for message in messages {
@@ -283,8 +281,8 @@ impl Established {
             // Resumption is by Connection ID; a ticket is acknowledged and forgotten.
             (kind::NEW_SESSION_TICKET, Side::Client) => Ok(None),
             (kind::NEW_CONNECTION_ID, _) => {
-                let (cid, at_once) = messages::decode_new_connection_id(&message.body)?;
-                Ok(cid.map(|cid| Request::UseConnectionId { cid, at_once }))
+                let (cids, at_once) = messages::decode_new_connection_id(&message.body)?;
+                Ok(Some(Request::UseConnectionIds { cids, at_once }))
             }
             (kind::REQUEST_CONNECTION_ID, _) => {
                 let count = messages::decode_request_connection_id(&message.body)?;
@@ -362,10 +360,11 @@ pub(crate) fn restore(
     let sent = kept.send_next.saturating_add(write_epoch.saturating_sub(kept.write_epoch));
     let secrets = Secrets13 { read, write };
     let keys = Keys13 { read_epoch, write_epoch, ..Keys13::first(provider, suite, &secrets) };
-    let mut established = Established::new(secrets, Post::resumed(sent, kept.due));
+    let mut established = Established::new(secrets, Post::resumed(sent, kept.due, kept.next));
     established.read_granted = true;
-    established.last_flight =
-        kept.handshake_read.map(|secret| Box::new(LastFlight { secret, window: ReplayWindow::default(), acks: Acks::default() }));
+    established.last_flight = kept
+        .handshake_read
+        .map(|secret| Box::new(LastFlight { secret, window: ReplayWindow::default(), acks: Acks::default() }));
     (established, keys)
 }
 
@@ -379,24 +378,28 @@ pub(crate) struct Kept {
     pub send_next: u16,
     pub due: u16,
     pub handshake_read: Option<Digest>,
+    /// Our next message, if it is no KeyUpdate: the peer may have it already.
+    pub next: Option<(u8, Vec<u8>)>,
 }
+
+/// Flags of what follows.
+const HAS_HANDSHAKE_READ: u8 = 1;
+const HAS_NEXT: u8 = 2;
 
 impl Established {
     pub fn keep(&self, read_epoch: u16, write_epoch: u16) -> Kept {
-        // A KeyUpdate that is not acknowledged yet would be repeated under the same number.
-        let unfinished = u16::from(self.is_updating() && !self.post_is_waiting());
+        // A message that is not acknowledged yet is repeated under the same number. A KeyUpdate is counted by the epoch
+        // once that begins.
+        let uncounted = u16::from(self.post.is_under_way()) + u16::from(self.write_granted);
         Kept {
             secrets: self.secrets.clone(),
             read_epoch,
             write_epoch,
-            send_next: self.post.send_next.saturating_sub(unfinished),
+            send_next: self.post.send_next.saturating_sub(uncounted),
             due: self.post.due(),
             handshake_read: self.last_flight.as_ref().map(|last| last.secret.clone()),
+            next: self.post.next(),
         }
-    }
-
-    fn post_is_waiting(&self) -> bool {
-        !self.write_granted && self.post.timer().is_none()
     }
 }
 
@@ -408,9 +411,15 @@ impl Kept {
         }
         put(self.secrets.read.as_slice());
         put(self.secrets.write.as_slice());
-        put(&[u8::from(self.handshake_read.is_some())]);
+        let next = self.next.as_ref().and_then(|(kind, body)| Some((*kind, u8::try_from(body.len()).ok()?, body)));
+        let handshake_read = if self.handshake_read.is_some() { HAS_HANDSHAKE_READ } else { 0 };
+        put(&[handshake_read | if next.is_some() { HAS_NEXT } else { 0 }]);
         if let Some(secret) = &self.handshake_read {
             put(secret.as_slice());
+        }
+        if let Some((kind, length, body)) = next {
+            put(&[kind, length]);
+            put(body);
         }
     }
 
@@ -419,15 +428,22 @@ impl Kept {
         let (read_epoch, write_epoch) = (reader.u16()?, reader.u16()?);
         let (send_next, due) = (reader.u16()?, reader.u16()?);
         let secrets = Secrets13 { read: Digest::of(reader.take(length)?), write: Digest::of(reader.take(length)?) };
-        let handshake_read = match reader.u8()? {
+        let flags = reader.u8()?;
+        if flags & !(HAS_HANDSHAKE_READ | HAS_NEXT) != 0 {
+            return Err(Error::Malformed("an impossible flag"));
+        }
+        let handshake_read = match flags & HAS_HANDSHAKE_READ {
             0 => None,
-            1 => Some(Digest::of(reader.take(length)?)),
-            _ => return Err(Error::Malformed("an impossible flag")),
+            _ => Some(Digest::of(reader.take(length)?)),
+        };
+        let next = match flags & HAS_NEXT {
+            0 => None,
+            _ => Some((reader.u8()?, reader.vec8()?.to_vec())),
         };
         if read_epoch < EPOCH_APPLICATION || write_epoch < EPOCH_APPLICATION {
             return Err(Error::Malformed("an epoch of the handshake"));
         }
-        Ok(Self { secrets, read_epoch, write_epoch, send_next, due, handshake_read })
+        Ok(Self { secrets, read_epoch, write_epoch, send_next, due, handshake_read, next })
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::flight::{Flight, Outgoing};
-use super::messages::{Fragment, Message};
+use super::messages::{Fragment, Message, kind};
 use super::reassembly::{Accepted, Reassembly};
 use crate::codec::Reader;
 use crate::handshake::timer::Timer;
@@ -33,6 +33,26 @@ struct Work {
     /// The kind of the message under way.
     under_way: Option<u8>,
     timer: Option<Timer>,
+    keeping: Keeping,
+}
+
+/// Whether the message that waits longest is kept over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeping {
+    Not,
+    Asked,
+    Kept,
+}
+
+/// The kind and the body of a message.
+pub(crate) type Kept = (u8, Vec<u8>);
+
+impl Work {
+    /// KeyUpdates need not be kept: epochs count them.
+    fn has_to_be_kept(&self) -> bool {
+        let next = self.waiting.front().filter(|_| self.under_way.is_none());
+        self.keeping != Keeping::Kept && next.is_some_and(|(kind, _)| *kind != kind::KEY_UPDATE)
+    }
 }
 
 impl Post {
@@ -41,8 +61,46 @@ impl Post {
     }
 
     /// The same after a restart.
-    pub const fn resumed(send_next: u16, due: u16) -> Self {
-        Self { send_next, due, resync: true, work: None }
+    pub fn resumed(send_next: u16, due: u16, next: Option<Kept>) -> Self {
+        let mut post = Self { send_next, due, resync: true, work: None };
+        if let Some((kind, body)) = next {
+            let work = post.work_mut();
+            work.waiting.push_back((kind, body));
+            work.keeping = Keeping::Kept;
+        }
+        post
+    }
+
+    /// The message that a restart must not forget: its number may be the next that the peer expects.
+    pub fn next(&self) -> Option<Kept> {
+        let work = self.work.as_ref()?;
+        let sent = work.flight.messages().first().filter(|_| work.under_way.is_some());
+        let next = match sent {
+            Some(message) => (message.kind, message.body.clone()),
+            None => work.waiting.front()?.clone(),
+        };
+        Some(next).filter(|(kind, _)| *kind != kind::KEY_UPDATE)
+    }
+
+    /// Whether a message of ours is sent and not acknowledged.
+    pub fn is_under_way(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.under_way.is_some())
+    }
+
+    /// Whether the association has to be kept once more before the next message may leave, since its number is counted
+    /// nowhere else. Says so once.
+    pub fn asks_to_be_kept(&mut self) -> bool {
+        let Some(work) = self.work.as_mut().filter(|work| work.has_to_be_kept()) else {
+            return false;
+        };
+        core::mem::replace(&mut work.keeping, Keeping::Asked) == Keeping::Not
+    }
+
+    /// The association is kept as it is.
+    pub fn note_kept(&mut self) {
+        if let Some(work) = self.work.as_mut().filter(|work| work.has_to_be_kept()) {
+            work.keeping = Keeping::Kept;
+        }
     }
 
     /// Number of the peer's next message.
@@ -99,7 +157,8 @@ impl Post {
     /// The next message is due to be sent for the first time: whether there is one.
     pub fn begin(&mut self, now: Instant, epoch: u16, retransmit_ms: u64) -> bool {
         let sequence = self.send_next;
-        let Some(work) = self.work.as_mut().filter(|work| work.under_way.is_none()) else {
+        let ready = |work: &&mut Box<Work>| work.under_way.is_none() && !work.has_to_be_kept();
+        let Some(work) = self.work.as_mut().filter(ready) else {
             return false;
         };
         let Some((kind, body)) = work.waiting.pop_front() else {
@@ -108,6 +167,7 @@ impl Post {
         work.flight.clear();
         work.flight.push(Outgoing { kind, sequence, epoch, body });
         work.under_way = Some(kind);
+        work.keeping = Keeping::Not;
         work.timer = Some(Timer::start(now, retransmit_ms));
         self.send_next = sequence.saturating_add(1);
         true
@@ -174,14 +234,14 @@ impl Post {
                 flight: Flight::EMPTY,
                 under_way: None,
                 timer: None,
+                keeping: Keeping::Not,
             })
         })
     }
 
     /// Gives the memory back once nothing is under way.
     fn tidy(&mut self) {
-        let idle =
-            |work: &Work| work.receiving.is_empty() && work.waiting.is_empty() && work.under_way.is_none();
+        let idle = |work: &Work| work.receiving.is_empty() && work.waiting.is_empty() && work.under_way.is_none();
         if self.work.as_deref().is_some_and(idle) {
             self.work = None;
         }

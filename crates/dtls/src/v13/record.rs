@@ -108,6 +108,11 @@ impl<'a> Sealed<'a> {
         self.bytes.len()
     }
 
+    /// How much is encrypted, type and padding included (RFC 8449 section 4), if it is authentic.
+    pub fn inner_len(&self, provider: &Provider, suite: CipherSuite) -> usize {
+        self.bytes.len().saturating_sub(self.header_len + suite.aead(provider).tag_len)
+    }
+
     /// The low bits of the epoch.
     pub fn epoch_bits(&self) -> u8 {
         self.first() & EPOCH_MASK

@@ -212,9 +212,10 @@ impl Connection {
             return;
         };
         let held = core::mem::take(&mut handshake.held);
-        let Some(association) = handshake.association.take() else {
+        let Some(mut association) = handshake.association.take() else {
             return;
         };
+        association.restock();
         self.events.push_back(ConnectionEvent::Connected {
             suite: association.suite,
             peer_cid: !association.peer_cid.is_empty(),
@@ -298,6 +299,24 @@ impl Connection {
             Some(alert) => self.end(CloseReason::Alert(alert.description)),
             None => self.reject(RecordRejection::Malformed),
         }
+    }
+
+    /// Sends data, in one datagram with what is due after the handshake if both fit.
+    pub(in crate::client) fn send13(&mut self, now: Instant, data: &[u8]) -> Result<(), Error> {
+        let State::Connected13(association) = &mut self.state else {
+            return Err(Error::Misuse("not connected"));
+        };
+        let mut datagrams = association.transmit(now);
+        let sealed = association.seal(ContentType::APPLICATION_DATA, data);
+        if let Ok(record) = &sealed {
+            match datagrams.last_mut().filter(|last| last.len().saturating_add(record.len()) <= association.mtu) {
+                Some(last) => last.extend_from_slice(record),
+                None => datagrams.push(record.clone()),
+            }
+        }
+        self.outbox.extend(datagrams);
+        self.transmit_post(now);
+        sealed.map(|_| ())
     }
 
     /// Sends what is due after the handshake.

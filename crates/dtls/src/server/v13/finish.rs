@@ -174,6 +174,9 @@ impl Endpoint {
                 false => Authentication::by(terms.client_type),
             };
             cold.v13 = Some(Box::new(established));
+            if terms.says_limit {
+                cold.rare_mut().limits = terms.limits;
+            }
         }
         let new = NewSession {
             phase: slab::Phase::AwaitDurable,

@@ -57,7 +57,8 @@ mod tests {
             hot.set_window_13(window);
             assert_eq!(hot.window_13() == window, kept);
         }
-        for (upto, lease) in [(number(9, 5), number(9, 5)), (number(8, 9), number(9, 5)), (number(9, 8), number(9, 8))] {
+        for (upto, lease) in [(number(9, 5), number(9, 5)), (number(8, 9), number(9, 5)), (number(9, 8), number(9, 8))]
+        {
             hot.extend_lease_13(upto);
             assert_eq!(hot.lease_13(), lease);
         }

@@ -10,6 +10,8 @@ use super::super::endpoint::Endpoint;
 use super::super::event::{EndpointEvent, HandshakeId, SessionId};
 use super::super::slab::{Hot, Phase};
 use crate::alert::Alert;
+use crate::handshake::negotiation::RecordLimits;
+use crate::limits::RECORD_SIZE_LIMIT_MIN;
 use crate::v13::Fault;
 use crate::v13::ack::Acks;
 use crate::v13::established::{Epochs, Established, Opened, Reading, Request, Writing, is_time_to_evade, lease_end};
@@ -146,6 +148,10 @@ impl Endpoint {
         let hot = self.slab.hot(session).filter(|hot| hot.is_dtls_1_3()).ok_or(gone)?;
         let (suite, epoch) = (hot.suite, hot.read_epoch);
         let mut window = hot.window_13();
+        let inner_len = record.inner_len(provider, suite);
+        if inner_len > usize::from(RECORD_SIZE_LIMIT_MIN) && inner_len > usize::from(self.limits_13(session).receive) {
+            return Err(RecordRejection::Malformed);
+        }
         let (opened, next) = match record.may_be_of(epoch) {
             true => {
                 let key = self.slab.read_key(session).ok_or(gone)?;
@@ -200,7 +206,8 @@ impl Endpoint {
     /// The association is durable: the ACK for the client's last flight may leave.
     pub(in super::super) fn send_final_ack(&mut self, session: SessionId) {
         let mtu = self.config.mtu;
-        let room = mtu.saturating_sub(self.overhead_13(session));
+        let most = usize::from(self.limits_13(session).send).saturating_sub(1);
+        let room = mtu.saturating_sub(self.overhead_13(session)).min(most);
         let last = self.slab.v13_mut(session).and_then(|v13| v13.last_flight.as_mut());
         let Some(last) = last else {
             return;
@@ -262,23 +269,20 @@ impl Endpoint {
         let given = self.slab.hot(session).is_some_and(|hot| hot.own_cid);
         match request {
             // RFC 9147 section 9: only where Connection IDs are in use.
-            Request::UseConnectionId { .. } if !in_use => {
+            Request::UseConnectionIds { .. } if !in_use => {
                 Err(Fault::unexpected("a Connection ID where none are in use"))
             }
             Request::ConnectionIds(_) if !given => {
                 Err(Fault::unexpected("a request for a Connection ID where none are in use"))
             }
-            Request::UseConnectionId { cid, at_once } => {
-                if at_once {
+            Request::UseConnectionIds { mut cids, at_once } => {
+                if at_once && let Some(cid) = cids.take() {
                     self.slab.set_peer_cid(session, &cid);
                 }
                 Ok(())
             }
-            // Section 9 lets us give fewer than were asked for: a session has one name.
-            Request::ConnectionIds(_) => {
-                if let Some(v13) = self.work_13(session) {
-                    v13.post.queue(kind::NEW_CONNECTION_ID, encode_new_connection_id(&[], false));
-                }
+            Request::ConnectionIds(count) => {
+                self.give_connection_ids(session, count, false);
                 Ok(())
             }
         }
@@ -340,6 +344,7 @@ impl Endpoint {
         hot.lease_asked = false;
         if hot.under_way {
             self.ask_for_next_epoch(session);
+            self.ask_to_be_kept(session);
         }
     }
 
@@ -383,6 +388,57 @@ impl Endpoint {
         Ok(())
     }
 
+    /// DTLS 1.3: gives the peer another Connection ID, to be used at once (RFC 9147 section 9). Under
+    /// [`Routes`](crate::Routes) that encrypt them nobody can tell from outside that it belongs to the same association; the
+    /// earlier ones go on to lead there as well.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown session, one of DTLS 1.2 or without Connection IDs; `Unavailable` if too much waits.
+    pub fn renew_connection_id(&mut self, now: Instant, session: SessionId) -> Result<(), Error> {
+        let hot = self.established(session).filter(|hot| hot.is_dtls_1_3() && hot.own_cid);
+        hot.ok_or(Error::Misuse("no such session of DTLS 1.3 with a Connection ID"))?;
+        if !self.give_connection_ids(session, 1, true) {
+            return Err(Error::Unavailable("too many messages wait"));
+        }
+        self.transmit_post(now, session);
+        Ok(())
+    }
+
+    /// Queues a NewConnectionId, one at a time. Nothing has to be remembered: they all name the same slot. Routes that do
+    /// not encrypt make only one.
+    fn give_connection_ids(&mut self, session: SessionId, count: u8, at_once: bool) -> bool {
+        let mut cids = Vec::new();
+        for _ in 0..count {
+            let cid = self.config.routes.issue(session, &mut *self.rng);
+            if !cids.contains(&cid) {
+                cids.push(cid);
+            }
+        }
+        let body = encode_new_connection_id(&cids, at_once);
+        let work = self.work_13(session).filter(|v13| !v13.post.has(kind::NEW_CONNECTION_ID));
+        work.is_some_and(|v13| v13.post.queue(kind::NEW_CONNECTION_ID, body))
+    }
+
+    /// Before a message leaves whose number nothing else counts, the state has to be kept again; but not while a
+    /// lease is, which an older one must not overtake.
+    fn ask_to_be_kept(&mut self, session: SessionId) {
+        let Some(hot) = self.established(session).filter(|hot| hot.under_way && !hot.lease_asked) else {
+            return;
+        };
+        let principal = hot.principal;
+        if self.slab.v13_mut(session).is_some_and(|v13| v13.post.asks_to_be_kept()) {
+            self.events.push_back(EndpointEvent::StateChanged { session, principal });
+        }
+    }
+
+    /// See [`EndpointEvent::StateChanged`].
+    pub(in super::super) fn confirm_kept(&mut self, now: Instant, session: SessionId) {
+        if let Some(v13) = self.slab.v13_mut(session) {
+            v13.post.note_kept();
+            self.transmit_post(now, session);
+        }
+    }
+
     /// Sends what is due after the handshake, and remembers when to look again.
     pub(in super::super) fn transmit_post(&mut self, now: Instant, session: SessionId) {
         let (mtu, retransmit_ms) = (self.config.mtu, self.config.retransmit_ms);
@@ -409,6 +465,7 @@ impl Endpoint {
         if let Some(at) = after {
             self.v13.posts.insert((at, session));
         }
+        self.ask_to_be_kept(session);
         for datagram in datagrams {
             // What an address may not have yet is repeated when it may.
             if self.allows(session, datagram.len()) {
@@ -425,8 +482,9 @@ impl Endpoint {
         let (suite, epoch, end) = (hot.suite, hot.write_epoch, hot.lease_13());
         let mut send_next = hot.send_next_13();
         let cid = self.slab.peer_cid(session);
+        let limit = self.limits_13(session).send;
         let key = self.slab.write_key(session)?;
-        let mut writing = Writing { provider, suite, key, epoch, cid: &cid, send_next: &mut send_next, end };
+        let mut writing = Writing { provider, suite, key, epoch, cid: &cid, limit, send_next: &mut send_next, end };
         let written = write(&mut writing);
         self.slab.hot_mut(session)?.set_send_next(sequence_of(send_next));
         Some(written)
@@ -459,6 +517,12 @@ impl Endpoint {
         }
         let record = self.write_13(session, |writing| writing.seal(Place::Last, content_type, content));
         Ok((to, record.ok_or(no_session)??))
+    }
+
+    /// RFC 8449. Few associations have them, and they lie in the cold half.
+    pub(in super::super) fn limits_13(&self, session: SessionId) -> RecordLimits {
+        let rare = self.slab.cold(session).and_then(|cold| cold.rare.as_ref());
+        rare.map(|rare| rare.limits).filter(|limits| *limits != RecordLimits::NONE).unwrap_or(RecordLimits::NONE_13)
     }
 
     /// How much longer than its content a record to this session is.
