@@ -73,8 +73,10 @@ fn nobody_asks_by_default_and_routes_in_the_clear_give_nothing_new() {
         let mut world = World::calm(server);
         let config = config(count);
         let client = world.connected(config.clone());
-        let first = wake(&mut world, client, &config, b"one");
-        assert_eq!(wake(&mut world, client, &config, b"two"), first);
+        // The shorter of the two kinds, or the front of the longer.
+        let front = |cids: BTreeSet<Vec<u8>>| cids.into_iter().map(|cid| cid[..8].to_vec()).collect::<BTreeSet<_>>();
+        let first = front(wake(&mut world, client, &config, b"one"));
+        assert_eq!(front(wake(&mut world, client, &config, b"two")), first);
         assert!(!world.clients[client].connection.use_spare_connection_id());
     }
 }

@@ -243,6 +243,8 @@ pub(crate) fn decode_new_connection_id(body: &[u8]) -> Result<(Spares, bool), Er
         }
     }
     match usage {
+        // RFC 9147 section 9: one of these or none at all.
+        0 if cids.is_empty() => Err(Error::Unsupported("no Connection ID that we can hold")),
         0 => Ok((cids, true)),
         1 => Ok((cids, false)),
         _ => Err(Error::Misbehaved("a NewConnectionId with an unknown usage")),
