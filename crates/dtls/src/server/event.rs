@@ -54,6 +54,8 @@ pub struct SessionBytes {
     pub hot: usize,
     /// What only handshakes, restarts and evidence touch.
     pub cold: usize,
+    /// DTLS 1.3 alone, on top: what the next keys come from, and how far messages were counted.
+    pub dtls_1_3: usize,
 }
 
 /// What is known of an association.

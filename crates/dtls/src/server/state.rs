@@ -15,7 +15,7 @@ use crate::handshake::negotiation::RecordLimits;
 use crate::record::EPOCH;
 use crate::rrc::Path;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
-use crate::v13::established::{self, FIRST_NUMBER, Kept};
+use crate::v13::established::{self, Established, FIRST_NUMBER, Kept};
 use crate::v13::record::sequence_of;
 use crate::{Authentication, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
@@ -220,7 +220,7 @@ impl Endpoint {
     /// What one association without long keys or a long Connection ID of the peer costs, in bytes.
     #[must_use]
     pub const fn session_bytes() -> SessionBytes {
-        SessionBytes { hot: size_of::<Hot>(), cold: size_of::<Cold>() }
+        SessionBytes { hot: size_of::<Hot>(), cold: size_of::<Cold>(), dtls_1_3: size_of::<Established>() }
     }
 
     /// All established associations.

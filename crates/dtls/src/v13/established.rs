@@ -18,6 +18,7 @@ use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, number, sequ
 use super::schedule::{EPOCH_APPLICATION, EPOCH_HANDSHAKE, RecordKey, next_secret};
 use super::spares::Spares;
 use super::{Fault, ack};
+use crate::codec::try_copy;
 use crate::hash::Digest;
 use crate::key::RecordKeyRef;
 use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
@@ -48,6 +49,8 @@ pub(crate) struct Established {
     pub write_granted: bool,
     pub post: Post,
 }
+
+const _: () = assert!(size_of::<Established>() <= 128, "a million idle associations have one of these each");
 
 /// The client's last flight, until the client has shown that it has our ACK for it.
 pub(crate) struct LastFlight {
@@ -438,7 +441,7 @@ impl Kept {
         };
         let next = match flags & HAS_NEXT {
             0 => None,
-            _ => Some((reader.u8()?, reader.vec8()?.to_vec())),
+            _ => Some((reader.u8()?, try_copy(reader.vec8()?).ok_or(Error::Unavailable("no memory for a message"))?)),
         };
         if read_epoch < EPOCH_APPLICATION || write_epoch < EPOCH_APPLICATION {
             return Err(Error::Malformed("an epoch of the handshake"));
