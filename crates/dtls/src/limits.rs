@@ -113,6 +113,8 @@ pub const POST_HANDSHAKE_BYTES_MAX: usize = 1024;
 pub const POST_HANDSHAKE_QUEUE_MAX: usize = 4;
 /// Connection IDs that one request may ask for.
 pub const CONNECTION_IDS_REQUESTED_MAX: u8 = 8;
+/// Connection IDs that a client keeps for later.
+pub const CONNECTION_IDS_SPARE_MAX: usize = 4;
 /// Addresses of peers that are checked at a time, or that data waits for.
 pub const PATH_CHECKS_MAX: usize = 4096;
 /// Challenges that go to a new address before a check is given up.

@@ -299,7 +299,8 @@ impl Endpoint {
             path: path_of(&handshake, remote),
             read: keys.client.as_ref(),
             write: keys.server.as_ref(),
-            epoch: record::EPOCH,
+            read_epoch: record::EPOCH,
+            write_epoch: record::EPOCH,
             window,
             send_next: handshake.protected_sequence,
             lease: self.config.lease.max(handshake.protected_sequence),
@@ -340,7 +341,7 @@ impl Endpoint {
         }
     }
 
-    /// The association is on disk: the server's Finished may leave. What was the principal's association before
+    /// The association is on disk: the server's Finished may leave, or what [`EndpointEvent::StateChanged`] was about. What was the principal's association before
     /// stays until the first record opens on this one.
     pub fn confirm_durable(&mut self, now: Instant, session: SessionId) {
         if self.is_fenced(now) {
@@ -349,10 +350,11 @@ impl Endpoint {
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
-        if hot.phase != slab::Phase::AwaitDurable {
-            return;
+        match hot.phase {
+            slab::Phase::AwaitDurable => hot.phase = slab::Phase::Established,
+            slab::Phase::Established => return self.confirm_kept(now, session),
+            slab::Phase::Free | slab::Phase::Handshaking => return,
         }
-        hot.phase = slab::Phase::Established;
         let (principal, suite, connection_id) = (hot.principal, hot.suite, hot.own_cid);
         let remote = hot.remote.unpack();
         self.index(session, principal, remote, connection_id);

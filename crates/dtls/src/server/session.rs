@@ -14,7 +14,7 @@ use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::limits::RECORD_SIZE_LIMIT_MIN;
 use crate::record::Protection;
-use crate::{AlertDescription, Authentication, CloseReason, Error, Instant, Version};
+use crate::{AlertDescription, Authentication, CloseReason, Error, Instant};
 
 const TOO_LONG: CloseReason = CloseReason::Failed(Error::Misbehaved("a record longer than was agreed"));
 
@@ -32,7 +32,7 @@ impl Endpoint {
         };
         let principal = hot.principal;
         let sequence = record.header.sequence;
-        if hot.suite.version() != Version::Dtls12 {
+        if hot.is_dtls_1_3() {
             return self.reject(remote, Some(principal), RecordRejection::Unexpected);
         }
         let bytes = HEADER_BYTES + record.connection_id.len() + record.fragment.len();
@@ -80,12 +80,13 @@ impl Endpoint {
 
     /// Counts forgeries against the key that they were tried on, whoever sent them: a source address proves nothing
     /// (RFC 9147 section 4.5.3).
-    fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
+    pub(super) fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
         let claimed = self.principal_of(session);
         self.reject(remote, claimed, reason);
         if reason != RecordRejection::Forged {
             return;
         }
+        //= rfc9147#4.5.3-1
         let failed = self.slab.count_failed_open(session);
         let most = |hot: &Hot| hot.suite.failed_opens_max(self.config.ccm_8_forgeries_max);
         if self.established(session).is_some_and(|hot| failed >= most(hot)) {
@@ -199,8 +200,13 @@ impl Endpoint {
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
         let peer_cid = self.slab.peer_cid(session);
         //= rfc8449#4-1
-        let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
-        let most = limit.saturating_sub(usize::from(!peer_cid.is_empty()));
+        let most = match self.is_dtls_1_3(session) {
+            true => usize::from(self.limits_13(session).send).saturating_sub(1),
+            false => {
+                let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
+                limit.saturating_sub(usize::from(!peer_cid.is_empty()))
+            }
+        };
         let overhead = self.established(session).map(|_| self.overhead(session));
         overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead).min(most))
     }
@@ -353,8 +359,8 @@ impl Endpoint {
 
     /// How much longer a record of ours is than its content; zero for an unknown session.
     pub(super) fn overhead(&self, session: SessionId) -> usize {
-        if let Some(overhead) = self.overhead_13(session) {
-            return overhead;
+        if self.is_dtls_1_3(session) {
+            return self.overhead_13(session);
         }
         let cid = self.slab.peer_cid(session);
         self.writing(session).map_or(0, |writing| writing.overhead(&cid))

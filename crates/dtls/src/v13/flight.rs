@@ -40,6 +40,9 @@ pub(crate) trait Sealer {
     /// How many bytes a record of this epoch is longer than its content.
     fn overhead(&self, epoch: u16) -> usize;
 
+    /// Most bytes that the peer takes in one record of this epoch.
+    fn content_max(&self, epoch: u16) -> usize;
+
     /// A record and its number; `None` if there is no number left, or no key.
     fn seal(&mut self, epoch: u16, content: &[u8]) -> Option<(u64, Vec<u8>)>;
 }
@@ -56,6 +59,10 @@ impl Flight {
         self.pieces.clear();
     }
 
+    /// What is sent.
+    pub fn messages(&self) -> &[Outgoing] {
+        &self.messages
+    }
     //= rfc9147#7.2-1
     /// Whether everything was sent and acknowledged.
     pub fn is_acked(&self) -> bool {
@@ -174,7 +181,8 @@ impl<'a> Packer<'a> {
     //= rfc9147#4.3-s1
     fn room(&self) -> usize {
         let used = self.datagram.len() + self.content.len() + self.sealer.overhead(self.epoch);
-        self.mtu.saturating_sub(used)
+        let content = self.sealer.content_max(self.epoch).saturating_sub(self.content.len());
+        self.mtu.saturating_sub(used).min(content)
     }
 
     fn put(&mut self, message: &Outgoing, offset: usize, length: usize, piece: usize) {
@@ -232,6 +240,10 @@ mod tests {
             3
         }
 
+        fn content_max(&self, epoch: u16) -> usize {
+            if epoch == 0 { usize::MAX } else { 300 }
+        }
+
         fn seal(&mut self, epoch: u16, content: &[u8]) -> Option<(u64, Vec<u8>)> {
             self.0 += 1;
             let length = (content.len() as u16).to_be_bytes();
@@ -263,7 +275,8 @@ mod tests {
             let mut reassembly = Reassembly::new(0, 4096);
             for datagram in flight.transmit(mtu, &mut Clear(0)) {
                 assert!(datagram.len() <= mtu, "{} > {mtu}", datagram.len());
-                for (_, content) in records(&datagram) {
+                for (epoch, content) in records(&datagram) {
+                    assert!(epoch == 0 || content.len() <= 300);
                     let mut reader = Reader::new(&content);
                     while !reader.is_empty() {
                         reassembly.accept(&Fragment::read(&mut reader).unwrap());
@@ -281,7 +294,7 @@ mod tests {
         let datagrams = flight.transmit(1200, &mut Clear(0));
         assert_eq!(datagrams.len(), 1);
         let epochs: Vec<u8> = records(&datagrams[0]).iter().map(|(epoch, _)| *epoch).collect();
-        assert_eq!(epochs, [0, 2]);
+        assert_eq!(epochs, [0, 2, 2, 2]);
     }
 
     #[test]

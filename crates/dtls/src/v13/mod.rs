@@ -17,6 +17,7 @@ pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod sealer;
 pub(crate) mod share;
+pub(crate) mod spares;
 pub(crate) mod transcript;
 
 use crate::{AlertDescription, Error};

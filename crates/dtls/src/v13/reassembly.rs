@@ -63,6 +63,10 @@ impl Reassembly {
         self.due
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.partials.is_empty()
+    }
     //= rfc9147#5.2-1
     pub const fn is_old(&self, fragment: &Fragment<'_>) -> bool {
         fragment.sequence < self.due

@@ -6,7 +6,7 @@ use bartizan_crypto::Provider;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::ContentType;
 
-use super::schedule::RecordKey;
+use crate::key::RecordKeyRef;
 use crate::limits::SEQUENCE_MAX;
 use crate::{CipherSuite, ConnectionId, Error, limits};
 
@@ -49,7 +49,7 @@ pub(crate) const fn is_unified(first: u8) -> bool {
 pub(crate) struct Protection<'a> {
     pub provider: &'static Provider,
     pub suite: CipherSuite,
-    pub key: &'a RecordKey,
+    pub key: RecordKeyRef<'a>,
 }
 
 /// Where a record stands in its datagram.
@@ -109,6 +109,11 @@ impl<'a> Sealed<'a> {
     /// Bytes of the whole record.
     pub const fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// How much is encrypted, type and padding included (RFC 8449 section 4), if it is authentic.
+    pub fn inner_len(&self, provider: &Provider, suite: CipherSuite) -> usize {
+        self.bytes.len().saturating_sub(self.header_len + suite.aead(provider).tag_len)
     }
 
     /// The low bits of the epoch.
@@ -260,7 +265,7 @@ fn put_header(out: &mut Vec<u8>, cid: &ConnectionId, number: u64, place: Place, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::schedule::EPOCH_APPLICATION;
+    use super::super::schedule::{EPOCH_APPLICATION, RecordKey};
     use super::*;
     use crate::Version;
     use crate::hash::Digest;
@@ -290,7 +295,7 @@ mod tests {
     fn every_suite_opens_what_it_sealed_and_no_bit_of_it_may_change() {
         for suite in suites() {
             let key = RecordKey::derive(&RUSTCRYPTO, suite, &Digest::of(&[7; 48]));
-            let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+            let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
             for (cid, sequence) in [(&b""[..], 0), (b"12345678", 127), (b"", 128), (b"1234", 0xFFFF_FFFF)] {
                 let cid = ConnectionId::new(cid).unwrap();
                 for place in [Place::Last, Place::Coalesced] {
@@ -318,7 +323,7 @@ mod tests {
     fn the_shortest_record_still_has_a_sample() {
         let suite = CipherSuite::Aes128Ccm8Sha256;
         let key = RecordKey::derive(&RUSTCRYPTO, suite, &Digest::of(&[7; 32]));
-        let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+        let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
         let app = ContentType::APPLICATION_DATA;
         let mut sealed = protection.seal(&ConnectionId::EMPTY, 5, Place::Last, app, b"").unwrap();
         assert_eq!(sealed.len(), 2 + SAMPLE_BYTES);
@@ -347,7 +352,7 @@ mod tests {
     fn truncations_are_malformed() {
         let suite = CipherSuite::Aes128GcmSha256;
         let key = RecordKey::derive(&RUSTCRYPTO, suite, &Digest::of(&[7; 32]));
-        let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+        let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
         let app = ContentType::APPLICATION_DATA;
         let cid = ConnectionId::new(b"12345678").unwrap();
         let sealed = protection.seal(&cid, 5, Place::Coalesced, app, b"x").unwrap();

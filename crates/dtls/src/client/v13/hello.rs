@@ -61,6 +61,8 @@ impl Handshake {
             psk: psk.map(|hash| (&*self.config.identity, hash)),
             server_types,
             client_types: client_types.as_slice(),
+            server_name: self.config.server_name.as_deref(),
+            record_size_limit: self.config.record_size_limit,
         };
         let encoded = hello.encode(provider, &self.transcript, self.config.psk.expose());
         //= rfc9147#5.1-2

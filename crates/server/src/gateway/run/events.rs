@@ -22,7 +22,9 @@ impl Run {
     pub(super) fn dtls_event(&mut self, event: EndpointEvent) {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => self.find_credential(handshake, identity),
-            EndpointEvent::Establishing { session, .. } => self.establishing(session),
+            EndpointEvent::Establishing { session, .. } | EndpointEvent::StateChanged { session, .. } => {
+                self.establishing(session)
+            }
             EndpointEvent::Established { session, principal, suite, connection_id } => {
                 self.established(session, principal, suite, connection_id)
             }
