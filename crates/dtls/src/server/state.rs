@@ -47,7 +47,7 @@ pub struct SessionState {
     finished_sequence: u16,
     plain_sequence: u64,
     /// DTLS 1.3: what keys come from; window and lease count epochs, too.
-    v13: Option<Box<Kept>>,
+    v13: Option<Kept>,
     authentication: Authentication,
     resumed: bool,
     send_limit: u16,
@@ -108,7 +108,7 @@ impl SessionState {
             }
             Version::Dtls13 => {
                 let kept = Kept::decode(&mut reader, suite)?;
-                (Some(Box::new(kept)), TrafficKey::BLANK, TrafficKey::BLANK)
+                (Some(kept), TrafficKey::BLANK, TrafficKey::BLANK)
             }
         };
         let mut state = Self {
@@ -197,7 +197,7 @@ impl Endpoint {
             verify_data: cold.verify_data,
             finished_sequence: cold.finished_sequence,
             plain_sequence: cold.plain_sequence,
-            v13: cold.v13.as_ref().map(|v13| Box::new(v13.keep(hot.read_epoch, hot.write_epoch))),
+            v13: cold.v13.as_ref().map(|v13| v13.keep(hot.read_epoch, hot.write_epoch)),
             authentication: cold.authentication,
             resumed: cold.resumed,
             send_limit: cold.limits().send,
@@ -245,7 +245,7 @@ impl Endpoint {
         let provider = self.config.provider;
         let v13 = state.v13.map(|kept| {
             let (established, keys) =
-                established::restore(provider, state.suite, *kept, &window, lease.max(FIRST_NUMBER));
+                established::restore(provider, state.suite, kept, &window, lease.max(FIRST_NUMBER));
             (Box::new(established), keys)
         });
         let (v13, keys) = v13.unzip();
