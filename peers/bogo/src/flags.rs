@@ -42,7 +42,7 @@ pub struct Flags {
 }
 
 /// What one connection is to be like.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub server: bool,
     pub dtls: bool,
@@ -90,7 +90,7 @@ pub struct Settings {
 }
 
 /// Keying material to export and send.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Export {
     pub length: usize,
     pub label: String,
