@@ -11,6 +11,9 @@ package runner
 // Our records of DTLS 1.3 have the shortest header that RFC 9147 section 4 allows where the runner wants BoringSSL's, of
 // 16 bits each for number and length; readShortHeader reads them.
 //
+// The runner's client shows keys of all its groups at once, hybrids too, so that its first ClientHello comes in
+// fragments. A server of ours keeps none of them, so where a case leaves the groups open there are no hybrids.
+//
 // Cases that resume only to go over the second handshake too do not resume with pre-shared keys, since there are no
 // tickets where there is a key already, nor in DTLS 1.3, of which we issue and keep no tickets.
 
@@ -49,7 +52,26 @@ func adapt(test *testCase) bool {
 	if withoutResumption {
 		test.resumeSession = false
 	}
+	withoutHybrids := test.testType == serverTest && isDTLS13(test) && leavesGroupsOpen(&test.config)
+	if withoutHybrids {
+		test.config.CurvePreferences = []CurveID{CurveX25519, CurveP256, CurveP384, CurveP521}
+		if test.config.DefaultCurves == nil {
+			test.config.DefaultCurves = []CurveID{CurveX25519}
+		}
+	}
 	return adaptCredential(test) || withoutResumption
+}
+
+func leavesGroupsOpen(config *Config) bool {
+	return len(config.CurvePreferences) == 0
+}
+
+// isDTLS13 says whether the runner may come to speak DTLS 1.3.
+func isDTLS13(test *testCase) bool {
+	limits := slices.ContainsFunc(test.flags, func(flag string) bool {
+		return strings.Contains(flag, "-max-version") || strings.Contains(flag, "-no-tls13")
+	})
+	return (test.config.MaxVersion == 0 || test.config.MaxVersion >= VersionTLS13) && !limits
 }
 
 func adaptCredential(test *testCase) bool {
@@ -104,13 +126,9 @@ func adaptCredential(test *testCase) bool {
 // resumesOnlyToGoOverIt says whether a case of DTLS 1.3 has a second connection like the first, and no more to say
 // about it.
 func resumesOnlyToGoOverIt(test *testCase) bool {
-	limits := slices.ContainsFunc(test.flags, func(flag string) bool {
-		return strings.Contains(flag, "-max-version") || strings.Contains(flag, "-no-tls13")
-	})
-	isDTLS13 := (test.config.MaxVersion == 0 || test.config.MaxVersion >= VersionTLS13) && !limits
 	says := test.resumeConfig != nil || test.resumeExpectations != nil || test.expectResumeRejected ||
 		test.earlyData || test.newSessionsOnResume || test.resumeRenewedSession
-	return isDTLS13 && test.resumeSession && !says
+	return isDTLS13(test) && test.resumeSession && !says
 }
 
 // leavesCredentialOpen says whether the runner would choose the server's credential by itself.

@@ -218,7 +218,7 @@ fn of_client(event: ConnectionEvent, resumed: bool) -> Seen {
         ConnectionEvent::Closed(reason) => Seen::Closed(match reason {
             CloseReason::Local | CloseReason::Peer => Ok(()),
             CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
-            CloseReason::Failed(error) => Err(error.to_string()),
+            CloseReason::Failed(error) => Err(format!("{error} (alert {})", error.alert().0)),
             CloseReason::TimedOut => Err("timed out".to_owned()),
             CloseReason::Forgeries => Err("too many forgeries".to_owned()),
             CloseReason::Replaced => Err("replaced".to_owned()),
