@@ -70,11 +70,12 @@ pub const COOKIE_SECRET_MS: u64 = 60_000;
 pub const VERIFY_REQUESTS_MAX: u8 = 4;
 /// Events that wait to be polled; a datagram that finds the queue full is dropped.
 pub const EVENTS_MAX: usize = 4096;
-/// Smallest and largest MTU (UDP payload bytes) that can be configured.
+/// Smallest and largest MTU (UDP payload bytes) that can be configured: the largest holds the longest record, with its
+/// header, a Connection ID and what a cipher may add (RFC 9147 section 4.4).
 pub const MTU_MIN: usize = 128;
 //= rfc6347#4.1.1.1-1
 //= rfc9146#5-2
-pub const MTU_MAX: usize = 16_384;
+pub const MTU_MAX: usize = PLAINTEXT_BYTES_MAX + 256 + 13 + CONNECTION_ID_BYTES_MAX;
 /// Last sequence number of an epoch (48 bit).
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Last record number of a hello that a server answers: its own records count on from there, far fewer than these.

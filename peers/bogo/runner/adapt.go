@@ -11,6 +11,12 @@ package runner
 // Our records of DTLS 1.3 have the shortest header that RFC 9147 section 4 allows where the runner wants BoringSSL's, of
 // 16 bits each for number and length; readShortHeader reads them.
 //
+// A client that offers both versions asks for no session that can be resumed, so in cases that resume DTLS 1.2 ours
+// offers that alone.
+//
+// A server of ours knows no anonymous clients of DTLS 1.3, so the runner's client has a certificate where a case does
+// not say otherwise. Where the runner takes P-384 to force a HelloRetryRequest, it takes P-256, which does the same.
+//
 // The runner's client shows keys of all its groups at once, hybrids too, so that its first ClientHello comes in
 // fragments. A server of ours keeps none of them, so where a case leaves the groups open there are no hybrids.
 //
@@ -22,6 +28,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -52,31 +59,63 @@ func adapt(test *testCase) bool {
 	if withoutResumption {
 		test.resumeSession = false
 	}
-	withoutHybrids := test.testType == serverTest && isDTLS13(test) && leavesGroupsOpen(&test.config)
-	if withoutHybrids {
-		test.config.CurvePreferences = []CurveID{CurveX25519, CurveP256, CurveP384, CurveP521}
-		if test.config.DefaultCurves == nil {
-			test.config.DefaultCurves = []CurveID{CurveX25519}
+	withoutHybrids := false
+	for _, config := range []*Config{&test.config, test.resumeConfig} {
+		if config != nil && test.testType == serverTest && offersDTLS13(config) && len(config.CurvePreferences) == 0 {
+			withoutHybrids = true
+			config.CurvePreferences = []CurveID{CurveX25519, CurveP256, CurveP384, CurveP521}
+			if config.DefaultCurves == nil {
+				config.DefaultCurves = []CurveID{CurveX25519}
+			}
 		}
 	}
-	return adaptCredential(test) || withoutResumption
+	offers12 := test.testType == clientTest && resumesDTLS12(test)
+	if offers12 {
+		test.flags = append(slices.Clone(test.flags), "-max-version", strconv.Itoa(VersionDTLS12))
+	}
+	withP256 := slices.Equal(test.config.CurvePreferences, []CurveID{CurveP384})
+	if withP256 {
+		test.config.CurvePreferences = []CurveID{CurveP256}
+	}
+	return adaptCredential(test) || withoutResumption || withoutHybrids || offers12 || withP256
 }
 
-func leavesGroupsOpen(config *Config) bool {
-	return len(config.CurvePreferences) == 0
+// showsClient gives the runner's client a certificate and has the shim ask for it, unless a case is about that.
+func showsClient(test *testCase) {
+	if isDTLS13(test) && test.config.Credential == nil && !isAboutCertificates(test) {
+		test.config.Credential = &ecdsaP256Certificate
+		test.flags = append(slices.Clone(test.flags), "-require-any-client-certificate")
+	}
 }
 
-// isDTLS13 says whether the runner may come to speak DTLS 1.3.
-func isDTLS13(test *testCase) bool {
-	limits := slices.ContainsFunc(test.flags, func(flag string) bool {
-		return strings.Contains(flag, "-max-version") || strings.Contains(flag, "-no-tls13")
+// resumesDTLS12 says whether all connections of a case that resumes are of DTLS 1.2 because the runner wants it so.
+func resumesDTLS12(test *testCase) bool {
+	limited := test.config.MaxVersion == VersionTLS12 && (test.resumeConfig == nil || test.resumeConfig.MaxVersion == VersionTLS12)
+	return limited && (test.resumeSession || strings.Contains(test.name, "-NewSessionTicket-")) && !slices.ContainsFunc(test.flags, func(flag string) bool {
+		return strings.Contains(flag, "-version") || strings.Contains(flag, "-no-tls")
 	})
-	return (test.config.MaxVersion == 0 || test.config.MaxVersion >= VersionTLS13) && !limits
+}
+
+// isDTLS13 says whether a case comes to speak DTLS 1.3.
+func isDTLS13(test *testCase) bool {
+	limited := slices.Contains(test.flags, "-no-tls13")
+	for i, flag := range test.flags {
+		if strings.HasSuffix(flag, "-max-version") && i+1 < len(test.flags) {
+			limited = limited || test.flags[i+1] != strconv.Itoa(VersionDTLS13) && test.flags[i+1] != strconv.Itoa(VersionTLS13)
+		}
+	}
+	return offersDTLS13(&test.config) && !limited
+}
+
+// offersDTLS13 says whether the runner would speak it.
+func offersDTLS13(config *Config) bool {
+	return config.MaxVersion == 0 || config.MaxVersion >= VersionTLS13
 }
 
 func adaptCredential(test *testCase) bool {
 	if isAboutAnyKey(test) {
-		usePreSharedKey(test.config.PreSharedKeyIdentity, string(test.config.PreSharedKey), &test.config)
+		usePreSharedKey(test.config.PreSharedKeyIdentity, adaptedKey, &test.config)
+		test.flags = append(slices.Clone(test.flags), "-psk", adaptedKey)
 		return true
 	}
 	if !usePSK && isAboutAnyCertificate(test) {
@@ -110,6 +149,9 @@ func adaptCredential(test *testCase) bool {
 		test.config.Credential = &ecdsaP256Certificate
 	} else if test.shimCertificate == nil {
 		test.shimCertificate = &ecdsaP256Certificate
+	}
+	if test.testType == serverTest {
+		showsClient(test)
 	}
 	useECDSASuites(&test.config)
 	if test.resumeConfig != nil {
@@ -156,7 +198,10 @@ func isAboutCertificates(test *testCase) bool {
 
 // isAboutAnyCertificate says whether a case names RSA's certificate only because there must be one.
 func isAboutAnyCertificate(test *testCase) bool {
-	return strings.HasPrefix(test.name, "CertificateVerification") && test.config.Credential == &rsaCertificate
+	prefixes := []string{"CertificateVerification", "ClientAuth-Server", "TrailingMessageData-", "WrongMessageType-"}
+	return test.config.Credential == &rsaCertificate && slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return strings.HasPrefix(test.name, prefix)
+	})
 }
 
 func usePreSharedKey(identity, key string, configs ...*Config) {

@@ -196,7 +196,7 @@ impl Server {
                 Some(Seen::Connected { suite, resumed: self.resumed })
             }
             EndpointEvent::Data { data, .. } => Some(Seen::Data(data)),
-            EndpointEvent::Closed { .. } => Some(Seen::Closed(Ok(()))),
+            EndpointEvent::Closed { reason, .. } => Some(Seen::Closed(outcome(reason))),
             EndpointEvent::HandshakeFailed { reason, .. } => Some(Seen::Closed(Err(format!("handshake: {reason:?}")))),
             EndpointEvent::Rejected { reason, .. } => Some(Seen::Dropped(format!("{reason:?}"))),
             EndpointEvent::ResumptionRequested { handshake, .. } => {
@@ -215,20 +215,25 @@ fn of_client(event: ConnectionEvent, resumed: bool) -> Seen {
         ConnectionEvent::Connected { suite, .. } => Seen::Connected { suite, resumed },
         ConnectionEvent::Data(data) => Seen::Data(data),
         ConnectionEvent::Rejected(reason) => Seen::Dropped(format!("{reason:?}")),
-        ConnectionEvent::Closed(reason) => Seen::Closed(match reason {
-            CloseReason::Local | CloseReason::Peer => Ok(()),
-            CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
-            CloseReason::Failed(error) => Err(format!("{error} (alert {})", error.alert().0)),
-            CloseReason::TimedOut => Err("timed out".to_owned()),
-            CloseReason::Forgeries => Err("too many forgeries".to_owned()),
-            CloseReason::Replaced => Err("replaced".to_owned()),
-        }),
+        ConnectionEvent::Closed(reason) => Seen::Closed(outcome(reason)),
+    }
+}
+
+/// Whether an association has ended as it should.
+fn outcome(reason: CloseReason) -> Result<(), String> {
+    match reason {
+        CloseReason::Local | CloseReason::Peer => Ok(()),
+        CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
+        CloseReason::Failed(error) => Err(format!("{error} (alert {})", error.alert().0)),
+        CloseReason::TimedOut => Err("timed out".to_owned()),
+        CloseReason::Forgeries => Err("too many forgeries".to_owned()),
+        CloseReason::Replaced => Err("replaced".to_owned()),
     }
 }
 
 fn server(settings: &Settings, past: Past, leaf: &Leaf) -> Result<Server, Refusal> {
     let endpoint = match past.endpoint {
-        Some((endpoint, before)) if before == *settings => endpoint,
+        Some((endpoint, before)) if before.without_expectations() == settings.without_expectations() => endpoint,
         _ => endpoint(settings, leaf)?,
     };
     let (address, port) = RUNNER;

@@ -222,7 +222,9 @@ impl Connection {
     pub fn send_bytes_max(&self) -> usize {
         match &self.state {
             State::Connected(association) => association.content_bytes_max(self.mtu),
-            State::Connected13(association) => self.mtu.saturating_sub(association.overhead()),
+            State::Connected13(association) => {
+                self.mtu.saturating_sub(association.overhead()).min(limits::PLAINTEXT_BYTES_MAX)
+            }
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => 0,
         }
     }

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::messages::{Fragment, HEADER_BYTES};
-use crate::limits::SENT_RECORDS_MAX;
+use crate::limits::{PLAINTEXT_BYTES_MAX, SENT_RECORDS_MAX};
 
 /// Least useful part of a message in a datagram that already holds something.
 const CHUNK_BYTES_MIN: usize = 32;
@@ -156,7 +156,8 @@ impl<'a> Packer<'a> {
 
     fn room(&self) -> usize {
         let used = self.datagram.len() + self.content.len() + self.sealer.overhead(self.epoch);
-        self.mtu.saturating_sub(used)
+        let record = PLAINTEXT_BYTES_MAX.saturating_sub(self.content.len());
+        self.mtu.saturating_sub(used).min(record)
     }
 
     fn put(&mut self, message: &Outgoing, offset: usize, length: usize, piece: usize) {
