@@ -104,6 +104,9 @@ pub const EARLY_RECORDS_BYTES_MAX: usize = 8192;
 /// (RFC 9147 section 4.5.3, the smallest limit of all ciphers).
 pub const RECORDS_PER_KEY: u64 = 1 << 22;
 pub const RECORDS_PER_KEY_MAX: u64 = 1 << 23;
+/// DTLS 1.3: how long a server answers repetitions of the client's last flight, at least (RFC 9147 section 5.8.1: twice
+/// the maximum segment lifetime).
+pub const LAST_FLIGHT_MS: u64 = 240_000;
 /// Length of a cookie of DTLS 1.3 beside the hash that it carries: suite, group, MAC.
 pub const COOKIE_13_BYTES: usize = 2 + 2 + 16;
 /// Longest message after the handshake that is taken in.

@@ -174,7 +174,7 @@ impl Endpoint {
                 true => Authentication::PreSharedKey,
                 false => Authentication::by(terms.client_type),
             };
-            cold.v13 = Some(Box::new(Session13::new(established, handshake.acks, self.config.lease)));
+            cold.v13 = Some(Box::new(Session13::new(now, established, handshake.acks, self.config.lease)));
         }
         let blank = TrafficKey::BLANK;
         let new = NewSession {

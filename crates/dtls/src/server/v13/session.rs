@@ -29,13 +29,16 @@ pub(in super::super) struct Session13 {
     pub lease: u64,
     /// The records of the client's last flight, to be acknowledged once the association is durable.
     acks: Acks,
+    /// Until when the client's last flight is answered, data or not.
+    repeats_until: Instant,
 }
 
 impl Session13 {
     /// An association that begins, with so many numbers leased.
-    pub fn new(established: Established, acks: Acks, lease: u64) -> Self {
+    pub fn new(now: Instant, established: Established, acks: Acks, lease: u64) -> Self {
         let (send_next, lease) = (FIRST_NUMBER, lease_end(FIRST_NUMBER, lease));
-        Self { established, window: ReplayWindow::default(), send_next, lease, acks }
+        let repeats_until = now.plus(limits::LAST_FLIGHT_MS);
+        Self { established, window: ReplayWindow::default(), send_next, lease, acks, repeats_until }
     }
 
     /// One that comes back after a restart: the window and the lease say which keys were in use.
@@ -48,7 +51,7 @@ impl Session13 {
     ) -> Self {
         let lease = lease.max(FIRST_NUMBER);
         let established = established::restore(provider, suite, kept, &window, lease);
-        Self { established, window, send_next: lease, lease, acks: Acks::default() }
+        Self { established, window, send_next: lease, lease, acks: Acks::default(), repeats_until: Instant::default() }
     }
 
     /// The keys, and what it takes to send with them.
@@ -175,7 +178,7 @@ impl Endpoint {
         self.note_arrival(now, session, remote, bytes, opened.newest);
         match opened.kind {
             ContentType::APPLICATION_DATA => {
-                self.forget_handshake(session);
+                self.forget_handshake(now, session);
                 self.on_data(session, remote, opened.number, opened.content);
             }
             ContentType::ALERT => self.on_alert_13(session, remote, opened.content),
@@ -199,9 +202,10 @@ impl Endpoint {
         }
     }
 
-    /// The client has shown that it has our ACK.
-    fn forget_handshake(&mut self, session: SessionId) {
-        if let Some(v13) = self.slab.v13_mut(session) {
+    /// The client has had time enough to get our ACK. That it sends data proves nothing: it may do so before the ACK,
+    /// and repeat its flight because that was lost (RFC 9147 section 5.8.1).
+    fn forget_handshake(&mut self, now: Instant, session: SessionId) {
+        if let Some(v13) = self.slab.v13_mut(session).filter(|v13| now >= v13.repeats_until) {
             v13.established.handshake_read = None;
         }
     }
