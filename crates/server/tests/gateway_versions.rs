@@ -118,7 +118,7 @@ fn long_command() -> NewCommand {
         method: Code::PUT.0,
         path: "/schedule".into(),
         content_format: Some(0),
-        payload: vec![b'x'; 600].into(),
+        payload: vec![b'x'; 500].into(),
         coap: None,
         expires_in_ms: 60_000,
     }
@@ -135,7 +135,7 @@ async fn a_long_command_waits_until_a_new_address_is_checked() {
         assert_eq!(scene.gateway.counters().path_checks, [0; 3]);
         scene.app.send_command(&ada(), key, long_command()).await.unwrap();
         let message = meter.next(PATIENCE).await.expect("the command comes after the check");
-        assert_eq!(MessageView::parse(&message).unwrap().payload().len(), 600);
+        assert_eq!(MessageView::parse(&message).unwrap().payload().len(), 500);
         assert_eq!(scene.gateway.counters().path_checks, [1, 0, 0], "{version:?}");
         assert_eq!(scene.gateway.counters().dropped(Dropped::NotSealed), 0);
     }
