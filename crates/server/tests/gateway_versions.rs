@@ -170,6 +170,35 @@ async fn an_address_that_does_not_answer_gets_no_more_than_three_times_what_came
     }
 }
 
+#[tokio::test]
+async fn who_passes_records_on_from_an_address_of_his_own_is_found_out() {
+    for version in BOTH {
+        let scene = Scene::of_the_wary().await;
+        let (_, mut meter) = scene.meter_of("meter-1", version).await;
+        assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+        meter.sent.clear();
+        let message = meter.request(Code::POST, "/v", b"2");
+        let home = meter.gateway;
+        meter.gateway = nowhere().await;
+        meter.send(&message).await;
+        meter.gateway = home;
+        let record = meter.sent.pop().unwrap();
+        let attacker = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        attacker.send_to(&record, home).await.unwrap();
+        // The device, still at its old address, answers the question there.
+        assert_eq!(meter.next(SILENCE).await, None);
+        until("he is found out", async || scene.gateway.counters().path_checks == [0, 1, 0]).await;
+        assert_eq!(scene.gateway.counters().dropped(Dropped::RecordReplayed), 1, "held against his address");
+        assert_eq!(meter.post("/v", "3").await.code, Code::CHANGED);
+        assert_eq!(scene.gateway.counters().rebindings, 1, "the device never moved");
+        // A device that does move is asked, answers, and is where it is.
+        meter.rebind().await;
+        assert_eq!(meter.post("/v", "4").await.code, Code::CHANGED);
+        meter.wait(SILENCE * 4, |_| false).await;
+        assert_eq!(scene.gateway.counters().path_checks, [1, 1, 0]);
+    }
+}
+
 async fn nowhere() -> SocketAddr {
     tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
