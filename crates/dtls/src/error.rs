@@ -22,10 +22,13 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) const ANOTHER_VERSION: Self = Self::Unsupported("the server speaks another version");
+
     /// The alert that tells the peer (RFC 5246 section 7.2.2).
     #[must_use]
-    pub const fn alert(self) -> AlertDescription {
+    pub fn alert(self) -> AlertDescription {
         match self {
+            Self::ANOTHER_VERSION => AlertDescription::PROTOCOL_VERSION,
             Self::Malformed(_) => AlertDescription::DECODE_ERROR,
             Self::Misbehaved(_) => AlertDescription::ILLEGAL_PARAMETER,
             Self::Untrusted(alert) => alert,
@@ -67,4 +70,21 @@ pub enum CloseReason {
     Forgeries,
     /// A newer association of the same peer has taken its place.
     Replaced,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::hello::ServerHello;
+
+    #[test]
+    fn a_server_of_another_version_is_told_so() {
+        let mut hello = [0; 38];
+        hello[..2].copy_from_slice(&[0xFE, 0xFF]);
+        let refused = ServerHello::decode(&hello).unwrap_err();
+        assert_eq!(refused.alert(), AlertDescription::PROTOCOL_VERSION);
+        assert_eq!(crate::v13::hello::ServerHello::decode(&hello).unwrap_err(), refused);
+        hello[1] = 0xFD;
+        assert!(ServerHello::decode(&hello).is_ok());
+    }
 }

@@ -70,12 +70,13 @@ pub const COOKIE_SECRET_MS: u64 = 60_000;
 pub const VERIFY_REQUESTS_MAX: u8 = 4;
 /// Events that wait to be polled; a datagram that finds the queue full is dropped.
 pub const EVENTS_MAX: usize = 4096;
-/// Smallest and largest MTU (UDP payload bytes) that can be configured.
+/// Smallest and largest MTU (UDP payload bytes) that can be configured: the largest holds the longest record, with its
+/// header, a Connection ID and what a cipher may add (RFC 9147 section 4.4).
 pub const MTU_MIN: usize = 128;
 //= rfc9147#4.4-1
 //= rfc6347#4.1.1.1-1
 //= rfc9146#5-2
-pub const MTU_MAX: usize = 16_384;
+pub const MTU_MAX: usize = PLAINTEXT_BYTES_MAX + 256 + 13 + CONNECTION_ID_BYTES_MAX;
 /// Last sequence number of an epoch (48 bit).
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 //= rfc9147#4-1
@@ -105,6 +106,9 @@ pub const EARLY_RECORDS_BYTES_MAX: usize = 8192;
 /// (RFC 9147 section 4.5.3, the smallest limit of all ciphers).
 pub const RECORDS_PER_KEY: u64 = 1 << 22;
 pub const RECORDS_PER_KEY_MAX: u64 = 1 << 23;
+/// DTLS 1.3: how long a server answers repetitions of the client's last flight, at least (RFC 9147 section 5.8.1: twice
+/// the maximum segment lifetime).
+pub const LAST_FLIGHT_MS: u64 = 240_000;
 /// Length of a cookie of DTLS 1.3 beside the hash that it carries: suite, group, MAC.
 pub const COOKIE_13_BYTES: usize = 2 + 2 + 16;
 /// Longest message after the handshake that is taken in.

@@ -81,6 +81,26 @@ fn a_replayed_finished_is_not_answered() {
     assert!(knows(&world, RecordRejection::Replayed));
 }
 
+/// A client may send data right behind its last flight, so data is no proof that it has the ACK (RFC 9147 section 5.8.1).
+#[test]
+fn data_does_not_end_the_answers_to_a_last_flight_that_is_repeated() {
+    let (mut world, client, _) = before_finished(config());
+    world.weather.loss_percent = 100;
+    world.run(5_000);
+    let repetitions: Vec<_> = world.tape.iter().rev().filter(|(up, ..)| *up).take(2).cloned().collect();
+    world.weather.loss_percent = 0;
+    world.run(10_000);
+    world.exchange(client, b"reading");
+    assert_eq!(world.received(), [b"reading"]);
+    for ((_, from, late), answers) in repetitions.iter().zip([1, 0]) {
+        let before = datagrams(&world, false);
+        world.inject(*from, late);
+        assert_eq!(datagrams(&world, false), before + answers);
+        world.pass(limits::LAST_FLIGHT_MS);
+        world.exchange(client, b"reading");
+    }
+}
+
 //= test rfc9147#4.5.3-1
 #[test]
 fn forgeries_count_in_the_handshake_too() {

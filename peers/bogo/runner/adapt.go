@@ -8,12 +8,27 @@ package runner
 //
 // The PSK suites of the cases about identity hints are of CBC and become one that is not.
 //
-// With pre-shared keys, cases that resume only to go over the second handshake too do not resume: there are no tickets
-// where there is a key already.
+// Our records of DTLS 1.3 have the shortest header that RFC 9147 section 4 allows where the runner wants BoringSSL's, of
+// 16 bits each for number and length; readShortHeader reads them.
+//
+// A client that offers both versions asks for no session that can be resumed, so in cases that resume DTLS 1.2 ours
+// offers that alone.
+//
+// A server of ours knows no anonymous clients of DTLS 1.3, so the runner's client has a certificate where a case does
+// not say otherwise. Where the runner takes P-384 to force a HelloRetryRequest, it takes P-256, which does the same.
+//
+// The runner's client shows keys of all its groups at once, hybrids too, so that its first ClientHello comes in
+// fragments. A server of ours keeps none of them, so where a case leaves the groups open there are no hybrids.
+//
+// Cases that resume only to go over the second handshake too do not resume with pre-shared keys, since there are no
+// tickets where there is a key already, nor in DTLS 1.3, of which we issue and keep no tickets.
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -40,8 +55,67 @@ func adapt(test *testCase) bool {
 	if test.protocol != dtls {
 		return false
 	}
+	withoutResumption := resumesOnlyToGoOverIt(test)
+	if withoutResumption {
+		test.resumeSession = false
+	}
+	withoutHybrids := false
+	for _, config := range []*Config{&test.config, test.resumeConfig} {
+		if config != nil && test.testType == serverTest && offersDTLS13(config) && len(config.CurvePreferences) == 0 {
+			withoutHybrids = true
+			config.CurvePreferences = []CurveID{CurveX25519, CurveP256, CurveP384, CurveP521}
+			if config.DefaultCurves == nil {
+				config.DefaultCurves = []CurveID{CurveX25519}
+			}
+		}
+	}
+	offers12 := test.testType == clientTest && resumesDTLS12(test)
+	if offers12 {
+		test.flags = append(slices.Clone(test.flags), "-max-version", strconv.Itoa(VersionDTLS12))
+	}
+	withP256 := slices.Equal(test.config.CurvePreferences, []CurveID{CurveP384})
+	if withP256 {
+		test.config.CurvePreferences = []CurveID{CurveP256}
+	}
+	return adaptCredential(test) || withoutResumption || withoutHybrids || offers12 || withP256
+}
+
+// showsClient gives the runner's client a certificate and has the shim ask for it, unless a case is about that.
+func showsClient(test *testCase) {
+	if isDTLS13(test) && test.config.Credential == nil && !isAboutCertificates(test) {
+		test.config.Credential = &ecdsaP256Certificate
+		test.flags = append(slices.Clone(test.flags), "-require-any-client-certificate")
+	}
+}
+
+// resumesDTLS12 says whether all connections of a case that resumes are of DTLS 1.2 because the runner wants it so.
+func resumesDTLS12(test *testCase) bool {
+	limited := test.config.MaxVersion == VersionTLS12 && (test.resumeConfig == nil || test.resumeConfig.MaxVersion == VersionTLS12)
+	return limited && (test.resumeSession || strings.Contains(test.name, "-NewSessionTicket-")) && !slices.ContainsFunc(test.flags, func(flag string) bool {
+		return strings.Contains(flag, "-version") || strings.Contains(flag, "-no-tls")
+	})
+}
+
+// isDTLS13 says whether a case comes to speak DTLS 1.3.
+func isDTLS13(test *testCase) bool {
+	limited := slices.Contains(test.flags, "-no-tls13")
+	for i, flag := range test.flags {
+		if strings.HasSuffix(flag, "-max-version") && i+1 < len(test.flags) {
+			limited = limited || test.flags[i+1] != strconv.Itoa(VersionDTLS13) && test.flags[i+1] != strconv.Itoa(VersionTLS13)
+		}
+	}
+	return offersDTLS13(&test.config) && !limited
+}
+
+// offersDTLS13 says whether the runner would speak it.
+func offersDTLS13(config *Config) bool {
+	return config.MaxVersion == 0 || config.MaxVersion >= VersionTLS13
+}
+
+func adaptCredential(test *testCase) bool {
 	if isAboutAnyKey(test) {
-		usePreSharedKey(test.config.PreSharedKeyIdentity, string(test.config.PreSharedKey), &test.config)
+		usePreSharedKey(test.config.PreSharedKeyIdentity, adaptedKey, &test.config)
+		test.flags = append(slices.Clone(test.flags), "-psk", adaptedKey)
 		return true
 	}
 	if !usePSK && isAboutAnyCertificate(test) {
@@ -76,6 +150,9 @@ func adapt(test *testCase) bool {
 	} else if test.shimCertificate == nil {
 		test.shimCertificate = &ecdsaP256Certificate
 	}
+	if test.testType == serverTest {
+		showsClient(test)
+	}
 	useECDSASuites(&test.config)
 	if test.resumeConfig != nil {
 		useECDSASuites(test.resumeConfig)
@@ -86,6 +163,14 @@ func adapt(test *testCase) bool {
 		}
 	}
 	return true
+}
+
+// resumesOnlyToGoOverIt says whether a case of DTLS 1.3 has a second connection like the first, and no more to say
+// about it.
+func resumesOnlyToGoOverIt(test *testCase) bool {
+	says := test.resumeConfig != nil || test.resumeExpectations != nil || test.expectResumeRejected ||
+		test.earlyData || test.newSessionsOnResume || test.resumeRenewedSession
+	return isDTLS13(test) && test.resumeSession && !says
 }
 
 // leavesCredentialOpen says whether the runner would choose the server's credential by itself.
@@ -113,7 +198,10 @@ func isAboutCertificates(test *testCase) bool {
 
 // isAboutAnyCertificate says whether a case names RSA's certificate only because there must be one.
 func isAboutAnyCertificate(test *testCase) bool {
-	return strings.HasPrefix(test.name, "CertificateVerification") && test.config.Credential == &rsaCertificate
+	prefixes := []string{"CertificateVerification", "ClientAuth-Server", "TrailingMessageData-", "WrongMessageType-"}
+	return test.config.Credential == &rsaCertificate && slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return strings.HasPrefix(test.name, prefix)
+	})
 }
 
 func usePreSharedKey(identity, key string, configs ...*Config) {
@@ -138,4 +226,50 @@ func asECDSA(suite uint16) uint16 {
 		return other
 	}
 	return suite
+}
+
+// isShortHeader says whether a record's number or length is shorter than BoringSSL's; none has a Connection ID.
+func isShortHeader(b []byte) bool {
+	return len(b) > 0 && b[0]&0xf0 == 0x20 && b[0]&0x0c != 0x0c
+}
+
+// readShortHeader reads one (RFC 9147 section 4), as strictly as readDTLS13RecordHeader: of the very epoch, and with a
+// number that is not below the one expected.
+func (c *Conn) readShortHeader(epoch *epochState, b []byte) (headerLen int, recordLen int, recTyp recordType, err error) {
+	numberLen, hasLength := 1, b[0]&0x04 != 0
+	if b[0]&0x08 != 0 {
+		numberLen = 2
+	}
+	headerLen = 1 + numberLen
+	if hasLength {
+		headerLen += 2
+	}
+	if len(b) < headerLen+16 {
+		return 0, 0, 0, errors.New("dtls: a record that is too short for its number to be found")
+	}
+	if b[0]&0x03 != byte(epoch.epoch&0x03) {
+		c.sendAlert(alertIllegalParameter)
+		return 0, 0, 0, c.in.setErrorLocked(errors.New("dtls: bad epoch"))
+	}
+	number := b[1 : 1+numberLen]
+	if !c.config.Bugs.NullAllCiphers {
+		xorSlice(number, epoch.recordNumberEncrypter.generateMask(b[headerLen:])[:numberLen])
+	}
+	step := uint64(1) << (8 * numberLen)
+	least := binary.BigEndian.Uint64(epoch.seq[:]) &^ (0xffff << 48)
+	full := least &^ (step - 1)
+	for _, digit := range number {
+		full += uint64(digit) << (8 * (numberLen - 1))
+		numberLen--
+	}
+	if full < least {
+		full += step
+	}
+	bytes := binary.BigEndian.AppendUint64(nil, full)
+	copy(epoch.seq[2:], bytes[2:])
+	recordLen = len(b) - headerLen
+	if hasLength {
+		recordLen = int(binary.BigEndian.Uint16(b[headerLen-2:]))
+	}
+	return headerLen, recordLen, 0, nil
 }

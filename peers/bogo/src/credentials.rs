@@ -1,7 +1,7 @@
 //! The runner's key and certificate files, and the verifier that believes what a case says.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bartizan_crypto::Secret;
 use bartizan_dtls::{
@@ -39,26 +39,37 @@ pub fn own(settings: &Settings) -> Result<Option<Credential>, Refusal> {
     credential.map(Some).map_err(|error| Refusal::Unimplemented(error.to_string()))
 }
 
+/// The certificate at the end of the peer's chain, in DER, and how its key signs.
+pub type Leaf = Arc<Mutex<Option<(Vec<u8>, SignatureScheme)>>>;
+
 /// Believes every certificate with a key of ours, unless the case wants a failure.
 pub struct Verifier {
     /// The alert with which it refuses every certificate.
     pub fails: Option<AlertDescription>,
+    /// What it has seen.
+    pub leaf: Leaf,
 }
 
 impl PeerVerifier for Verifier {
     fn verify(&self, _: CertificateType, chain: &[&[u8]]) -> Result<VerifiedPeer, AlertDescription> {
-        if let Some(alert) = self.fails {
-            return Err(alert);
-        }
         let leaf = chain.first().ok_or(AlertDescription::BAD_CERTIFICATE)?;
         let spki = subject_public_key_info(leaf).ok_or(AlertDescription::BAD_CERTIFICATE)?;
         let key = PublicKey::from_spki(spki).ok_or(AlertDescription::UNSUPPORTED_CERTIFICATE)?;
+        *self.leaf.lock().expect("nobody panics with it") = Some((leaf.to_vec(), key.scheme));
+        if let Some(alert) = self.fails {
+            return Err(alert);
+        }
         Ok(VerifiedPeer { principal: 1, key })
     }
 
     fn kinds(&self) -> &[CertificateType] {
         &[CertificateType::X509]
     }
+}
+
+/// The first certificate of a PEM file.
+pub fn first(path: &str) -> Result<Vec<u8>, Refusal> {
+    blocks(path)?.into_iter().next().ok_or_else(|| usage("an empty certificate file"))
 }
 
 /// What stands in a PEM file, block by block.

@@ -42,7 +42,7 @@ pub struct Flags {
 }
 
 /// What one connection is to be like.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub server: bool,
     pub dtls: bool,
@@ -83,6 +83,7 @@ pub struct Settings {
     pub shim_writes_first: bool,
     pub initial_write: Option<String>,
     pub initial_write_count: Option<u32>,
+    pub check_close_notify: bool,
     pub key_update: bool,
     pub key_update_before_read: bool,
     pub send_alert: bool,
@@ -90,7 +91,7 @@ pub struct Settings {
 }
 
 /// Keying material to export and send.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Export {
     pub length: usize,
     pub label: String,
@@ -164,6 +165,7 @@ impl Settings {
             "-no-ticket" => self.no_ticket = true,
             "-shim-shuts-down" => self.shim_shuts_down = true,
             "-shim-writes-first" => self.shim_writes_first = true,
+            "-check-close-notify" => self.check_close_notify = true,
             "-key-update" => self.key_update = true,
             "-key-update-before-read" => self.key_update_before_read = true,
             "-send-alert" => self.send_alert = true,
@@ -176,7 +178,6 @@ impl Settings {
             | "-implicit-handshake"
             | "-no-tls1"
             | "-no-tls11"
-            | "-check-close-notify"
             | "-expect-verify-result"
             | "-renegotiate-freely"
             | "-expect-extended-master-secret" => {}
@@ -224,6 +225,24 @@ impl Settings {
     /// Whether a server is to ask its client who it is.
     pub fn asks_for_certificate(&self) -> bool {
         self.verify_peer || self.require_any_client_certificate
+    }
+
+    /// What an endpoint is made of: the same for connections that differ in what comes out, or in the verdict that only
+    /// a full handshake asks for.
+    pub fn without_expectations(&self) -> Self {
+        Self {
+            verify_fail: false,
+            expect_version: None,
+            expect_cipher: None,
+            expect_curve: None,
+            expect_peer_signature_algorithm: None,
+            expect_peer_cert_file: None,
+            expect_hrr: false,
+            expect_no_hrr: false,
+            expect_session_miss: false,
+            expect_no_session: false,
+            ..self.clone()
+        }
     }
 
     fn export(&mut self) -> &mut Export {

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use exchange::Failure;
 use flags::{Flags, Refusal};
+use peer::Past;
 use transport::Transport;
 
 /// What the runner counts as "not implemented".
@@ -61,14 +62,13 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         println!("No");
         return Ok(());
     }
-    if flags.resume_count > 0 && !flags.resumed.expect_session_miss {
-        return Err(Failure::Refused(Refusal::Unimplemented("resumption".to_owned())));
-    }
+    let mut past = Past::default();
     let mut clock_ns = 0;
     for number in 0..=flags.resume_count {
         let settings = if number == 0 { &flags.first } else { &flags.resumed };
         let transport = Transport::connect(flags.port, flags.ipv6, flags.shim_id)?;
-        exchange::run(settings, transport, &mut clock_ns)?;
+        let resumes = (number > 0).then_some(!settings.expect_session_miss);
+        past = exchange::run(settings, transport, &mut clock_ns, past, resumes)?;
     }
     Ok(())
 }

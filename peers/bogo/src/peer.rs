@@ -6,27 +6,28 @@ use std::sync::Arc;
 
 use bartizan_crypto::{AWS_LC, Provider, RUSTCRYPTO, SecretBytes};
 use bartizan_dtls::{
-    AlertDescription, CipherSuite, ClientConfig, CloseReason, Connection, ConnectionEvent, Endpoint, EndpointConfig,
-    EndpointEvent, Error, Group, Instant, PeerVerifier, PskEntry, SessionId, Versions, limits,
+    AlertDescription, CipherSuite, ClientAuthentication, ClientConfig, ClientResumption, CloseReason, Connection,
+    ConnectionEvent, Endpoint, EndpointConfig, EndpointEvent, Error, Group, Instant, PskEntry, ResumableSession,
+    Resumption, SessionId, Versions, limits,
 };
 
-use crate::credentials::{self, Verifier};
+use crate::credentials::{self, Leaf, Verifier};
 use crate::flags::{DTLS_1_2, DTLS_1_3, Refusal, Settings};
-
-/// What the stack has: each turns true with the work that brings it.
-const HAS_CERTIFICATES: bool = false;
-const HAS_DTLS_1_3: bool = false;
 
 /// BoringSSL's first retransmission timeout, which the runner's schedule begins with.
 const FIRST_TIMEOUT_MS: u64 = 400;
-/// The runner is the only peer of an endpoint.
+/// The runner is the only peer of an endpoint, at a port of its own for each connection.
 const RUNNER: ([u8; 4], u16) = ([127, 0, 0, 1], 4433);
+/// How long BoringSSL lets a session be resumed.
+const RESUMPTION_MS: u64 = 2 * 3600 * 1000;
 
 /// What happened.
 #[derive(Debug)]
 pub enum Seen {
     Connected {
         suite: CipherSuite,
+        /// It goes on with the session of an earlier connection.
+        resumed: bool,
     },
     Data(Vec<u8>),
     /// A record or message was dropped, and why.
@@ -35,16 +36,40 @@ pub enum Seen {
     Closed(Result<(), String>),
 }
 
+/// What the next connection knows of those before it.
+#[derive(Default)]
+pub struct Past {
+    connections: u16,
+    session: Option<ResumableSession>,
+    /// A server's keys for tickets live as long as its endpoint, which goes on if nothing changes.
+    endpoint: Option<(Endpoint, Settings)>,
+}
+
+impl Past {
+    pub const fn connections(&self) -> u16 {
+        self.connections
+    }
+}
+
 /// One association with the runner.
-pub enum Peer {
+pub struct Peer {
+    side: Side,
+    settings: Settings,
+    /// The certificate that the runner has shown.
+    pub leaf: Leaf,
+}
+
+enum Side {
     Client(Box<Connection>),
     Server(Box<Server>),
 }
 
 /// An endpoint with at most one session of interest.
-pub struct Server {
+struct Server {
     endpoint: Endpoint,
+    remote: SocketAddr,
     session: Option<SessionId>,
+    resumed: bool,
     psk: Option<SecretBytes>,
     identity: Vec<u8>,
 }
@@ -52,79 +77,58 @@ pub struct Server {
 impl Peer {
     /// # Errors
     /// What the settings ask of the stack and it does not have.
-    pub fn new(settings: &Settings, now: Instant) -> Result<Self, Refusal> {
+    pub fn new(settings: &Settings, now: Instant, past: Past) -> Result<Self, Refusal> {
         check(settings)?;
-        if settings.server { Self::server(settings) } else { Self::client(settings, now) }
+        let leaf = Leaf::default();
+        let side = match settings.server {
+            true => Side::Server(Box::new(server(settings, past, &leaf)?)),
+            false => Side::Client(Box::new(client(settings, now, past, &leaf)?)),
+        };
+        Ok(Self { side, settings: settings.clone(), leaf })
     }
 
-    fn server(settings: &Settings) -> Result<Self, Refusal> {
-        let psk = psk(settings)?;
-        let config = EndpointConfig {
-            versions: versions(settings)?,
-            groups: groups(settings)?,
-            credential: credentials::own(settings)?,
-            verifier: settings.asks_for_certificate().then(|| verifier(settings)),
-            mtu: mtu(settings),
-            retransmit_ms: retransmit_ms(settings),
-            ..EndpointConfig::new(provider(true))
-        };
-        let endpoint = Endpoint::server(config, Box::new(random)).map_err(refused)?;
-        let identity = settings.psk_identity.as_bytes().to_vec();
-        Ok(Self::Server(Box::new(Server { endpoint, session: None, psk, identity })))
-    }
-
-    fn client(settings: &Settings, now: Instant) -> Result<Self, Refusal> {
-        let psk = psk(settings)?;
-        let with_psk = psk.is_some();
-        let psk = psk.or_else(|| SecretBytes::new(&[])).ok_or_else(|| unimplemented("an empty key"))?;
-        let config = ClientConfig {
-            versions: versions(settings)?,
-            groups: groups(settings)?,
-            credential: credentials::own(settings)?,
-            verifier: (!with_psk).then(|| verifier(settings)),
-            // The runner fills extensions of its own into every corner; ours only where the case is about it.
-            own_cid: None,
-            mtu: mtu(settings),
-            retransmit_ms: retransmit_ms(settings),
-            ..ClientConfig::new(provider(false), settings.psk_identity.as_bytes(), psk)
-        };
-        let config = if with_psk { config } else { ClientConfig { suites: CipherSuite::ALL.to_vec(), ..config } };
-        let connection = Connection::connect(config, now, &mut random).map_err(refused)?;
-        Ok(Self::Client(Box::new(connection)))
+    pub fn into_past(self, before: u16) -> Past {
+        let connections = before + 1;
+        match self.side {
+            Side::Client(connection) => Past { connections, session: connection.resumable().cloned(), endpoint: None },
+            Side::Server(server) => {
+                Past { connections, session: None, endpoint: Some((server.endpoint, self.settings)) }
+            }
+        }
     }
 
     pub fn handle(&mut self, now: Instant, datagram: &mut [u8]) {
-        match self {
-            Self::Client(connection) => connection.handle(now, datagram),
-            Self::Server(server) => server.endpoint.handle(now, runner(), datagram),
+        match &mut self.side {
+            Side::Client(connection) => connection.handle(now, datagram),
+            Side::Server(server) => server.endpoint.handle(now, server.remote, datagram),
         }
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self {
-            Self::Client(connection) => connection.handle_timeout(now),
-            Self::Server(server) => server.endpoint.handle_timeout(now),
+        match &mut self.side {
+            Side::Client(connection) => connection.handle_timeout(now),
+            Side::Server(server) => server.endpoint.handle_timeout(now),
         }
     }
 
     pub fn timeout(&self) -> Option<Instant> {
-        match self {
-            Self::Client(connection) => connection.poll_timeout(),
-            Self::Server(server) => server.endpoint.poll_timeout(),
+        match &self.side {
+            Side::Client(connection) => connection.poll_timeout(),
+            Side::Server(server) => server.endpoint.poll_timeout(),
         }
     }
 
     pub fn datagram(&mut self, now: Instant) -> Option<Vec<u8>> {
-        match self {
-            Self::Client(connection) => connection.poll_transmit(now),
-            Self::Server(server) => server.endpoint.poll_transmit().map(|transmit| transmit.data),
+        match &mut self.side {
+            Side::Client(connection) => connection.poll_transmit(now),
+            Side::Server(server) => server.endpoint.poll_transmit().map(|transmit| transmit.data),
         }
     }
 
     pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<(), Error> {
-        match self {
-            Self::Client(connection) => connection.send(now, data),
-            Self::Server(server) => {
+        match &mut self.side {
+            Side::Client(connection) => connection.send(now, data),
+            Side::Server(server) => {
                 let session = server.session.ok_or(Error::Misuse("not connected"))?;
                 server.endpoint.send(now, session, data)
             }
@@ -132,9 +136,9 @@ impl Peer {
     }
 
     pub fn close(&mut self, now: Instant) {
-        match self {
-            Self::Client(connection) => connection.close(now),
-            Self::Server(server) => {
+        match &mut self.side {
+            Side::Client(connection) => connection.close(now),
+            Side::Server(server) => {
                 if let Some(session) = server.session {
                     server.endpoint.close(now, session, AlertDescription::CLOSE_NOTIFY);
                 }
@@ -142,11 +146,26 @@ impl Peer {
         }
     }
 
+    /// DTLS 1.3: new keys for what we send.
+    pub fn update_keys(&mut self, now: Instant) -> Result<(), Error> {
+        match &mut self.side {
+            Side::Client(connection) => connection.update_keys(now),
+            Side::Server(server) => {
+                let session = server.session.ok_or(Error::Misuse("not connected"))?;
+                server.endpoint.update_keys(now, session)
+            }
+        }
+    }
+
     /// Answers what the stack asks, and says what happened.
     pub fn poll(&mut self, now: Instant, seen: &mut VecDeque<Seen>) {
-        match self {
-            Self::Client(connection) => seen.extend(std::iter::from_fn(|| connection.poll()).map(of_client)),
-            Self::Server(server) => {
+        match &mut self.side {
+            Side::Client(connection) => {
+                while let Some(event) = connection.poll() {
+                    seen.push_back(of_client(event, connection.is_resumed()));
+                }
+            }
+            Side::Server(server) => {
                 while let Some(event) = server.endpoint.poll() {
                     seen.extend(server.on_event(now, event));
                 }
@@ -174,13 +193,14 @@ impl Server {
             }
             EndpointEvent::Established { session, suite, .. } => {
                 self.session = Some(session);
-                Some(Seen::Connected { suite })
+                Some(Seen::Connected { suite, resumed: self.resumed })
             }
             EndpointEvent::Data { data, .. } => Some(Seen::Data(data)),
-            EndpointEvent::Closed { .. } => Some(Seen::Closed(Ok(()))),
+            EndpointEvent::Closed { reason, .. } => Some(Seen::Closed(outcome(reason))),
             EndpointEvent::HandshakeFailed { reason, .. } => Some(Seen::Closed(Err(format!("handshake: {reason:?}")))),
             EndpointEvent::Rejected { reason, .. } => Some(Seen::Dropped(format!("{reason:?}"))),
             EndpointEvent::ResumptionRequested { handshake, .. } => {
+                self.resumed = true;
                 self.endpoint.provide_resumption(now, handshake, true);
                 None
             }
@@ -190,37 +210,97 @@ impl Server {
     }
 }
 
-fn of_client(event: ConnectionEvent) -> Seen {
+fn of_client(event: ConnectionEvent, resumed: bool) -> Seen {
     match event {
-        ConnectionEvent::Connected { suite, .. } => Seen::Connected { suite },
+        ConnectionEvent::Connected { suite, .. } => Seen::Connected { suite, resumed },
         ConnectionEvent::Data(data) => Seen::Data(data),
         ConnectionEvent::Rejected(reason) => Seen::Dropped(format!("{reason:?}")),
-        ConnectionEvent::Closed(reason) => Seen::Closed(match reason {
-            CloseReason::Local | CloseReason::Peer => Ok(()),
-            CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
-            CloseReason::Failed(error) => Err(error.to_string()),
-            CloseReason::TimedOut => Err("timed out".to_owned()),
-            CloseReason::Forgeries => Err("too many forgeries".to_owned()),
-            CloseReason::Replaced => Err("replaced".to_owned()),
-        }),
+        ConnectionEvent::Closed(reason) => Seen::Closed(outcome(reason)),
     }
+}
+
+/// Whether an association has ended as it should.
+fn outcome(reason: CloseReason) -> Result<(), String> {
+    match reason {
+        CloseReason::Local | CloseReason::Peer => Ok(()),
+        CloseReason::Alert(alert) => Err(format!("received alert {}", alert.0)),
+        CloseReason::Failed(error) => Err(format!("{error} (alert {})", error.alert().0)),
+        CloseReason::TimedOut => Err("timed out".to_owned()),
+        CloseReason::Forgeries => Err("too many forgeries".to_owned()),
+        CloseReason::Replaced => Err("replaced".to_owned()),
+    }
+}
+
+fn server(settings: &Settings, past: Past, leaf: &Leaf) -> Result<Server, Refusal> {
+    let endpoint = match past.endpoint {
+        Some((endpoint, before)) if before.without_expectations() == settings.without_expectations() => endpoint,
+        _ => endpoint(settings, leaf)?,
+    };
+    let (address, port) = RUNNER;
+    Ok(Server {
+        endpoint,
+        remote: (address, port + past.connections).into(),
+        session: None,
+        resumed: false,
+        psk: psk(settings)?,
+        identity: settings.psk_identity.as_bytes().to_vec(),
+    })
+}
+
+fn endpoint(settings: &Settings, leaf: &Leaf) -> Result<Endpoint, Refusal> {
+    let lifetime_ms = RESUMPTION_MS;
+    let config = EndpointConfig {
+        versions: versions(settings)?,
+        groups: groups(settings)?,
+        credential: credentials::own(settings)?,
+        verifier: settings.asks_for_certificate().then(|| Arc::new(verifier(settings, leaf)) as _),
+        client_authentication: match (settings.require_any_client_certificate, settings.verify_peer) {
+            (true, _) => ClientAuthentication::Required,
+            (false, true) => ClientAuthentication::Optional,
+            (false, false) => ClientAuthentication::None,
+        },
+        resumption: match settings.no_ticket {
+            true => Resumption::SessionIds { sessions_max: 4, lifetime_ms },
+            false => Resumption::Tickets { lifetime_ms },
+        },
+        mtu: mtu(settings),
+        retransmit_ms: retransmit_ms(settings),
+        ..EndpointConfig::new(provider(true))
+    };
+    Endpoint::server(config, Box::new(random)).map_err(refused)
+}
+
+fn client(settings: &Settings, now: Instant, past: Past, leaf: &Leaf) -> Result<Connection, Refusal> {
+    let psk = psk(settings)?;
+    let with_psk = psk.is_some();
+    let config = ClientConfig {
+        versions: versions(settings)?,
+        suites: CipherSuite::ALL.to_vec(),
+        groups: groups(settings)?,
+        credential: credentials::own(settings)?,
+        verifier: (!with_psk).then(|| Arc::new(verifier(settings, leaf)) as _),
+        // The runner fills extensions of its own into every corner; ours only where the case is about it.
+        own_cid: None,
+        resumption: match past.session {
+            Some(session) if settings.allows(DTLS_1_2) => ClientResumption::Offer(session),
+            _ if settings.no_ticket || !settings.allows(DTLS_1_2) => ClientResumption::Off,
+            _ => ClientResumption::Ask,
+        },
+        mtu: mtu(settings),
+        retransmit_ms: retransmit_ms(settings),
+        ..ClientConfig::new(provider(false), settings.psk_identity.as_bytes(), psk.unwrap_or(SecretBytes::EMPTY))
+    };
+    Connection::connect(config, now, &mut random).map_err(refused)
 }
 
 /// What no setting of the stack answers yet.
 fn check(settings: &Settings) -> Result<(), Refusal> {
     let lacking = [
         (!settings.dtls, "TLS over streams"),
-        (settings.psk.is_none() && !HAS_CERTIFICATES, "certificates"),
-        (!settings.allows(DTLS_1_2) && !HAS_DTLS_1_3, "DTLS 1.3"),
         (settings.export.is_some(), "an exporter with a label of the caller's"),
         (settings.send_alert, "an alert of the caller's"),
-        (settings.key_update || settings.key_update_before_read, "key update"),
-        (settings.expect_hrr || settings.expect_no_hrr, "saying whether there was a HelloRetryRequest"),
         (settings.expect_curve.is_some(), "saying which group was agreed on"),
-        (settings.expect_peer_signature_algorithm.is_some(), "saying how the peer signed"),
         (!settings.verify_prefs.is_empty() || !settings.signing_prefs.is_empty(), "a choice of signature schemes"),
-        (settings.expect_peer_cert_file.is_some(), "saying which certificate the peer had"),
-        (settings.no_ticket, "a choice of tickets"),
     ];
     match lacking.iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(unimplemented(what)),
@@ -234,7 +314,7 @@ fn psk(settings: &Settings) -> Result<Option<SecretBytes>, Refusal> {
 }
 
 fn versions(settings: &Settings) -> Result<Versions, Refusal> {
-    match (settings.allows(DTLS_1_2), settings.allows(DTLS_1_3) && HAS_DTLS_1_3) {
+    match (settings.allows(DTLS_1_2), settings.allows(DTLS_1_3)) {
         (true, true) => Ok(Versions::BOTH),
         (true, false) => Ok(Versions::DTLS_1_2),
         (false, true) => Ok(Versions::DTLS_1_3),
@@ -245,13 +325,13 @@ fn versions(settings: &Settings) -> Result<Versions, Refusal> {
 /// Those of the case that we have; all of ours if it does not say.
 fn groups(settings: &Settings) -> Result<Vec<Group>, Refusal> {
     if settings.curves.is_empty() {
-        return Ok(if HAS_DTLS_1_3 { Group::ALL.to_vec() } else { Group::CLASSICAL.to_vec() });
+        return Ok(Group::ALL.to_vec());
     }
     let groups: Option<Vec<Group>> = settings.curves.iter().map(|code| Group::from_code(*code)).collect();
     groups.ok_or_else(|| unimplemented("a group that is not spoken"))
 }
 
-fn verifier(settings: &Settings) -> Arc<dyn PeerVerifier> {
+fn verifier(settings: &Settings, leaf: &Leaf) -> Verifier {
     let counts = settings.verify_peer || settings.custom_verify || settings.require_any_client_certificate;
     // BoringSSL's two ways to judge a certificate have an alert each.
     let alert = if settings.custom_verify {
@@ -259,7 +339,7 @@ fn verifier(settings: &Settings) -> Arc<dyn PeerVerifier> {
     } else {
         AlertDescription::HANDSHAKE_FAILURE
     };
-    Arc::new(Verifier { fails: (settings.verify_fail && counts).then_some(alert) })
+    Verifier { fails: (settings.verify_fail && counts).then_some(alert), leaf: Arc::clone(leaf) }
 }
 
 fn mtu(settings: &Settings) -> usize {
@@ -282,10 +362,6 @@ fn refused(error: Error) -> Refusal {
 /// Servers run on AWS-LC, devices on RustCrypto.
 fn provider(server: bool) -> &'static Provider {
     if server { &AWS_LC } else { &RUSTCRYPTO }
-}
-
-fn runner() -> SocketAddr {
-    RUNNER.into()
 }
 
 fn random(out: &mut [u8]) {

@@ -18,10 +18,22 @@ const GO_MODULES: &[&str] = &["crypto", "net", "sys", "term", "text"];
 const FOLDERS: &[&str] = &["ssl/test/runner", "util/testresult"];
 /// Our files in the runner's package.
 const OURS: &[&str] = &["adapt.go", "list_test.go"];
-/// Where the runner's `runTest` has copied its case and not yet read it: [`ADAPT`] goes before.
-const ANCHOR: &str = "\tvar flags []string\n\tif len(*shimExtraFlags) > 0 {\n\t\tflags = strings.Split(*shimExtraFlags, \
-                      \";\")\n\t}\n\tif *fuzzer {";
-const ADAPT: &str = "\tadapt(test)\n";
+/// What is put into the runner: the file, the text that must be there once, and what goes before it.
+const CALLS: &[(&str, &str, &str)] = &[
+    // Where `runTest` has copied its case and not yet read it.
+    (
+        "runner.go",
+        "\tvar flags []string\n\tif len(*shimExtraFlags) > 0 {\n\t\tflags = strings.Split(*shimExtraFlags, \";\")\n\t}\n\tif \
+         *fuzzer {",
+        "\tadapt(test)\n",
+    ),
+    // The runner reads only one form of a record's header in DTLS 1.3, which is the only one that BoringSSL writes.
+    (
+        "dtls.go",
+        "\trecordHeaderLen := 5\n\tif len(b) < recordHeaderLen {",
+        "\tif isShortHeader(b) {\n\t\treturn c.readShortHeader(epoch, b)\n\t}\n",
+    ),
+];
 
 /// The keys that the runner embeds and the crate leaves out, and how to make some of one's own.
 const KEYS: &[(&str, &[&str])] = &[
@@ -62,7 +74,7 @@ pub fn runner(may_install: bool) -> Result<Runner> {
 
 /// All that the binary depends on and that can change here.
 fn inputs() -> Result<String> {
-    let mut inputs = format!("boring-sys {BORING}\ngo-bin {GO}\n{ADAPT}");
+    let mut inputs = format!("boring-sys {BORING}\ngo-bin {GO}\n{CALLS:?}\n");
     for name in OURS {
         inputs.push_str(&fs::read_to_string(ours(name))?);
     }
@@ -146,13 +158,17 @@ fn unpack(folder: &Path, boring: &Path) -> Result<PathBuf> {
     for name in OURS {
         fs::copy(ours(name), package.join(name))?;
     }
-    let main = package.join("runner.go");
-    let text = fs::read_to_string(&main)?;
-    if text.matches(ANCHOR).count() != 1 {
-        bail!("the runner's runTest has changed: no single place to call adapt");
-    }
-    fs::write(main, text.replace(ANCHOR, &format!("{ADAPT}{ANCHOR}")))?;
+    CALLS.iter().try_for_each(|(name, anchor, call)| insert(&package.join(name), anchor, call))?;
     Ok(package)
+}
+
+fn insert(file: &Path, anchor: &str, call: &str) -> Result<()> {
+    let text = fs::read_to_string(file)?;
+    if text.matches(anchor).count() != 1 {
+        bail!("{} has changed: no single place for {call:?}", file.display());
+    }
+    fs::write(file, text.replace(anchor, &format!("{call}{anchor}")))?;
+    Ok(())
 }
 
 fn module() -> String {

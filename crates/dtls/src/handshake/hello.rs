@@ -171,7 +171,7 @@ impl<'a> ServerHello<'a> {
             (DTLS_1_2, 0..=32, 0) => Ok(Self { random, session_id, suite, extensions }),
             (DTLS_1_2, 0..=32, _) => Err(Error::Misbehaved("compression was not offered")),
             (DTLS_1_2, ..) => Err(Error::Malformed("a session id is too long")),
-            _ => Err(Error::Unsupported("the server speaks another version")),
+            _ => Err(Error::ANOTHER_VERSION),
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Established {
 
 const _: () = assert!(size_of::<Established>() <= 128, "a million idle associations have one of these each");
 
-/// The client's last flight, until the client has shown that it has our ACK for it.
+/// The client's last flight, for as long as it may be repeated because our ACK for it was lost.
 pub(crate) struct LastFlight {
     /// Opens repetitions.
     pub secret: Digest,
@@ -60,6 +60,8 @@ pub(crate) struct LastFlight {
     pub window: ReplayWindow,
     /// The records that are to be acknowledged once the association is durable.
     pub acks: Acks,
+    /// Until when, data or not.
+    pub until: Instant,
 }
 
 /// What a record held.
@@ -122,6 +124,7 @@ impl Reading<'_> {
         }
         let (kind, content) = record.open(&reading, sequence)?;
         //= rfc9147#4.5.1-3
+        //= rfc9147#4.5.1-3
         let newest = window.is_newest(number);
         window.mark(number);
         Ok(Opened { number, newest, kind, content })
@@ -143,6 +146,7 @@ impl Writing<'_> {
         self.protection().seal(self.cid, number, place, kind, content)
     }
 
+    //= rfc9147#7-4
     //= rfc9147#7-4
     /// An ACK for one record.
     pub fn acknowledge(&mut self, number: u64) -> Result<Vec<u8>, Error> {
@@ -206,6 +210,7 @@ impl Established {
             let key = RecordKey::derive(provider, suite, &secret);
             let reading = Reading { provider, suite, key: key.as_ref(), epoch: next };
             let opened = reading.open(window, record)?;
+            //= rfc9147#8-3
             //= rfc9147#8-3
             self.secrets.read = secret;
             self.read_granted = false;
@@ -341,6 +346,7 @@ const fn expected(window: &ReplayWindow, epoch: u16) -> u64 {
 }
 
 //= rfc9147#4.5.3-s2
+//= rfc9147#4.5.3-s2
 /// Whether somebody has forged so many records that new keys are due, and there is still time for them.
 pub(crate) const fn is_time_to_evade(forgeries: u64, suite: CipherSuite, ccm_8: u16) -> bool {
     let quarter = suite.failed_opens_max(ccm_8).div_ceil(4);
@@ -380,9 +386,14 @@ pub(crate) fn restore(
     let keys = Keys13 { read_epoch, write_epoch, ..Keys13::first(provider, suite, &secrets) };
     let mut established = Established::new(secrets, Post::resumed(sent, kept.due, kept.next));
     established.read_granted = true;
-    established.last_flight = kept
-        .handshake_read
-        .map(|secret| Box::new(LastFlight { secret, window: ReplayWindow::default(), acks: Acks::default() }));
+    established.last_flight = kept.handshake_read.map(|secret| {
+        Box::new(LastFlight {
+            secret,
+            window: ReplayWindow::default(),
+            acks: Acks::default(),
+            until: Instant::default(),
+        })
+    });
     (established, keys)
 }
 

@@ -51,7 +51,7 @@ impl<'a> ServerHello<'a> {
         let extensions = Extensions::read(&mut reader)?;
         reader.finish()?;
         if version != DTLS_1_2 {
-            return Err(Error::Unsupported("the server speaks another version"));
+            return Err(Error::ANOTHER_VERSION);
         }
         let is_dtls_1_3 = match extensions.body(kind::SUPPORTED_VERSIONS) {
             Some(version) if *version == DTLS_1_3.to_be_bytes() => true,

@@ -99,6 +99,7 @@ impl Association {
             return Err(RecordRejection::Malformed);
         }
         let opened = self.open_in_its_epoch(record);
+        //= rfc9147#4.5.3-1
         if opened.as_ref().is_err_and(|reason| *reason == RecordRejection::Forged) {
             self.forgeries = self.forgeries.saturating_add(1);
         }

@@ -21,7 +21,7 @@ use crate::v13::messages::{self, Message, Side, kind, signed_content};
 use crate::v13::post::Post;
 use crate::v13::record::{ACK, Place, Sealed};
 use crate::v13::schedule::verify_data;
-use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, record};
+use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, limits, record};
 
 impl Endpoint {
     /// A record of epoch 2 for a handshake.
@@ -166,7 +166,8 @@ impl Endpoint {
         let post = Post::new(handshake.message_sequence, handshake.reassembly.due());
         let first = Keys13::first(provider, terms.suite, &secrets);
         let mut established = Established::new(secrets, post);
-        let last = LastFlight { secret: keys.read_secret.clone(), window: keys.window, acks: handshake.acks };
+        let until = now.plus(limits::LAST_FLIGHT_MS);
+        let last = LastFlight { secret: keys.read_secret.clone(), window: keys.window, acks: handshake.acks, until };
         established.last_flight = Some(Box::new(last));
         self.serial = self.serial.saturating_add(1);
         if let Some(cold) = self.slab.cold_mut(session) {
@@ -192,6 +193,7 @@ impl Endpoint {
             write: first.write.as_ref(),
             read_epoch: first.read_epoch,
             write_epoch: first.write_epoch,
+            //= rfc9147#4.5.1-1
             //= rfc9147#4.5.1-1
             window: ReplayWindow::default(),
             send_next: 0,

@@ -107,7 +107,7 @@ impl Endpoint {
             return;
         };
         hot.set_last_seen(now);
-        let (used, under_way) = (hot.used, hot.under_way);
+        let under_way = hot.under_way;
         if opened.kind == ContentType::RETURN_ROUTABILITY_CHECK {
             return self.on_path_message(now, session, remote, bytes, opened.content);
         }
@@ -117,9 +117,7 @@ impl Endpoint {
         }
         match opened.kind {
             ContentType::APPLICATION_DATA => {
-                if !used {
-                    self.forget_handshake(session);
-                }
+                self.forget_handshake(now, session);
                 self.on_data(session, remote, opened.number, opened.content);
             }
             ContentType::ALERT => self.on_alert_13(session, remote, opened.content),
@@ -189,9 +187,11 @@ impl Endpoint {
         }
     }
 
-    /// The client has shown that it has our ACK.
-    fn forget_handshake(&mut self, session: SessionId) {
-        if let Some(v13) = self.slab.v13_mut(session) {
+    /// The client has had time enough to get our ACK. That it sends data proves nothing: it may do so before the ACK,
+    /// and repeat its flight because that was lost (RFC 9147 section 5.8.1).
+    fn forget_handshake(&mut self, now: Instant, session: SessionId) {
+        let passed = |v13: &&mut Established| v13.last_flight.as_ref().is_some_and(|last| now >= last.until);
+        if let Some(v13) = self.slab.v13_mut(session).filter(passed) {
             v13.last_flight = None;
         }
     }

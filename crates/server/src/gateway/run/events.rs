@@ -18,6 +18,12 @@ use super::{Done, Run};
 use crate::app::{Credential, Device, SessionFacts};
 use crate::limits::{GATEWAY_CREDENTIALS_MAX, GATEWAY_REFUSED_MAX};
 
+const _: () = {
+    use bartizan_dtls::limits as dtls;
+    use bartizan_platform::limits as import;
+    assert!(import::PSK_BYTES_MIN >= dtls::PSK_BYTES_MIN, "DTLS takes every key that an import does");
+};
+
 impl Run {
     pub(super) fn dtls_event(&mut self, event: EndpointEvent) {
         match event {
