@@ -104,6 +104,7 @@ mod handshake;
 mod hash;
 mod key;
 pub mod limits;
+mod optional;
 #[cfg(feature = "proof")]
 pub mod proof;
 mod record;
@@ -130,7 +131,7 @@ pub use handshake::negotiation::MaxFragmentLength;
 pub use replay::ReplayWindow;
 pub use resumption::{ClientResumption, ResumableSession, Resumption};
 pub use route::{RouteConfig, Routes};
-pub use rrc::{PathCheck, PathOutcome};
+pub use rrc::{PathChallenge, PathCheck, PathOutcome};
 pub use server::{
     ClientAuthentication, Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId,
     SessionInfo, SessionState, Transmit,

@@ -27,7 +27,9 @@ use crate::schedule::{self, Randoms, Side, TrafficKey};
 use crate::server::address::PackedAddress;
 use crate::server::cookie::Cookies;
 use crate::server::phase::{Path as ServerPath, Phase as ServerPhase, Step};
-use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState, SignatureScheme, Sleeper};
+use crate::{
+    AlertDescription, CipherSuite, Group, Instant, Received, SavedSession, SessionState, SignatureScheme, Sleeper,
+};
 
 fn keep<T>(value: T) {
     black_box(value);
@@ -121,7 +123,11 @@ pub fn wake_up(provider: &'static Provider, saved: &[u8], data: &[u8], buffer: &
     keep((sleeper.sends_left(), sleeper.overhead(), *sleeper.exporter()));
     keep(sleeper.seal(data, buffer));
     while let Some(outcome) = sleeper.open(&mut datagram) {
-        keep(outcome);
+        if let Ok(Received::PathChallenge(challenge)) = outcome {
+            keep(sleeper.answer(challenge, buffer));
+        } else {
+            keep(outcome);
+        }
     }
     keep(sleeper.is_closed());
     keep(sleeper.reserve(1, stored));

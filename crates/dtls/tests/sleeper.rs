@@ -136,6 +136,37 @@ fn the_window_holds_over_a_sleep() {
 }
 
 #[test]
+fn a_question_about_the_path_is_answered_and_the_long_answer_comes() {
+    const LONG: [u8; 500] = [7; 500];
+    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    world.echo = false;
+    let from = address(20_001);
+    let mut sleeper = wake(&mut flash);
+    let mut buffer = [0; 80];
+    let record = sleeper.seal(b"what now?", &mut buffer).unwrap().to_vec();
+    world.inject(from, &record);
+    world.tape.clear();
+    let (now, session) = (world.instant(), world.session());
+    world.server.send(now, session, &LONG).unwrap();
+    world.pump();
+    let mut question = world.tape.first().unwrap().2.clone();
+    let mut rest = &mut question[..];
+    let Some(Ok(Received::PathChallenge(challenge))) = sleeper.open(&mut rest) else {
+        panic!("no challenge");
+    };
+    let length = sleeper.overhead() + 9;
+    assert!(sleeper.answer(challenge, &mut buffer[..length - 1]).is_err());
+    let answer = sleeper.answer(challenge, &mut buffer[..length]).unwrap().to_vec();
+    world.tape.clear();
+    world.inject(from, &answer);
+    let outcome =
+        |event: &EndpointEvent| matches!(event, EndpointEvent::PathChecked { outcome: PathOutcome::Validated, .. });
+    assert_eq!(world.count(outcome), 1);
+    let held = world.tape.iter().find(|(up, ..)| !up).unwrap().2.clone();
+    assert_eq!(open_all(&mut sleeper, &held), [Ok(LONG.to_vec())]);
+}
+
+#[test]
 fn a_bad_record_hides_none_behind_it() {
     let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
     let mut sleeper = wake(&mut flash);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use bartizan_crypto::{Provider, SecretBytes};
 
+use crate::optional::CERTIFICATES;
 use crate::{
     CipherSuite, ClientResumption, ConnectionId, Credential, Error, Group, KeyExchange, MaxFragmentLength,
     PeerVerifier, Version, Versions, limits,
@@ -97,18 +98,29 @@ impl ClientConfig {
         let usable = |suite: &CipherSuite| match suite.key_exchange() {
             KeyExchange::Psk => !self.psk.is_empty(),
             KeyExchange::EcdhePsk => !self.psk.is_empty() && has_group,
-            KeyExchange::EcdheEcdsa => self.verifier.is_some() && has_group,
+            KeyExchange::EcdheEcdsa => self.verifier().is_some() && has_group,
             KeyExchange::Negotiated => false,
         };
         let allowed = self.versions.contains(Version::Dtls12);
         self.suites.iter().copied().filter(|suite| allowed && usable(suite)).collect()
     }
 
+    /// Who judges a server of DTLS 1.2 that shows a certificate or a key, in a build that knows these.
+    pub(super) fn verifier(&self) -> Option<&dyn PeerVerifier> {
+        self.verifier.as_deref().filter(|_| CERTIFICATES)
+    }
+
+    /// What a server of DTLS 1.2 may be shown, in a build that knows certificates.
+    pub(super) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref().filter(|_| CERTIFICATES)
+    }
+
     /// Whether DTLS 1.3 is configured with a suite and something to prove who the peer is.
     fn can_dtls_1_3(&self) -> bool {
         let has_suite = self.suites.iter().any(|suite| suite.version() == Version::Dtls13);
+        let is_built = cfg!(feature = "dtls13");
         let proves = !self.psk.is_empty() || (self.verifier.is_some() && !self.groups.is_empty());
-        self.versions.contains(Version::Dtls13) && has_suite && proves
+        is_built && self.versions.contains(Version::Dtls13) && has_suite && proves
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

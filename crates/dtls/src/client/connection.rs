@@ -15,6 +15,7 @@ use super::v13;
 use super::{ClientConfig, SavedSession};
 use crate::alert::Alert;
 use crate::handshake::flight::Packer;
+use crate::optional::Only13;
 use crate::record;
 use crate::v13::record::is_unified;
 use crate::{
@@ -53,8 +54,8 @@ pub struct Connection {
 pub(super) enum State {
     Handshaking(Box<Handshake>),
     Connected(Box<Association>),
-    Handshaking13(Box<v13::Handshake>),
-    Connected13(Box<v13::Association>),
+    Handshaking13(Only13<Box<v13::Handshake>>),
+    Connected13(Only13<Box<v13::Association>>),
     Closed,
 }
 
@@ -69,12 +70,12 @@ impl Connection {
         let (mtu, lease) = (config.mtu, config.lease);
         let (state, outbox) = match config.versions.contains(Version::Dtls13) {
             true => {
-                let mut handshake = Box::new(v13::Handshake::new(config, now, rng)?);
+                let mut handshake = Only13::new(|| v13::Handshake::new(config, now, rng))?;
                 let outbox = handshake.transmit().into();
                 (State::Handshaking13(handshake), outbox)
             }
             false => {
-                let mut handshake = Box::new(Handshake::new(config, now, rng)?);
+                let mut handshake = Handshake::new(config, now, rng)?;
                 let outbox = handshake.transmit().collect();
                 (State::Handshaking(handshake), outbox)
             }
@@ -101,8 +102,8 @@ impl Connection {
             }
             SavedSession(Saved::V13(saved)) => {
                 let (mtu, retransmit_ms) = (config.mtu, config.retransmit_ms);
-                let association = v13::Association::from_saved(config.provider, saved, mtu, retransmit_ms);
-                State::Connected13(Box::new(association))
+                let associate = |saved| v13::Association::from_saved(config.provider, saved, mtu, retransmit_ms);
+                State::Connected13(saved.map(associate))
             }
         };
         Ok(Self {
@@ -269,7 +270,10 @@ impl Connection {
     pub fn save(&mut self) -> Option<SavedSession> {
         match &mut self.state {
             State::Connected(association) => Some(SavedSession(Saved::V12(association.save(self.lease)))),
-            State::Connected13(association) => Some(SavedSession(Saved::V13(association.save(self.lease)))),
+            State::Connected13(association) => {
+                let saved = association.save(self.lease);
+                Some(SavedSession(Saved::V13(association.with(saved))))
+            }
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }

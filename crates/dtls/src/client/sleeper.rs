@@ -11,7 +11,7 @@ use super::saved::{Saved, Saved12};
 use crate::alert::Alert;
 use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::record::EPOCH;
-use crate::{AlertDescription, CloseReason, Error};
+use crate::{AlertDescription, CloseReason, Error, PathChallenge, rrc};
 
 /// RFC 8449 section 4: record_overflow is what such a peer deserves; the association ends without a word.
 const TOO_LONG: Error = Error::Misbehaved("a record longer than was agreed");
@@ -23,6 +23,9 @@ pub enum Received<'a> {
     Data(&'a [u8]),
     /// A warning; the association goes on.
     Warning(AlertDescription),
+    /// The server asks whether we are where our records come from, before it sends more to a new address: send what
+    /// [`Sleeper::answer`] makes of it, at once.
+    PathChallenge(PathChallenge),
     /// The association is over: forget what was saved, and shake hands again.
     Closed(CloseReason),
 }
@@ -46,8 +49,10 @@ pub enum Received<'a> {
 /// let length = receive(&mut buffer);
 /// let mut rest = buffer.get_mut(..length).unwrap_or_default();
 /// while let Some(outcome) = sleeper.open(&mut rest) {
-///     if let Ok(Received::Data(_answer)) = outcome {
-///         // The server has it.
+///     match outcome {
+///         Ok(Received::Data(_answer)) => {} // the server has it
+///         Ok(Received::PathChallenge(challenge)) => transmit(sleeper.answer(challenge, &mut [0; 64])?),
+///         _ => {}
 ///     }
 /// }
 /// sleeper.sleep(|bytes| flash.store(bytes))
@@ -117,6 +122,15 @@ impl Sleeper {
         self.seal_as(ContentType::APPLICATION_DATA, data, buffer)
     }
 
+    /// Seals the answer to a challenge (RFC 9853 section 5.4: one for each, at once, to where it came from).
+    ///
+    /// # Errors
+    /// As [`Self::seal`], for 9 bytes of data.
+    pub fn answer<'b>(&mut self, challenge: PathChallenge, buffer: &'b mut [u8]) -> Result<&'b [u8], Error> {
+        let response = rrc::Message::Response(challenge.0).encode();
+        self.seal_as(ContentType::RETURN_ROUTABILITY_CHECK, &response, buffer)
+    }
+
     /// Seals a close_notify, of our own accord or as the answer to the peer's. Nothing can be sealed after it.
     ///
     /// # Errors
@@ -167,6 +181,7 @@ impl Sleeper {
         match opened {
             (ContentType::APPLICATION_DATA, data) => Ok(Received::Data(data)),
             (ContentType::ALERT, alert) => self.on_alert(alert),
+            (ContentType::RETURN_ROUTABILITY_CHECK, message) => on_path_message(message),
             _ => Err(RecordRejection::Unexpected),
         }
     }
@@ -215,6 +230,15 @@ impl Sleeper {
 impl core::fmt::Debug for Sleeper {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Sleeper({}, {:?})", self.association.suite, self.association.peer_cid)
+    }
+}
+
+/// A saved association does not remember whether the check was negotiated: whoever asks is answered. We ask nothing, so
+/// nothing else is expected.
+fn on_path_message(content: &[u8]) -> Result<Received<'static>, RecordRejection> {
+    match rrc::Message::decode(content).ok_or(RecordRejection::Malformed)? {
+        rrc::Message::Challenge(cookie) => Ok(Received::PathChallenge(PathChallenge(cookie))),
+        _ => Err(RecordRejection::Unexpected),
     }
 }
 

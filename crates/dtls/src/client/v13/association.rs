@@ -1,5 +1,6 @@
 //! A finished association of DTLS 1.3, from the client's side.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bartizan_crypto::{Provider, Secret};
@@ -150,9 +151,10 @@ impl Association {
     }
 
     /// Everything below the saved lease may have been used already.
-    pub fn from_saved(provider: &'static Provider, saved: Saved13, mtu: usize, retransmit_ms: u64) -> Self {
+    #[inline(never)]
+    pub fn from_saved(provider: &'static Provider, saved: Saved13, mtu: usize, retransmit_ms: u64) -> Box<Self> {
         let established = established::restore(provider, saved.suite, saved.kept, &saved.window, saved.lease);
-        Self {
+        Box::new(Self {
             provider,
             suite: saved.suite,
             own_cid: saved.own_cid,
@@ -165,6 +167,6 @@ impl Association {
             established,
             mtu,
             retransmit_ms,
-        }
+        })
     }
 }
