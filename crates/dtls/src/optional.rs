@@ -96,3 +96,7 @@ impl<T> DerefMut for Only13<T> {
         self.get_mut()
     }
 }
+
+/// In a build without it, states of DTLS 1.3 take no room.
+#[cfg(not(feature = "dtls13"))]
+const _: () = assert!(size_of::<Option<Only13<[u64; 100]>>>() == 0);

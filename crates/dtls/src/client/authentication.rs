@@ -34,6 +34,7 @@ impl Handshake {
     }
 
     pub(super) fn on_certificate_request(&mut self, body: &[u8]) -> Result<(), Error> {
+        self.config.verifier().ok_or(Error::Misbehaved("a CertificateRequest that has no place here"))?;
         let own = self.config.credential().filter(|own| own.kind == self.client_kind);
         self.asked = Some(certificate::decode_request(body, own.map(|own| own.signer.scheme()))?);
         Ok(())

@@ -118,9 +118,8 @@ impl ClientConfig {
     /// Whether DTLS 1.3 is configured with a suite and something to prove who the peer is.
     fn can_dtls_1_3(&self) -> bool {
         let has_suite = self.suites.iter().any(|suite| suite.version() == Version::Dtls13);
-        let is_built = cfg!(feature = "dtls13");
         let proves = !self.psk.is_empty() || (self.verifier.is_some() && !self.groups.is_empty());
-        is_built && self.versions.contains(Version::Dtls13) && has_suite && proves
+        self.versions.contains(Version::Dtls13) && has_suite && proves
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -152,6 +151,9 @@ impl ClientConfig {
     fn check_security(&self) -> Result<(), Error> {
         if (1..limits::PSK_BYTES_MIN).contains(&self.psk.len()) {
             return Err(Error::Misuse("a PSK of less than 16 bytes: whoever records a handshake could search for it"));
+        }
+        if self.verifier.is_some() && self.versions.contains(Version::Dtls12) && !CERTIFICATES {
+            return Err(Error::Misuse("a verifier for DTLS 1.2 in a build without certificates"));
         }
         if self.credential.is_some() && self.verifier.is_none() {
             return Err(Error::Misuse("a credential without a verifier: it would be shown to anybody at all"));

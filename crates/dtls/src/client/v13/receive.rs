@@ -345,6 +345,7 @@ impl Connection {
     }
 
     /// The server speaks DTLS 1.2: its handshake goes on from the hello that both versions share.
+    #[inline(never)] // two handshakes at a time
     fn fall_back(&mut self, now: Instant, message: Option<Message>) {
         let State::Handshaking13(handshake) = &mut self.state else {
             return;
