@@ -256,7 +256,7 @@ export class World {
       id, name, type, identity: `psk-${name}`, endpoint: name, lifecycle: pending ? 'pending' : 'active',
       attestation: 'none', grade: 'normal', update: 'none', access: 'full', explanation: 'Nothing holds it: it has full access.',
       created: new Date(created).toISOString(), last_seen: pending ? null : new Date(seen).toISOString(),
-      session: pending ? null : { since: new Date(created + 86_400_000).toISOString(), address: `100.64.${id % 200}.${(id * 7) % 250}:${40_000 + id}`, connection_id: true, suite: SUITE },
+      session: pending ? null : { since: new Date(created + 86_400_000).toISOString(), address: `100.64.${id % 200}.${(id * 7) % 250}:${40_000 + id}`, connection_id: true, version: 'DTLS 1.2', suite: SUITE },
       messages: pending ? 0 : Math.round((this.now - created) / intervalMs), version: 1,
     };
     this.members.push({ device, holds: [], timeline: [], commands: [], intervalMs, recent: pending ? [] : recent });

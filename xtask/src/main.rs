@@ -81,7 +81,13 @@ fn demo(may_install: bool, arguments: &[String]) -> anyhow::Result<()> {
 }
 
 fn bench(may_install: bool, arguments: &[String]) -> anyhow::Result<()> {
-    setup::console(may_install)?;
+    let all = arguments.first().is_none_or(|first| first.starts_with("--"));
+    let needs_peers = all || arguments.first().is_some_and(|area| area == "dtls");
+    let scope = if needs_peers { setup::Scope::Test } else { setup::Scope::Demo };
+    setup::everything(scope, may_install)?;
+    if needs_peers {
+        peers::build_for_bench()?;
+    }
     run::cargo(&["run", "--quiet", "--release", "--package", "bartizan-bench", "--"]).args(arguments).stream()
 }
 

@@ -13,6 +13,15 @@ pub fn build() -> Result<()> {
     purecrypto()
 }
 
+/// Those that are measured beside ours, in release.
+pub fn build_for_bench() -> Result<()> {
+    cargo(&["build", "--quiet", "--release", "--package", "bartizan-peer-mbed", "--package", "bartizan-peer-dimpl"])
+        .stream()?;
+    let target = target_dir().join("peers");
+    let target = target.to_string_lossy();
+    cargo(&["build", "--quiet", "--release", "--locked", "--target-dir", &target]).within("peers/wolfssl").stream()
+}
+
 fn mbed() -> Result<()> {
     cargo(&["build", "--quiet", "--package", "bartizan-peer-mbed"]).stream()
 }

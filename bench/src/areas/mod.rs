@@ -16,7 +16,7 @@ pub struct Area {
 }
 
 pub const ALL: &[Area] = &[
-    Area { name: "dtls", what: "handshakes, memory of idle sessions", run: dtls::run },
+    Area { name: "dtls", what: "handshakes, sessions, records, beside other implementations", run: dtls::run },
     Area { name: "client", what: "flash, stack and heap of the smallest one", run: client::run },
     Area { name: "energy", what: "what a Connection ID saves a sleeping device", run: energy::run },
     Area { name: "pipe", what: "the judge in a simulated city", run: pipe::run },
@@ -31,6 +31,7 @@ pub fn child_job(arguments: &[String]) -> Option<(Job, &[String])> {
     let (first, rest) = arguments.split_first()?;
     let job: Job = match first.as_str() {
         "job:idle-sessions" => dtls::hold_idle_sessions,
+        "job:sessions" => dtls::hold_sessions,
         "job:load" => gateway::load,
         "job:flood" => gateway::flood,
         "job:device-profiles" => pipe::hold_device_profiles,

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant as Clock};
 
 use bartizan_device::{
     CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Instant, Random, Reply, Request, SecretBytes,
+    Version, Versions,
 };
 
 const USAGE: &str = "\
@@ -34,6 +35,8 @@ usage: report --gateway HOST:PORT --identity NAME --psk HEX [options]
   --content-format N      of the payload (default: 50, JSON)
   --non                   send it once, without repetition
   --save FILE             keep the association there between runs (mode 0600)
+  --dtls 1.2|1.3          the version to speak (default: 1.2)
+  --psk-only              DTLS 1.3: no ephemeral exchange, so that the key alone protects what was recorded
   --suite NAME            offer only this cipher suite, by its IANA name
   --bind HOST:PORT        own address (default: any)
   --listen SECONDS        stay awake, print commands, answer them 2.04
@@ -80,9 +83,13 @@ impl Options {
         let needed = |name: &str| value(name).ok_or(format!("{name} is missing"));
         let psk = SecretBytes::new(&from_hex(needed("--psk")?)?).ok_or("the key is too long")?;
         let mut dtls = ClientConfig::new(&bartizan_crypto::RUSTCRYPTO, needed("--identity")?.as_bytes(), psk);
+        speak(&mut dtls, value("--dtls").unwrap_or("1.2"))?;
+        if arguments.iter().any(|argument| argument == "--psk-only") {
+            dtls.groups.clear();
+        }
         if let Some(name) = value("--suite") {
-            let known = CipherSuite::ALL.into_iter().find(|suite| suite.name() == name);
-            dtls.suites = vec![known.ok_or(format!("no suite {name}"))?];
+            let known = dtls.suites.iter().copied().find(|suite| suite.name() == name);
+            dtls.suites = vec![known.ok_or(format!("no suite {name} in this version"))?];
         }
         let method = value("--method").unwrap_or("POST");
         let payload = value("--payload").unwrap_or_default().as_bytes().to_vec();
@@ -102,6 +109,18 @@ impl Options {
             listen: Duration::from_secs(value("--listen").unwrap_or("0").parse()?),
         })
     }
+}
+
+/// The version, and its suites, the cheap ones first.
+fn speak(dtls: &mut ClientConfig, version: &str) -> Result<(), String> {
+    let version = match version {
+        "1.2" => return Ok(()), // as it comes
+        "1.3" => Version::Dtls13,
+        other => return Err(format!("no version {other} of DTLS")),
+    };
+    dtls.versions = Versions { min: version, max: version };
+    dtls.suites = CipherSuite::ALL.into_iter().filter(|suite| suite.version() == version).rev().collect();
+    Ok(())
 }
 
 fn from_hex(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
@@ -193,7 +212,7 @@ impl Device {
         while let Some(event) = self.client.poll() {
             match event {
                 ClientEvent::Connected { suite, connection_id } => {
-                    println!("connected: {}, connection id: {connection_id}", suite.name());
+                    println!("connected: {}, {}, connection id: {connection_id}", suite.version().name(), suite.name());
                 }
                 ClientEvent::Response { code, payload, .. } => {
                     println!("response: {code} {}", String::from_utf8_lossy(&payload));

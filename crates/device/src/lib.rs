@@ -66,5 +66,5 @@ pub use event::{ClientEvent, Command, Failure, IncomingId, Observe, Reply, Reque
 pub use exchange::ExchangeConfig;
 
 // What every caller needs beside.
-pub use bartizan_dtls::{CipherSuite, ClientConfig, ConnectionId, Instant, Random, SecretBytes};
+pub use bartizan_dtls::{CipherSuite, ClientConfig, ConnectionId, Instant, Random, SecretBytes, Version, Versions};
 pub use bartizan_wire::coap::{Code, content_format};

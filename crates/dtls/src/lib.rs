@@ -1,4 +1,5 @@
-//! DTLS 1.2 with Connection ID (RFC 6347, RFC 9146) for sleeping devices and the gateways they wake up to.
+//! DTLS 1.2 and 1.3 with Connection ID (RFC 6347, RFC 9146, RFC 9147) for sleeping devices and the gateways they wake
+//! up to.
 //!
 //! Nothing here touches a socket, a clock or a global source of randomness. Datagrams, times and timeouts go in,
 //! datagrams and events come out:
@@ -50,6 +51,14 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Versions
+//!
+//! A server speaks both unless told otherwise ([`EndpointConfig::versions`]). A client speaks DTLS 1.2 until told
+//! otherwise ([`ClientConfig::versions`]): one hello for both costs more bytes than one for either. In DTLS 1.3 a client
+//! without [`ClientConfig::groups`] uses its pre-shared key alone; with [`Group::X25519MlKem768`] among them the
+//! handshake stays secret even from whoever records it and has a quantum computer later. Keys change by
+//! [`Connection::update_keys`] and [`Endpoint::update_keys`], and by themselves before a cipher wears out.
+//!
 //! # What a server answers
 //!
 //! [`EndpointEvent::PskRequested`] with [`Endpoint::provide_psk`]; [`EndpointEvent::ResumptionRequested`], if resumption
@@ -60,9 +69,9 @@
 //!
 //! # What it refuses
 //!
-//! Peers without extended master secret (RFC 7627), renegotiation, compression, CBC suites, handshake messages over
+//! Peers of DTLS 1.2 without extended master secret (RFC 7627), renegotiation, early data, compression, CBC suites, handshake messages over
 //! [`limits::HANDSHAKE_MESSAGE_BYTES_MAX`] (certificates: [`limits::CERTIFICATE_MESSAGE_BYTES_MAX`]), ClientHellos in
-//! fragments (they could not be answered without state), keys of less than [`limits::PSK_BYTES_MIN`] bytes, and every
+//! fragments (they could not be answered without state; in DTLS 1.3 those whose first fragment has our cookie are), keys of less than [`limits::PSK_BYTES_MIN`] bytes, and every
 //! configuration that could not be secure, with the reason. Nothing is kept for a client before its cookie has come
 //! back, and no certificate is sent. Too many records that do not open end an association
 //! ([`EndpointConfig::ccm_8_forgeries_max`]).
@@ -79,6 +88,11 @@
 //!
 //! [`Routes`] say how Connection IDs are made: in the clear, or encrypted under a key that several nodes share, so that
 //! each of them knows which shard a datagram is for. See [`route`].
+//!
+//! # Small devices
+//!
+//! A [`Sleeper`] is a saved association for one wake-up, without a heap. Without the default features `dtls13` and
+//! `certificates` a client is one for DTLS 1.2 with a pre-shared key, and an image holds nothing else; see `optional`.
 //!
 //! # Modules
 //!
@@ -99,11 +113,15 @@ mod credential;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing13;
 mod group;
 mod handshake;
 mod hash;
 mod key;
 pub mod limits;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod optional;
 #[cfg(feature = "proof")]
 pub mod proof;

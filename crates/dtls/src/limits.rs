@@ -77,6 +77,8 @@ pub const MTU_MIN: usize = 128;
 pub const MTU_MAX: usize = 16_384;
 /// Last sequence number of an epoch (48 bit).
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+/// Last record number of a hello that a server answers: its own records count on from there, far fewer than these.
+pub const HELLO_SEQUENCE_MAX: u64 = SEQUENCE_MAX - (1 << 17);
 /// Longest saved session of a client, which devices keep in flash or retention memory.
 pub const SAVED_SESSION_BYTES_MAX: usize = 256;
 /// Most sessions of one endpoint.

@@ -14,6 +14,16 @@ pub enum Version {
     Dtls13,
 }
 
+impl Version {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dtls12 => "DTLS 1.2",
+            Self::Dtls13 => "DTLS 1.3",
+        }
+    }
+}
+
 /// The versions that one side speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Versions {

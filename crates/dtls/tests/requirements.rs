@@ -68,6 +68,29 @@ fn the_second_hello_is_the_first_with_the_cookie() {
     }
 }
 
+#[test]
+fn a_client_may_order_its_extensions_anew() {
+    let mut world = World::calm(server_config());
+    world.weather.loss_percent = 100;
+    let client = world.connect(with_suite(CipherSuite::PskAes128Ccm8));
+    let from = world.clients[client].address;
+    let first = world.tape[0].2.clone();
+    world.inject(from, &first);
+    let request = messages(&world, false, VERIFY_REQUEST).pop().unwrap();
+    world.inject_to_client(client, &request.bytes);
+    let mut second = world.tape.last().unwrap().2.clone();
+    let back = around_cookie(&second[25..]).2.len();
+    let extensions = second.len() - back;
+    // Behind the list of suites, the list of compression methods and the length of all extensions.
+    let suites = usize::from(u16::from_be_bytes([second[extensions], second[extensions + 1]]));
+    let extensions = extensions + 2 + suites + 2 + 2;
+    let first = 4 + usize::from(second[extensions + 3]);
+    assert!(second.len() > extensions + first, "there is more than one");
+    second[extensions..].rotate_left(first);
+    world.inject(from, &second);
+    assert_eq!(messages(&world, false, SERVER_HELLO).len(), 1);
+}
+
 //= test rfc6347#4.2.1-7
 //= test rfc6347#4.2.1-8
 //= test rfc6347#4.2.1-9

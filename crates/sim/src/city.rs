@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
+use bartizan_device::Version;
+
 use crate::limits::DEVICES_MAX;
 use crate::random::Seeded;
 
@@ -46,11 +48,16 @@ pub struct DeviceSpec {
     /// Also its PSK identity.
     pub name: String,
     pub psk: [u8; 16],
+    /// What it speaks.
+    pub version: Version,
     /// Its own loopback address, so that limits on sources see devices, not one machine.
     pub address: IpAddr,
 }
 
-/// A city of `devices`: of ten, four are water meters, three locks, three lights.
+/// What every third device has learnt, whatever it is.
+const NEWER: u64 = 3;
+
+/// A city of `devices`: of ten, four are water meters, three locks, three lights. Some third of them speak DTLS 1.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct City {
     pub seed: u64,
@@ -77,6 +84,7 @@ impl City {
                 kind,
                 name: format!("{}-{:04}", kind.stem(), counts[kind as usize]),
                 psk,
+                version: version(&root, number),
                 address: address(number),
             }
         });
@@ -100,6 +108,14 @@ impl City {
             writeln!(csv, "{name},{},{name},{psk}", kind.type_name()).expect("invariant: writing to a String succeeds");
         }
         csv
+    }
+}
+
+/// Decided by a draw of its own, so that keys and habits stay as they are.
+fn version(root: &Seeded, number: usize) -> Version {
+    match root.fork(u64::from(u32::MAX) + number as u64).below(NEWER) {
+        0 => Version::Dtls13,
+        _ => Version::Dtls12,
     }
 }
 
@@ -128,6 +144,16 @@ mod tests {
         let addresses: HashSet<_> = city.devices.iter().map(|device| device.address).collect();
         assert_eq!((names.len(), keys.len(), addresses.len()), (2_000, 2_000, 2_000));
         assert!(addresses.iter().all(IpAddr::is_loopback));
+    }
+
+    #[test]
+    fn some_third_of_every_kind_speaks_dtls_1_3() {
+        let city = City::plan(1, 2_000);
+        for kind in [Kind::Lock, Kind::Meter, Kind::Light] {
+            let all = city.of_kind(kind).count();
+            let newer = city.of_kind(kind).filter(|device| device.version == Version::Dtls13).count();
+            assert!((all / 4..all / 2).contains(&newer), "{newer} of {all}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bartizan_crypto::RUSTCRYPTO;
 use bartizan_device::{
-    Asleep, CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Request, SecretBytes, content_format,
+    Asleep, CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Request, SecretBytes, Version, Versions,
+    content_format,
 };
 use tokio::sync::watch;
 
@@ -70,11 +71,15 @@ struct Device {
     backlog: VecDeque<Report>,
 }
 
-/// The configuration of a device: small suites first, as its battery wants.
-pub(crate) fn config(identity: &str, psk: &[u8]) -> Config {
+/// The configuration of a device: one small suite, as its battery wants.
+pub(crate) fn config(identity: &str, psk: &[u8], version: Version) -> Config {
     let psk = SecretBytes::new(psk).expect("invariant: a simulated key is short");
     let mut dtls = ClientConfig::new(&RUSTCRYPTO, identity.as_bytes(), psk);
-    dtls.suites = vec![CipherSuite::PskAes128Ccm8];
+    dtls.versions = Versions { min: version, max: version };
+    dtls.suites = vec![match version {
+        Version::Dtls12 => CipherSuite::PskAes128Ccm8,
+        Version::Dtls13 => CipherSuite::Aes128Ccm8Sha256,
+    }];
     dtls.retransmit_ms = 2_000;
     Config { reconnect_ms_min: 500, reconnect_ms_max: 4_000, ..Config::new(dtls) }
 }
@@ -89,7 +94,7 @@ impl Life {
         let mut radio = Radio::open(self.spec.address, self.gateway, root.fork(2)).await?;
         radio.tap.clone_from(&self.tap);
         let device = Device {
-            config: config(&self.spec.name, &self.spec.psk),
+            config: config(&self.spec.name, &self.spec.psk, self.spec.version),
             habit: Habit::new(self.seed, &self.spec),
             radio,
             life: self,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use bartizan_device::{Client, ClientEvent};
+use bartizan_device::{Client, ClientEvent, Version};
 
 use crate::device::config;
 use crate::radio::{Radio, Tap};
@@ -53,7 +53,7 @@ pub(crate) async fn knock(
         let mut guess = [0; 16];
         guesses.bytes(&mut guess);
         let now = radio.now();
-        let client = Client::new(config(&identity, &guess), now, &mut radio.random());
+        let client = Client::new(config(&identity, &guess, Version::Dtls12), now, &mut radio.random());
         if let Ok(mut client) = client {
             let turned_away = |event: &ClientEvent| matches!(event, ClientEvent::Disconnected { .. }).then_some(());
             radio.drive(&mut client, KNOCK_PATIENCE, turned_away).await;

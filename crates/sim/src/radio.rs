@@ -126,9 +126,11 @@ impl Radio {
     }
 }
 
-/// Content types tls12_cid (RFC 9146 section 4) and application_data.
+/// DTLS 1.2: content types tls12_cid (RFC 9146 section 4) and application_data. DTLS 1.3: the low bits of epoch 3, the
+/// first that data has (RFC 9147 sections 4 and 6.1).
 fn carries_data(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(25 | 23))
+    let Some(first) = datagram.first() else { return false };
+    matches!(first, 25 | 23) || first & 0b1110_0011 == 0b0010_0011
 }
 
 async fn open_socket(address: IpAddr, gateway: SocketAddr) -> io::Result<UdpSocket> {

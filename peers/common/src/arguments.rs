@@ -31,7 +31,7 @@ usage: peer client|server ADDR [options]
 client:
   --send HEX                      send and print the answer; repeatable, in order with --rebind and --update
   --rebind                        go on from a new source port
-  --update                        new keys for what is sent (1.3)
+  --update                        new keys for what is sent (1.3); a server's, after its first answer
   --interactive                   then read `send HEX`, `receive`, `rebind`, `update`, `quit` from standard input
 server:
   --echo N                        answer N messages, then close (1)

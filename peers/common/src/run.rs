@@ -128,14 +128,17 @@ fn server<P: Peer>(arguments: Arguments, new: impl FnOnce(Arguments, Transport) 
     let socket = UdpSocket::bind(arguments.address).context("cannot bind")?;
     say(&format!("bound {}", socket.local_addr()?));
     let transport = Transport::serving(socket, arguments.loss())?;
-    let (echo, facts) = (arguments.echo, arguments.facts);
+    let (echo, facts, update) = (arguments.echo, arguments.facts, arguments.steps.contains(&Step::Update));
     let mut peer = new(arguments, transport)?;
     peer.handshake()?;
     say_facts(&peer.facts()?, facts);
-    for _ in 0..echo {
+    for at in 0..echo {
         let Some(bytes) = peer.read()? else { bail!("no message came in time") };
         say(&format!("recv {}", to_hex(&bytes)));
         peer.write(&bytes)?;
+        if at == 0 && update {
+            act(&mut peer, &Step::Update)?;
+        }
     }
     peer.close();
     Ok(())

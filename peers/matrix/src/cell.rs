@@ -41,6 +41,8 @@ pub struct Cell {
     pub cid: bool,
     /// The client goes on from another source port.
     pub rebind: bool,
+    /// Both sides change the keys that they send with, after the first message (DTLS 1.3).
+    pub update: bool,
     /// Percent of the datagrams lost, each way.
     pub loss: u8,
     pub ours: Role,
@@ -68,12 +70,13 @@ impl Cell {
     }
 }
 
-/// `wolfssl 1.2 psk ccm8 none cid rebind loss0 server`: the last word is our role.
+/// `wolfssl 1.2 psk ccm8 none cid rebind loss0 server`: the last word is our role. Key updates have a word of their own.
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { outside, version, auth, suite, cid, rebind, loss, ours, .. } = self;
+        let Self { outside, version, auth, suite, cid, rebind, update, loss, ours, .. } = self;
         let (cid, rebind) = (if *cid { "cid" } else { "nocid" }, if *rebind { "rebind" } else { "stay" });
         let words = [outside.name(), version.name(), auth.name(), suite.name(), self.group_name(), cid, rebind];
-        write!(f, "{} loss{loss} {}", words.join(" "), ours.name())
+        let update = if *update { " update" } else { "" };
+        write!(f, "{}{update} loss{loss} {}", words.join(" "), ours.name())
     }
 }

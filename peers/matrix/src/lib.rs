@@ -23,7 +23,7 @@ mod summary;
 mod table;
 
 pub use cell::{Cell, Outside};
-pub use credentials::{Credentials, IDENTITY, PSK, PSK_HEX};
+pub use credentials::{Credentials, IDENTITY, PSK, PSK_HEX, opposite};
 pub use meet::{meet, meet_itself};
 pub use outside::program;
 pub use skips::{Rule, rules};

@@ -26,6 +26,9 @@ fn as_server(cell: &Cell, credentials: &Credentials) -> Result<()> {
     ensure!(seen.suite == cell.code(), "suite {:#06x}", seen.suite);
     ensure!(seen.connection_id == cell.cid, "Connection ID: {}", seen.connection_id);
     ensure!(seen.rebound == usize::from(cell.rebind), "{} changes of address", seen.rebound);
+    // Where datagrams get lost, the talk may end before both have changed.
+    let renewed = seen.renewed == [cell.update; 2] || cell.update && cell.loss > 0;
+    ensure!(renewed, "new keys sent, received: {:?}", seen.renewed);
     ensure!(seen.closed || cell.loss > 0, "no close_notify");
     agree(cell, &told, &seen.exporter)
 }
@@ -41,16 +44,23 @@ fn talk(cell: &Cell, credentials: &Credentials, address: core::net::SocketAddr) 
     let mut client = Client::connect(cell, credentials, address)?;
     let exporter = client.exporter()?;
     for (at, message) in MESSAGES.iter().enumerate() {
-        if at > 0 && cell.rebind {
+        if at == 1 && cell.rebind {
             client.rebind()?;
+        }
+        if at == 1 && cell.update {
+            client.update_keys()?;
         }
         // Programs that read lines want whole ones.
         client.echo(format!("{message}\n").as_bytes())?;
+    }
+    if cell.update {
+        client.await_new_keys()?;
     }
     client.close();
     ensure!(client.handshakes == 1, "{} handshakes", client.handshakes);
     ensure!(client.suite == Some(cell.code()), "suite {:?}", client.suite);
     ensure!(client.peer_cid == cell.cid, "Connection ID: {}", client.peer_cid);
+    ensure!(client.renewed() == [cell.update; 2], "new keys sent, received: {:?}", client.renewed());
     Ok(exporter)
 }
 

@@ -19,6 +19,7 @@ pub struct Rule {
     group: Option<String>,
     cid: Option<bool>,
     rebind: Option<bool>,
+    update: Option<bool>,
     loss: Option<u8>,
     ours: Option<String>,
 }
@@ -44,6 +45,7 @@ impl Rule {
         named.iter().all(|(wanted, actual)| wanted.as_deref().is_none_or(|wanted| wanted == *actual))
             && self.cid.is_none_or(|cid| cid == cell.cid)
             && self.rebind.is_none_or(|rebind| rebind == cell.rebind)
+            && self.update.is_none_or(|update| update == cell.update)
             && self.loss.is_none_or(|loss| loss == cell.loss)
     }
 }

@@ -45,9 +45,24 @@ const OFFERS: &[Offer] = &[
     Offer(Outside::Gnutls, Dtls12, Rpk, &[Ccm8, Gcm], &[Some(X25519)]),
 ];
 
-/// Connection ID, changed source port, percent lost.
-const CIRCUMSTANCES: &[(bool, bool, u8)] =
-    &[(false, false, 0), (false, false, 20), (true, false, 0), (true, true, 0), (true, false, 20)];
+struct Circumstance {
+    cid: bool,
+    rebind: bool,
+    update: bool,
+    loss: u8,
+}
+
+const PLAIN: Circumstance = Circumstance { cid: false, rebind: false, update: false, loss: 0 };
+const CIRCUMSTANCES: &[Circumstance] = &[
+    PLAIN,
+    Circumstance { loss: 20, ..PLAIN },
+    Circumstance { update: true, ..PLAIN },
+    Circumstance { update: true, loss: 20, ..PLAIN },
+    Circumstance { cid: true, ..PLAIN },
+    Circumstance { cid: true, rebind: true, ..PLAIN },
+    Circumstance { cid: true, loss: 20, ..PLAIN },
+    Circumstance { cid: true, rebind: true, update: true, ..PLAIN },
+];
 
 /// Every cell, in a fixed order.
 #[must_use]
@@ -60,9 +75,10 @@ impl Offer {
         let &Self(outside, version, auth, suites, groups) = self;
         let mut cells = Vec::new();
         for (suite, group) in pairs(suites, groups) {
-            for &(cid, rebind, loss) in CIRCUMSTANCES.iter().filter(|(cid, ..)| !cid || has_cid(outside)) {
-                for ours in [Role::Server, Role::Client] {
-                    cells.push(Cell { outside, version, auth, suite, group, cid, rebind, loss, ours });
+            for &Circumstance { cid, rebind, update, loss } in CIRCUMSTANCES {
+                let has = (!cid || has_cid(outside)) && (!update || has_update(outside, version));
+                for ours in [Role::Server, Role::Client].into_iter().filter(|_| has) {
+                    cells.push(Cell { outside, version, auth, suite, group, cid, rebind, update, loss, ours });
                 }
             }
         }
@@ -74,6 +90,11 @@ fn pairs(suites: &[Suite], groups: &[Option<Group>]) -> Vec<(Suite, Option<Group
     let with_first = suites.iter().map(|suite| (*suite, groups[0]));
     let others = groups.iter().skip(1).map(|group| (suites[0], *group));
     with_first.chain(others).collect()
+}
+
+/// purecrypto's command line cannot be told to.
+const fn has_update(outside: Outside, version: Version) -> bool {
+    matches!((outside, version), (Outside::Wolfssl, Dtls13))
 }
 
 const fn has_cid(outside: Outside) -> bool {

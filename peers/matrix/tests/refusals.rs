@@ -30,6 +30,7 @@ fn refused(identity: &str, psk: &str) -> String {
         group: None,
         cid: true,
         rebind: false,
+        update: false,
         loss: 0,
         ours: Role::Server,
     };

@@ -115,6 +115,8 @@ export interface Session {
   /** Where its records come from: behind its NAT. */
   address: string;
   connection_id: boolean;
+  /** "DTLS 1.2" or "DTLS 1.3". */
+  version: string;
   suite: string;
 }
 

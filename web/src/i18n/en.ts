@@ -135,7 +135,7 @@ export const en = {
   'device.session.address': 'Seen at (behind its NAT)',
   'device.session.cid': 'Connection ID',
   'device.session.withCid': 'yes: survives a change of address',
-  'device.session.suite': 'Cipher suite',
+  'device.session.suite': 'Protection',
   'device.session.noCid': 'no: routed by address',
   'device.missing': 'There is no device “{name}” in {tenant}.',
 

@@ -137,7 +137,7 @@ export const zh: Record<Key, string> = {
   'device.session.address': '来源地址（NAT 之后）',
   'device.session.cid': '连接 ID',
   'device.session.withCid': '有：地址变化时会话不断',
-  'device.session.suite': '密码套件',
+  'device.session.suite': '安全协议与套件',
   'device.session.noCid': '无：按地址路由',
   'device.missing': '{tenant} 中没有名为“{name}”的设备。',
 

@@ -9,7 +9,8 @@ use bartizan_device::{
     Client, ClientConfig, ClientEvent, Code, Config, ExchangeConfig, IncomingId, Instant, Observe, Random, Reply,
     Request, SecretBytes,
 };
-use bartizan_dtls::{Endpoint, EndpointConfig, EndpointEvent, PskEntry, SessionId};
+use bartizan_dtls::{CipherSuite, Endpoint, EndpointConfig, EndpointEvent, PskEntry, SessionId, Versions};
+use bartizan_wire::event::RecordRejection;
 
 /// Randomness by seed (SplitMix64).
 pub fn rng(seed: u64) -> impl Random + Send + 'static {
@@ -44,6 +45,8 @@ pub struct Gateway {
     coap: HashMap<SessionId, Coap>,
     /// Path and payload of every request taken.
     pub taken: Vec<(String, Vec<u8>)>,
+    /// Records that were taken for repetitions: what a sequence number used twice shows as.
+    pub replayed: usize,
     /// What the endpoints told beside requests.
     pub heard: Vec<ClientEvent>,
     /// Who observes a resource of the gateway.
@@ -57,6 +60,7 @@ impl Gateway {
             dtls: Endpoint::server(config, Box::new(rng(seed))).expect("the configuration works"),
             coap: HashMap::new(),
             taken: Vec::new(),
+            replayed: 0,
             heard: Vec::new(),
             observer: None,
         }
@@ -124,6 +128,7 @@ impl Gateway {
                     coap.handle(now, &data);
                 }
             }
+            EndpointEvent::Rejected { reason: RecordRejection::Replayed, .. } => self.replayed += 1,
             EndpointEvent::LeaseLow { session, upto } => self.dtls.extend_lease(session, upto),
             EndpointEvent::Closed { session, .. } => drop(self.coap.remove(&session)),
             _ => {}
@@ -169,6 +174,18 @@ impl World {
             source: Seeded(0),
             random: Box::new(rng(11)),
         }
+    }
+
+    /// One for each way to speak: DTLS 1.2, DTLS 1.3 with an ephemeral exchange and without.
+    pub fn of_each_version() -> [Self; 3] {
+        let mut worlds = [Self::new(), Self::new(), Self::new()];
+        let [_, newer @ ..] = &mut worlds;
+        for world in newer.iter_mut() {
+            world.config.dtls.versions = Versions::DTLS_1_3;
+            world.config.dtls.suites = vec![CipherSuite::Aes128Ccm8Sha256];
+        }
+        worlds[2].config.dtls.groups.clear();
+        worlds
     }
 
     pub fn seed(&mut self, seed: u64) {
@@ -244,7 +261,8 @@ impl World {
         moved
     }
 
-    /// Records with a Connection ID show their epoch and sequence number (RFC 9146 section 4).
+    /// Records of DTLS 1.2 with a Connection ID show their epoch and sequence number (RFC 9146 section 4); those of DTLS
+    /// 1.3 hide it.
     fn note_sequence(&mut self, datagram: &[u8]) {
         if let [25, _, _, 0, 1, sequence @ ..] = datagram
             && let Some(sequence) = sequence.first_chunk()

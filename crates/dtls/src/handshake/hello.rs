@@ -20,8 +20,6 @@ pub(crate) struct ClientHello<'a> {
     pub suites: &'a [u8],
     pub compression: &'a [u8],
     pub extensions: Extensions<'a>,
-    /// The extensions as they stand, for the cookie.
-    pub extension_bytes: &'a [u8],
 }
 
 impl<'a> ClientHello<'a> {
@@ -33,13 +31,12 @@ impl<'a> ClientHello<'a> {
         let cookie = reader.vec8()?;
         let suites = reader.vec16()?;
         let compression = reader.vec8()?;
-        let extension_bytes = reader.rest();
         let extensions = Extensions::read(&mut reader)?;
         reader.finish()?;
         if session_id.len() > 32 || suites.is_empty() || suites.len() % 2 != 0 {
             return Err(Error::Malformed("a field has an impossible length"));
         }
-        Ok(Self { version, random, session_id, cookie, suites, compression, extensions, extension_bytes })
+        Ok(Self { version, random, session_id, cookie, suites, compression, extensions })
     }
 
     pub fn offers(&self, suite: u16) -> bool {
@@ -300,7 +297,7 @@ mod tests {
         assert!((0..body.len()).all(|length| {
             // A hello may end before its extensions; nowhere else.
             let shorter = ClientHello::decode(&body[..length]);
-            shorter.is_err() || shorter.is_ok_and(|hello| hello.extension_bytes.is_empty())
+            shorter.is_err() || shorter.is_ok_and(|hello| hello.extensions.iter().next().is_none())
         }));
 
         let choice = Choice {

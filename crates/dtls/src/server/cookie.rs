@@ -79,7 +79,8 @@ impl Cookies {
 
     //= rfc6347#4.2.1-s2
     //= rfc6347#4.2.1-s3
-    /// Everything that the client must not change between its two hellos.
+    /// Everything that the client must not change between its two hellos: RFC 6347 section 4.2.1 has no extensions
+    /// among it, and wolfSSL sends them in another order the second time.
     fn with(&self, secret: &Secret<32>, remote: SocketAddr, hello: &ClientHello<'_>) -> [u8; COOKIE_BYTES] {
         let lengths = [
             hello.session_id.len() as u8,
@@ -87,7 +88,7 @@ impl Cookies {
             (hello.suites.len() >> 8) as u8,
             hello.suites.len() as u8,
         ];
-        let parts: [&[u8]; 8] = [
+        let parts: [&[u8]; 7] = [
             &cookie_bytes(remote),
             &hello.version.to_be_bytes(),
             &hello.random,
@@ -95,7 +96,6 @@ impl Cookies {
             hello.session_id,
             hello.compression,
             hello.suites,
-            hello.extension_bytes,
         ];
         let mac = (self.provider.hmac_sha256)(secret.expose(), &parts);
         let mut cookie = [0; COOKIE_BYTES];

@@ -287,7 +287,8 @@ impl Endpoint {
     fn on_plain_alert(&mut self, remote: SocketAddr, fragment: &[u8]) {
         let alert = Alert::decode(fragment);
         if let (Some(alert), Some(id)) = (alert, self.v13.at(remote)) {
-            if let Some(handshake) = self.v13.get_mut(id).filter(|_| alert.fatal) {
+            let handshake = self.v13.get_mut(id);
+            if let Some(handshake) = handshake.filter(|handshake| alert.fatal && !handshake.has_heard_keys()) {
                 handshake.alert = Some(alert.description);
             }
             return;

@@ -24,7 +24,7 @@ use crate::handshake::timer::Timer;
 use crate::record::Protection;
 use crate::schedule::{self, Randoms, Side};
 use crate::v13::hello::mark_downgrade;
-use crate::{CertificateType, Error, Instant, Resumption, Version, record};
+use crate::{CertificateType, Error, Instant, Resumption, Version, limits, record};
 
 impl Endpoint {
     /// RFC 6347 section 4.2.1: without a valid cookie the answer is a request, smaller than the hello, and nothing
@@ -36,6 +36,10 @@ impl Endpoint {
         record_sequence: u64,
         fragment: &Fragment<'_>,
     ) {
+        // Our records are numbered from the hello's on, and no number comes twice.
+        if record_sequence > limits::HELLO_SEQUENCE_MAX {
+            return self.reject(remote, None, RecordRejection::Unexpected);
+        }
         if self.on_hello_13(now, remote, record_sequence, fragment) {
             return;
         }

@@ -361,6 +361,16 @@ impl Endpoint {
         Some(Protection { provider: self.config.provider, suite, key: self.slab.read_key(session)? })
     }
 
+    #[cfg(feature = "measure")]
+    pub(crate) fn cid_len_in(&self, datagram: &[u8]) -> usize {
+        self.config.routes.cid_len_in(datagram)
+    }
+
+    #[cfg(feature = "measure")]
+    pub(crate) fn reading_of(&self, cid: &[u8]) -> Option<Protection<'_>> {
+        self.reading(self.config.routes.session_of(cid)?)
+    }
+
     fn writing(&self, session: SessionId) -> Option<Protection<'_>> {
         let suite = self.slab.hot(session)?.suite;
         Some(Protection { provider: self.config.provider, suite, key: self.slab.write_key(session)? })

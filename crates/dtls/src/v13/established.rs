@@ -39,11 +39,13 @@ pub(crate) struct Established {
     pub secrets: Secrets13,
     /// Opens repetitions of the peer's last flight, until it has shown that it needs none.
     pub handshake_read: Option<(RecordKey, Digest)>,
+    /// Which of its records have been opened, so that each is answered once.
+    pub handshake_window: ReplayWindow,
     /// The peer may go on to the next epoch: it has announced it, or may have before a restart.
     pub read_granted: bool,
     /// We may go on to the next epoch: the peer has acknowledged our KeyUpdate.
     pub write_granted: bool,
-    /// Records that did not open.
+    /// Records that did not open under the keys for reading.
     pub forgeries: u64,
     pub post: Post,
 }
@@ -85,7 +87,16 @@ impl Established {
             read_epoch: EPOCH_APPLICATION,
             write_epoch: EPOCH_APPLICATION,
         };
-        Self { keys, secrets, handshake_read: None, read_granted: false, write_granted: false, forgeries: 0, post }
+        Self {
+            keys,
+            secrets,
+            handshake_read: None,
+            handshake_window: ReplayWindow::default(),
+            read_granted: false,
+            write_granted: false,
+            forgeries: 0,
+            post,
+        }
     }
 
     /// Opens one record, once. After too many forgeries there is no telling any more (RFC 9147 section 4.5.3).
@@ -132,6 +143,7 @@ impl Established {
             self.keys.read = key;
             self.keys.read_epoch = next;
             self.read_granted = false;
+            self.forgeries = 0;
             return Ok(opened);
         }
         let (key, _) = self.handshake_read.as_ref().ok_or(RecordRejection::Unexpected)?;
@@ -139,9 +151,16 @@ impl Established {
             return Err(RecordRejection::Unexpected);
         }
         let reading = Protection { provider, suite, key };
-        let sequence = record.sequence(&reading, 0).ok_or(RecordRejection::Malformed)?;
-        let (kind, content) = record.open(&reading, sequence)?;
-        Ok(Opened { number: number(EPOCH_HANDSHAKE, sequence), newest: false, kind, content })
+        let expected = expected(&self.handshake_window, EPOCH_HANDSHAKE);
+        let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
+        let number = number(EPOCH_HANDSHAKE, sequence);
+        if !self.handshake_window.is_fresh(number) {
+            return Err(RecordRejection::Replayed);
+        }
+        let opened = record.open(&reading, sequence);
+        let (kind, content) = opened.inspect_err(|reason| self.note_failure(*reason))?;
+        self.handshake_window.mark(number);
+        Ok(Opened { number, newest: false, kind, content })
     }
 
     fn conclude<'r>(
@@ -157,17 +176,29 @@ impl Established {
                 Ok(Opened { number, newest, kind, content })
             }
             Err(reason) => {
-                if reason == RecordRejection::Forged {
-                    self.forgeries = self.forgeries.saturating_add(1);
-                }
+                self.note_failure(reason);
                 Err(reason)
             }
+        }
+    }
+
+    fn note_failure(&mut self, reason: RecordRejection) {
+        if reason == RecordRejection::Forged {
+            self.forgeries = self.forgeries.saturating_add(1);
         }
     }
 
     /// Whether the association has seen as many forgeries as its cipher survives.
     pub const fn is_worn_out(&self, suite: CipherSuite, ccm_8: u16) -> bool {
         self.forgeries >= suite.failed_opens_max(ccm_8)
+    }
+
+    /// Somebody forges records, and there is still time to get away from him: asks the peer for new keys, under which
+    /// the count begins anew. Whether something is to be sent.
+    pub fn evade(&mut self, suite: CipherSuite, ccm_8: u16) -> bool {
+        let quarter = suite.failed_opens_max(ccm_8).div_ceil(4);
+        let time = self.forgeries == 2 * quarter || self.forgeries == 3 * quarter;
+        time && !self.is_updating() && self.update_keys(true).is_ok()
     }
 
     /// Seals one record under the next number, in the next epoch if its time has come.
@@ -253,8 +284,11 @@ impl Established {
         match (message.kind, side) {
             (kind::KEY_UPDATE, _) => {
                 let request = messages::decode_key_update(&message.body)?;
+                if self.keys.read_epoch == u16::MAX {
+                    return Err(Error::Unavailable("the last epoch").into());
+                }
                 self.read_granted = true;
-                if request {
+                if request && self.keys.write_epoch != u16::MAX {
                     self.update_keys(false)?;
                 }
                 Ok(None)

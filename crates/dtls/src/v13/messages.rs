@@ -241,6 +241,8 @@ pub(crate) fn decode_new_connection_id(body: &[u8]) -> Result<(Option<Connection
         first = first.or(ConnectionId::new(cid).filter(|cid| !cid.is_empty()));
     }
     match usage {
+        // RFC 9147 section 9: one of these or none at all.
+        0 if first.is_none() => Err(Error::Unsupported("no Connection ID that we can hold")),
         0 => Ok((first, true)),
         1 => Ok((first, false)),
         _ => Err(Error::Misbehaved("a NewConnectionId with an unknown usage")),
@@ -293,6 +295,7 @@ mod tests {
         }
         assert_eq!(decode_new_connection_id(&[0, 0, 1]), Ok((None, false)));
         assert!(decode_new_connection_id(&[0, 0, 2]).is_err());
+        assert!(decode_new_connection_id(&[0, 0, 0]).is_err(), "nothing to use at once");
     }
 
     #[test]

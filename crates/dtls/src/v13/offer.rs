@@ -323,6 +323,11 @@ pub(crate) fn binder(
     verify_data(provider, hash, &key, &signed)
 }
 
+/// The random in a hello of which only the first bytes are there.
+pub(crate) fn leading_random(part: &[u8]) -> Option<&[u8; 32]> {
+    part.get(2..)?.first_chunk()
+}
+
 /// The cookie in a hello of which only the first bytes are there.
 pub(crate) fn leading_cookie(part: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(part);

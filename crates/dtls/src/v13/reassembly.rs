@@ -7,6 +7,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::messages::{Fragment, Message};
+use crate::Error;
+use crate::codec::Reader;
 use crate::limits::HANDSHAKE_MESSAGES_AHEAD_MAX;
 
 /// Messages that are not complete, or not yet due.
@@ -39,6 +41,17 @@ pub(crate) enum Accepted {
     Refused,
 }
 
+/// What became of the fragments of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// None was refused: the record may be acknowledged.
+    pub whole: bool,
+    /// One was kept.
+    pub kept: bool,
+    /// One belongs to a message that has been dealt with.
+    pub old: bool,
+}
+
 impl Reassembly {
     /// Expects the message numbered `due` next, and keeps no more than `bytes_max`.
     pub const fn new(due: u16, bytes_max: usize) -> Self {
@@ -66,6 +79,20 @@ impl Reassembly {
             Some(()) => Accepted::Kept,
             None => Accepted::Refused,
         }
+    }
+
+    /// Takes in all fragments of a record.
+    pub fn accept_record(&mut self, content: &[u8]) -> Result<Taken, Error> {
+        let mut taken = Taken { whole: true, kept: false, old: false };
+        let mut reader = Reader::new(content);
+        while !reader.is_empty() {
+            match self.accept(&Fragment::read(&mut reader)?) {
+                Accepted::Kept => taken.kept = true,
+                Accepted::Old => taken.old = true,
+                Accepted::Refused => taken.whole = false,
+            }
+        }
+        Ok(taken)
     }
 
     /// The message that is due, once it is complete.
@@ -243,6 +270,23 @@ mod tests {
         let ahead = HANDSHAKE_MESSAGES_AHEAD_MAX;
         assert_eq!(reassembly.accept(&piece(ahead + 1, 0, 0, b"")), Accepted::Refused);
         assert_eq!(reassembly.accept(&piece(ahead, 0, 0, b"")), Accepted::Kept);
+    }
+
+    #[test]
+    fn a_record_of_which_a_part_was_refused_is_not_whole() {
+        let record = |numbers: &[u16]| {
+            let mut content = Vec::new();
+            for number in numbers {
+                Fragment::put_header(&mut content, 11, 0, *number, 0, 0);
+            }
+            content
+        };
+        let mut reassembly = Reassembly::new(1, MAX);
+        let taken = |whole, kept, old| Ok(Taken { whole, kept, old });
+        assert_eq!(reassembly.accept_record(&record(&[1, 2])), taken(true, true, false));
+        assert_eq!(reassembly.accept_record(&record(&[0])), taken(true, false, true));
+        assert_eq!(reassembly.accept_record(&record(&[0, 1, 9])), taken(false, true, true));
+        assert!(reassembly.accept_record(&record(&[1])[1..]).is_err());
     }
 
     #[test]

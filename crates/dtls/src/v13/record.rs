@@ -91,6 +91,13 @@ pub(crate) fn split(datagram: &mut [u8], cid_len: usize) -> Result<(Sealed<'_>, 
     Ok((Sealed { bytes, cid_len, sequence_len, header_len }, rest))
 }
 
+/// The Connection ID of the first record, if that has a unified header and one.
+pub(crate) fn leading_cid(datagram: &[u8], cid_len: usize) -> Option<&[u8]> {
+    let first = *datagram.first()?;
+    let named = is_unified(first) && first & HAS_CID != 0;
+    datagram.get(1..1 + cid_len).filter(|_| named)
+}
+
 impl<'a> Sealed<'a> {
     fn first(&self) -> u8 {
         self.bytes.first().copied().unwrap_or_default()
@@ -144,7 +151,8 @@ impl<'a> Sealed<'a> {
         let inner_len = body
             .len()
             .checked_sub(aead.tag_len)
-            .filter(|length| *length <= limits::PLAINTEXT_BYTES_MAX + 256)
+            // RFC 8446 section 5.4: content, type and padding together.
+            .filter(|length| *length <= limits::PLAINTEXT_BYTES_MAX + 1)
             .ok_or(RecordRejection::Malformed)?;
         let nonce = protection.key.nonce(sequence);
         (aead.open)(protection.key.key(aead.key_len), &nonce, header, body).map_err(|_| RecordRejection::Forged)?;
@@ -173,7 +181,8 @@ fn content_of(inner: &[u8]) -> Result<(ContentType, &[u8]), RecordRejection> {
         .and_then(|(content, rest)| Some((content, *rest.first()?)))
         .ok_or(RecordRejection::Unexpected)?;
     match ContentType(kind) {
-        _ if content.len() > limits::PLAINTEXT_BYTES_MAX => Err(RecordRejection::Unexpected),
+        // RFC 8446 section 5.4: only application data may be empty.
+        ContentType::ALERT | ContentType::HANDSHAKE if content.is_empty() => Err(RecordRejection::Unexpected),
         kind @ (ContentType::ALERT | ContentType::HANDSHAKE | ContentType::APPLICATION_DATA | ACK) => {
             Ok((kind, content))
         }

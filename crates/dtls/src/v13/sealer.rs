@@ -22,7 +22,10 @@ pub(crate) struct HandshakeKeys {
     pub write_secret: Digest,
     pub read: RecordKey,
     write: RecordKey,
-    window: ReplayWindow,
+    /// Which records have been opened.
+    pub window: ReplayWindow,
+    /// Records that did not open.
+    forgeries: u64,
     write_next: u64,
     /// What we put into records.
     pub peer_cid: ConnectionId,
@@ -43,6 +46,7 @@ impl HandshakeKeys {
             read_secret,
             write_secret,
             window: ReplayWindow::default(),
+            forgeries: 0,
             write_next: number(EPOCH_HANDSHAKE, 0),
             peer_cid,
         }
@@ -61,9 +65,18 @@ impl HandshakeKeys {
         if !self.window.is_fresh(number) {
             return Err(RecordRejection::Replayed);
         }
-        let (kind, content) = record.open(&reading, sequence)?;
+        let opened = record.open(&reading, sequence);
+        if opened == Err(RecordRejection::Forged) {
+            self.forgeries = self.forgeries.saturating_add(1);
+        }
+        let (kind, content) = opened?;
         self.window.mark(number);
         Ok((number, kind, content))
+    }
+
+    /// Whether the keys have seen as many forgeries as their cipher survives, which is `ccm_8` for `CCM_8`.
+    pub const fn is_worn_out(&self, ccm_8: u16) -> bool {
+        self.forgeries >= self.suite.failed_opens_max(ccm_8)
     }
 
     /// A record of epoch 2 and its number.

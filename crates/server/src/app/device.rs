@@ -57,6 +57,8 @@ pub struct SessionFacts {
     pub since: UnixMillis,
     pub address: SocketAddr,
     pub connection_id: bool,
+    /// The version of DTLS, as people write it.
+    pub version: &'static str,
     /// IANA name of the cipher suite.
     pub suite: &'static str,
 }

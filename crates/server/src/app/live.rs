@@ -81,6 +81,16 @@ impl App {
         }
     }
 
+    /// Its stored key cannot be used, so that it cannot connect until it has another one. To be told once: anybody
+    /// who knows its identity can ask for the key.
+    pub fn key_unusable(&self, device: &Arc<Device>, why: &str) {
+        self.note(
+            device,
+            "session",
+            format!("It cannot connect, since its key cannot be used ({why}): replace its key."),
+        );
+    }
+
     /// An event of a device that the caller holds.
     pub(super) fn observe_own(&self, device: &Arc<Device>, event: Event) {
         debug_assert_eq!(event.device(), Some(device.key));

@@ -86,6 +86,8 @@ pub struct SessionView {
     pub since: String,
     pub address: String,
     pub connection_id: bool,
+    /// `DTLS 1.2` or `DTLS 1.3`.
+    pub version: String,
     /// IANA name of the cipher suite.
     pub suite: String,
 }

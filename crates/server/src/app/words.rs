@@ -76,6 +76,7 @@ fn session_view(facts: &SessionFacts) -> SessionView {
         since: rfc3339(facts.since),
         address: facts.address.to_string(),
         connection_id: facts.connection_id,
+        version: facts.version.into(),
         suite: facts.suite.into(),
     }
 }

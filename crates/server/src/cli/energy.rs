@@ -48,17 +48,8 @@ fn people(assessment: &Assessment) -> String {
         life.sleep_mwh(),
         life.battery_mah
     );
-    let absent = assessment.schemes.iter().filter(|row| row.origin == Origin::Absent).filter_map(|row| row.note);
-    let mut pairs = vec![("Case", case), ("Connection ID saves", saving)];
-    let mut reasons: Vec<&str> = absent.collect();
-    reasons.dedup();
-    pairs.push((
-        "Bytes",
-        "handshake: UDP payload both ways; up, down: the whole wake-up with IP and UDP headers".into(),
-    ));
-    if !reasons.is_empty() {
-        pairs.push(("Absent", reasons.join("; ")));
-    }
+    let bytes = "handshake: UDP payload both ways; up, down: the whole wake-up with IP and UDP headers";
+    let pairs = [("Case", case), ("Connection ID saves", saving), ("Bytes", bytes.to_owned())];
     format!("{}\n{}", table(&heads, &rows), facts(&pairs, 100))
 }
 
@@ -66,13 +57,9 @@ fn line(row: &Row) -> Vec<String> {
     let origin = match row.origin {
         Origin::Measured => "our stack",
         Origin::Published => "published",
-        Origin::Absent => "absent",
     };
     let mut cells = vec![row.name.to_owned(), origin.to_owned()];
-    match &row.cost {
-        Some(cost) => cells.extend(numbers(cost)),
-        None => cells.extend(std::iter::repeat_n("-".to_owned(), 8)),
-    }
+    cells.extend(numbers(&row.cost));
     cells
 }
 

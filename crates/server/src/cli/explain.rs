@@ -77,7 +77,8 @@ fn session(session: &SessionView, now: Timestamp) -> String {
         true => "with Connection ID, so it survives a new address",
         false => "without Connection ID",
     };
-    format!("from {} since {}, {}, {roaming}", session.address, both(&session.since, now), session.suite)
+    let SessionView { address, since, version, suite, .. } = session;
+    format!("from {address} since {}, {version}, {suite}, {roaming}", both(since, now))
 }
 
 fn attestation(tier: &str) -> &str {

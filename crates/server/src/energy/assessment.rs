@@ -3,7 +3,7 @@
 use bartizan_dtls::Error;
 use serde::Serialize;
 
-use super::measure::{Flight, Measured, measure};
+use super::measure::{Flight, Measured, measure, shake_hands};
 use super::model::{Constants, HEADER_BYTES, Life, NRF9160, NRF9160_LEAST_SQUARES, Traffic, WakeUp};
 use super::scheme::{self, How, Scheme};
 
@@ -45,7 +45,6 @@ impl Question {
 pub enum Origin {
     Measured,
     Published,
-    Absent,
 }
 
 /// One scheme.
@@ -54,9 +53,9 @@ pub struct Row {
     pub id: &'static str,
     pub name: &'static str,
     pub origin: Origin,
-    /// The publication, or why there is nothing.
+    /// The publication.
     pub note: Option<&'static str>,
-    pub cost: Option<Cost>,
+    pub cost: Cost,
 }
 
 /// What a scheme costs.
@@ -94,6 +93,8 @@ pub struct Assessment {
     /// By floor ([`FLOORS`]), then by interval ([`INTERVALS`]).
     pub grid: Vec<Vec<f64>>,
     pub swings: Vec<Swing>,
+    /// Our handshake with what the smallest published one has: an identity of one byte, and a Connection ID.
+    pub like_the_best: Vec<Flight>,
 }
 
 /// The two schemes that are compared.
@@ -143,6 +144,7 @@ pub fn assess(question: Question) -> Result<Assessment, Error> {
         cid_saving_percent: pair.saving(&NRF9160, &life),
         grid: FLOORS.iter().map(at).collect(),
         swings: swings(question, &pair)?,
+        like_the_best: like_the_best()?,
     })
 }
 
@@ -152,17 +154,17 @@ impl Assessment {
         self.schemes.iter().find(|row| row.id == id)
     }
 
-    /// The rows that have a cost, with it.
+    /// The rows with their costs.
     pub fn costs(&self) -> impl Iterator<Item = (&Row, &Cost)> {
-        self.schemes.iter().filter_map(|row| Some((row, row.cost.as_ref()?)))
+        self.schemes.iter().map(|row| (row, &row.cost))
     }
 }
 
 /// What a scheme puts on the air; `None` if it is not ours to run.
 fn run(scheme: &Scheme, payload_bytes: u32) -> Result<Option<Measured>, Error> {
     let (opening, (client, server)) = match &scheme.how {
-        How::Run { opening, ends } | How::Awaited { opening, ends, .. } => (*opening, ends()),
-        How::Published(_) | How::Absent(_) => return Ok(None),
+        How::Run { opening, ends } => (*opening, ends()?),
+        How::Published(_) => return Ok(None),
     };
     measure(&client, &server, opening, payload_bytes as usize, ANSWER_BYTES as usize).map(Some)
 }
@@ -170,19 +172,20 @@ fn run(scheme: &Scheme, payload_bytes: u32) -> Result<Option<Measured>, Error> {
 fn row(scheme: &Scheme, question: Question, pair: &Pair) -> Result<Row, Error> {
     let (origin, note, measured) = match &scheme.how {
         How::Run { .. } => (Origin::Measured, None, run(scheme, question.payload_bytes)?),
-        How::Awaited { why, .. } => match run(scheme, question.payload_bytes) {
-            Ok(measured) => (Origin::Measured, None, measured),
-            Err(_) => (Origin::Absent, Some(*why), None),
-        },
-        How::Absent(why) => (Origin::Absent, Some(*why), None),
         How::Published(published) => {
             let wake_up = published.wake_up(question.payload_bytes, ANSWER_BYTES);
             let sums = Measured { flights: Vec::new(), handshake: published.handshake, wake_up };
             (Origin::Published, Some(published.source), Some(sums))
         }
     };
-    let cost = measured.map(|measured| cost(measured, &question.life, pair));
-    Ok(Row { id: scheme.id, name: scheme.name, origin, note, cost })
+    let measured = measured.ok_or(Error::Misuse("the scheme is not measured"))?;
+    Ok(Row { id: scheme.id, name: scheme.name, origin, note, cost: cost(measured, &question.life, pair) })
+}
+
+/// The flights of the handshake alone.
+fn like_the_best() -> Result<Vec<Flight>, Error> {
+    let (client, server) = scheme::like_the_best()?;
+    shake_hands(&client, &server)
 }
 
 fn cost(Measured { flights, handshake, wake_up }: Measured, life: &Life, pair: &Pair) -> Cost {

@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 
 use bartizan_dtls::{
-    ClientConfig, Connection, ConnectionEvent, Endpoint, EndpointConfig, EndpointEvent, Error, Instant, PskEntry,
-    Random,
+    ClientConfig, ClientResumption, Connection, ConnectionEvent, Endpoint, EndpointConfig, EndpointEvent, Error,
+    Instant, PskEntry, Random,
 };
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub enum Opening {
     Handshake,
     /// A saved association goes on, from another address than the one it was made at.
     Saved,
+    /// A handshake that resumes an earlier session.
+    Resumed,
 }
 
 /// Datagrams that leave one side together.
@@ -57,18 +59,37 @@ pub fn measure(
     payload_down: usize,
 ) -> Result<Measured, Error> {
     let handshake = Wire::shake_hands(client, server)?;
-    let alone = handshake.traffic();
+    let mut alone = handshake.traffic();
     let mut wire = match opening {
         Opening::Handshake => Wire::open(client, server)?,
-        Opening::Saved => handshake.sleep_and_wake(client)?,
+        Opening::Saved => {
+            alone = Traffic::default();
+            handshake.sleep_and_wake(client)?
+        }
+        Opening::Resumed => {
+            let mut again = handshake.come_back(client)?;
+            again.run(None)?;
+            alone = again.traffic();
+            Wire::shake_hands(client, server)?.come_back(client)?
+        }
     };
     wire.answer = vec![0; payload_down];
     wire.run(Some(&vec![0; payload_up]))?;
     if !wire.answered {
         return Err(Error::Misuse("the report was not answered"));
     }
-    let handshake = if opening == Opening::Saved { Traffic::default() } else { alone };
-    Ok(Measured { handshake, wake_up: wire.traffic(), flights: wire.flights })
+    if (opening == Opening::Resumed) != wire.client.is_resumed() {
+        return Err(Error::Misuse("the session was not resumed"));
+    }
+    Ok(Measured { handshake: alone, wake_up: wire.traffic(), flights: wire.flights })
+}
+
+/// The flights of a handshake alone.
+///
+/// # Errors
+/// As [`measure`].
+pub fn shake_hands(client: &ClientConfig, server: &EndpointConfig) -> Result<Vec<Flight>, Error> {
+    Ok(Wire::shake_hands(client, server)?.flights)
 }
 
 /// Both ends, and what went between them.
@@ -112,6 +133,16 @@ impl Wire {
         Ok(self)
     }
 
+    /// The device has no association any more, but a session that it may resume.
+    fn come_back(mut self, client: &ClientConfig) -> Result<Self, Error> {
+        let session = self.client.resumable().ok_or(Error::Misuse("nothing to resume"))?.clone();
+        let resumption = ClientResumption::Offer(session);
+        self.client = Connection::connect(ClientConfig { resumption, ..client.clone() }, now(), &mut Seeded(SEED + 1))?;
+        self.address.set_port(40_001);
+        self.flights.clear();
+        Ok(self)
+    }
+
     /// Lets both sides speak in turn until neither has anything to say; the report leaves as soon as it may.
     fn run(&mut self, mut report: Option<&[u8]>) -> Result<(), Error> {
         for _ in 0..ROUNDS_MAX {
@@ -139,6 +170,9 @@ impl Wire {
                 match event {
                     EndpointEvent::PskRequested { handshake, .. } => {
                         self.server.provide_psk(now(), handshake, Some(self.key.clone()));
+                    }
+                    EndpointEvent::ResumptionRequested { handshake, .. } => {
+                        self.server.provide_resumption(now(), handshake, true);
                     }
                     EndpointEvent::Establishing { session, .. } => self.server.confirm_durable(now(), session),
                     EndpointEvent::Data { session, .. } => self.server.send(now(), session, &self.answer)?,

@@ -8,7 +8,7 @@ fn assessment() -> Assessment {
 }
 
 fn cost(assessment: &Assessment, id: &str) -> Cost {
-    assessment.row(id).and_then(|row| row.cost.clone()).unwrap()
+    assessment.row(id).map(|row| row.cost.clone()).unwrap()
 }
 
 fn near(value: f64, expected: f64, tolerance: f64) {
@@ -31,9 +31,9 @@ fn a_full_psk_handshake_is_counted_datagram_by_datagram() {
 fn a_wake_up_with_a_connection_id_is_one_datagram_each_way() {
     let cid = cost(&assessment(), scheme::CID);
     assert_eq!(cid.handshake, Traffic::default());
-    // Up: 13 header, 8 Connection ID, 8 nonce, 1 content type, 8 tag. Down, to a device without one: 13, 8, 8. Five
-    // bytes of payload each; a Connection ID of six bytes would make 41 of the 43.
-    let up = Load { datagrams: 1, bytes: 38 + 5 };
+    // Up: 13 header, 10 Connection ID, 8 nonce, 1 content type, 8 tag. Down, to a device without one: 13, 8, 8. Five
+    // bytes of payload each; a Connection ID of six bytes would make 41 of the 45.
+    let up = Load { datagrams: 1, bytes: 40 + 5 };
     let down = Load { datagrams: 1, bytes: 29 + 5 };
     assert_eq!(cid.wake_up, Traffic { up, down, round_trips: 1 });
 }
@@ -65,9 +65,8 @@ fn published_flights_add_up_to_what_was_published() {
 fn no_scheme_without_a_run_or_a_source_has_bytes() {
     for row in assessment().schemes {
         let honest = match row.origin {
-            Origin::Measured => row.cost.is_some_and(|cost| !cost.flights.is_empty()),
-            Origin::Published => row.cost.is_some() && row.note.is_some(),
-            Origin::Absent => row.cost.is_none() && row.note.is_some(),
+            Origin::Measured => !row.cost.flights.is_empty(),
+            Origin::Published => row.note.is_some(),
         };
         assert!(honest, "{}", row.id);
     }

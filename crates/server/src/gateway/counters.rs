@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bartizan_dtls::{PathOutcome, Version};
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 
 use super::Enforced;
@@ -38,6 +39,8 @@ dropped! {
     JournalBehind "journal_behind",
     /// Too many PSK look-ups under way.
     CredentialsBusy "credentials_busy",
+    /// A stored key that DTLS refuses, such as a short one.
+    CredentialUnusable "credential_unusable",
     RecordMalformed "record_malformed",
     RecordUnknownConnectionId "record_unknown_connection_id",
     RecordForged "record_forged",
@@ -120,10 +123,17 @@ impl From<Shed> for Dropped {
 pub struct GatewayCounters {
     pub datagrams_received: u64,
     pub datagrams_sent: u64,
+    /// By version, DTLS 1.2 first.
+    pub handshakes_by_version: [u64; 2],
+    /// All of them.
     pub handshakes: u64,
     /// Authentic records with application data.
     pub records: u64,
     pub rebindings: u64,
+    /// Checks of new addresses that are over: validated, refused, unanswered.
+    pub path_checks: [u64; 3],
+    /// Associations that were closed because too many records did not open.
+    pub forgeries: u64,
     /// Groups that the journal made durable.
     pub journal_groups: u64,
     /// Now: associations.
@@ -141,9 +151,11 @@ pub struct GatewayCounters {
 pub struct Shown {
     pub datagrams_received: AtomicU64,
     pub datagrams_sent: AtomicU64,
-    pub handshakes: AtomicU64,
+    handshakes: [AtomicU64; 2],
     pub records: AtomicU64,
     pub rebindings: AtomicU64,
+    path_checks: [AtomicU64; 3],
+    pub forgeries: AtomicU64,
     pub journal_groups: AtomicU64,
     pub sessions: AtomicU64,
     pub peers: AtomicU64,
@@ -163,14 +175,35 @@ impl Shown {
         count(&self.dropped[why as usize]);
     }
 
+    pub const fn handshakes_of(&self, version: Version) -> &AtomicU64 {
+        let [dtls_1_2, dtls_1_3] = &self.handshakes;
+        match version {
+            Version::Dtls12 => dtls_1_2,
+            Version::Dtls13 => dtls_1_3,
+        }
+    }
+
+    pub const fn path_checks_of(&self, outcome: PathOutcome) -> &AtomicU64 {
+        let [validated, refused, unanswered] = &self.path_checks;
+        match outcome {
+            PathOutcome::Validated => validated,
+            PathOutcome::Refused => refused,
+            PathOutcome::Unanswered => unanswered,
+        }
+    }
+
     pub fn counters(&self) -> GatewayCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let handshakes_by_version = self.handshakes.each_ref().map(read);
         GatewayCounters {
             datagrams_received: read(&self.datagrams_received),
             datagrams_sent: read(&self.datagrams_sent),
-            handshakes: read(&self.handshakes),
+            handshakes_by_version,
+            handshakes: handshakes_by_version.iter().sum(),
             records: read(&self.records),
             rebindings: read(&self.rebindings),
+            path_checks: self.path_checks.each_ref().map(read),
+            forgeries: read(&self.forgeries),
             journal_groups: read(&self.journal_groups),
             sessions: read(&self.sessions),
             peers: read(&self.peers),

@@ -155,9 +155,14 @@ impl Collector for GatewayCollector {
         let rows = [
             (MetricType::Counter, "gateway_datagrams_received", "UDP datagrams that arrived", now.datagrams_received),
             (MetricType::Counter, "gateway_datagrams_sent", "UDP datagrams that left", now.datagrams_sent),
-            (MetricType::Counter, "gateway_handshakes", "Handshakes that finished", now.handshakes),
             (MetricType::Counter, "gateway_records", "Authentic records with application data", now.records),
             (MetricType::Counter, "gateway_rebindings", "Associations that moved to a new address", now.rebindings),
+            (
+                MetricType::Counter,
+                "gateway_forgeries",
+                "Associations closed because too many records did not open",
+                now.forgeries,
+            ),
             (
                 MetricType::Counter,
                 "gateway_journal_groups",
@@ -168,14 +173,31 @@ impl Collector for GatewayCollector {
             (MetricType::Gauge, "gateway_messages_in_flight", "Messages under way to upstreams", now.in_flight),
         ];
         rows.into_iter().try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))?;
-        let help = "What was dropped or refused, by reason.";
-        let mut family = encoder.encode_descriptor("gateway_dropped", help, None::<&Unit>, MetricType::Counter)?;
-        now.dropped.iter().try_for_each(|(reason, count)| {
-            let labels = [("reason", reason.name())];
-            let metric = family.encode_family(&labels)?;
-            ConstCounter::new(*count).encode(metric)
-        })
+        let handshakes = ["1.2", "1.3"].into_iter().zip(now.handshakes_by_version);
+        let help = "Handshakes that finished, by version of DTLS";
+        write_family(&mut encoder, "gateway_handshakes", help, "version", handshakes)?;
+        let checks = ["validated", "refused", "unanswered"].into_iter().zip(now.path_checks);
+        let help = "Checks of devices' new addresses, by outcome; refused is an attack that was found out";
+        write_family(&mut encoder, "gateway_path_checks", help, "outcome", checks)?;
+        let dropped = now.dropped.iter().map(|(reason, count)| (reason.name(), *count));
+        write_family(&mut encoder, "gateway_dropped", "What was dropped or refused, by reason", "reason", dropped)
     }
+}
+
+/// One counter for each value of a label.
+fn write_family(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    rows: impl IntoIterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, &format!("{help}."), None::<&Unit>, MetricType::Counter)?;
+    rows.into_iter().try_for_each(|(value, count)| {
+        let labels = [(label, value)];
+        let metric = family.encode_family(&labels)?;
+        ConstCounter::new(count).encode(metric)
+    })
 }
 
 fn start_time_s() -> f64 {
@@ -214,11 +236,22 @@ mod tests {
         let metrics = Metrics::default();
         metrics.add_gateway(|| GatewayCounters {
             sessions: 3,
+            handshakes_by_version: [5, 6],
+            path_checks: [1, 2, 3],
+            forgeries: 4,
             dropped: Dropped::ALL.iter().map(|reason| (*reason, 7)).collect(),
             ..GatewayCounters::default()
         });
         let text = metrics.text();
         assert!(text.contains("bartizan_gateway_sessions 3\n"), "{text}");
+        for line in [
+            "bartizan_gateway_handshakes_total{version=\"1.2\"} 5\n",
+            "bartizan_gateway_handshakes_total{version=\"1.3\"} 6\n",
+            "bartizan_gateway_path_checks_total{outcome=\"refused\"} 2\n",
+            "bartizan_gateway_forgeries_total 4\n",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
         for reason in Dropped::ALL {
             let line = format!("bartizan_gateway_dropped_total{{reason=\"{}\"}} 7\n", reason.name());
             assert!(text.contains(&line), "{line} in\n{text}");

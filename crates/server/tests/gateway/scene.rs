@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bartizan_crypto::RUSTCRYPTO;
-use bartizan_dtls::{ClientConfig, Connection, ConnectionEvent, SecretBytes};
+use bartizan_dtls::{
+    CipherSuite, ClientConfig, Connection, ConnectionEvent, SavedSession, SecretBytes, Version, Versions,
+};
 use bartizan_server::app::{Actor, App, AppOptions, NewDevice, TenantChange};
 use bartizan_server::clock::Clock;
 use bartizan_server::gateway::journal::{Disk, Folder};
 use bartizan_server::gateway::{Gateway, GatewayHandle, GatewayOptions};
 use bartizan_server::store::MasterKey;
 use bartizan_wire::coap::{Builder, Code, MessageView, Type};
+use bartizan_wire::event::RecordRejection;
 use bartizan_wire::{DeviceKey, TenantId};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
@@ -152,6 +155,14 @@ impl Scene {
         (key, device)
     }
 
+    /// Adds a water meter that speaks this version, and connects it.
+    pub async fn meter_of(&self, name: &str, version: Version) -> (DeviceKey, Device) {
+        let (key, psk) = self.add(name).await;
+        let device = Device::connect_over(self.gateway.local_addr(), name, &psk, version).await;
+        let device = device.unwrap_or_else(|| panic!("no handshake: {:?}", self.gateway.counters()));
+        (key, device)
+    }
+
     /// The lines of the log upstream.
     pub fn delivered(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.path().join("city.ndjson")).unwrap_or_default();
@@ -278,8 +289,13 @@ pub struct Device {
     /// Application data not yet looked at.
     inbox: Vec<Vec<u8>>,
     pub closed: bool,
-    /// Epoch and sequence number of every record of the server after the handshake.
+    /// Epoch and sequence number of every record of the server after the handshake. DTLS 1.3 hides them.
     pub heard: Vec<u64>,
+    /// Datagrams of the server.
+    pub received: usize,
+    /// Records of the server with a number that was used before, in either version.
+    pub repeated: usize,
+    config: ClientConfig,
 }
 
 impl Device {
@@ -296,6 +312,16 @@ impl Device {
         Self::connect_with(gateway, config, patience).await
     }
 
+    /// Connects with this version, and an ephemeral exchange in the newer one.
+    pub async fn connect_over(gateway: SocketAddr, identity: &str, psk: &[u8], version: Version) -> Option<Self> {
+        Self::connect_with(gateway, config_of(identity, psk, version), PATIENCE).await
+    }
+
+    /// A device whose handshake has been made elsewhere.
+    pub async fn connected(gateway: SocketAddr, connection: Connection, config: ClientConfig) -> Self {
+        Self::new(gateway, connection, config).await
+    }
+
     /// One of the many deployed devices that know no Connection ID.
     pub async fn connect_without_cid(gateway: SocketAddr, identity: &str, psk: &[u8]) -> Option<Self> {
         let psk = SecretBytes::new(psk).unwrap();
@@ -303,25 +329,43 @@ impl Device {
         Self::connect_with(gateway, config, PATIENCE).await
     }
 
-    async fn connect_with(gateway: SocketAddr, config: ClientConfig, patience: Duration) -> Option<Self> {
-        let origin = Instant::now();
-        let connection = Connection::connect(config, bartizan_dtls::Instant::from_millis(0), &mut fill).unwrap();
-        let mut device = Self {
+    async fn new(gateway: SocketAddr, connection: Connection, config: ClientConfig) -> Self {
+        Self {
             connection,
             gateway,
             socket: bound().await,
-            origin,
+            origin: Instant::now(),
             next_id: 1,
             sent: Vec::new(),
             inbox: Vec::new(),
             closed: false,
             heard: Vec::new(),
-        };
+            received: 0,
+            repeated: 0,
+            config,
+        }
+    }
+
+    pub async fn connect_with(gateway: SocketAddr, config: ClientConfig, patience: Duration) -> Option<Self> {
+        let start = bartizan_dtls::Instant::from_millis(0);
+        let connection = Connection::connect(config.clone(), start, &mut fill).unwrap();
+        let mut device = Self::new(gateway, connection, config).await;
         device.wait(patience, |device| device.connection.exporter().is_some()).await.then_some(device)
     }
 
     fn now(&self) -> bartizan_dtls::Instant {
         bartizan_dtls::Instant::from_millis(self.origin.elapsed().as_millis() as u64)
+    }
+
+    /// Writes the association down, forgets everything, and goes on from what was written, at another port.
+    pub async fn sleep_and_wake(&mut self) {
+        let saved = self.connection.save().unwrap().to_bytes();
+        let saved = SavedSession::from_bytes(&saved).unwrap();
+        self.connection = Connection::resume(self.config.clone(), saved, self.now()).unwrap();
+        self.connection.save().unwrap();
+        self.rebind().await;
+        self.sent.clear();
+        self.received = 0;
     }
 
     /// As a NAT does while a device sleeps: another port, the same association.
@@ -359,6 +403,7 @@ impl Device {
         let received = tokio::time::timeout(patience, self.socket.recv_from(&mut buffer)).await;
         let now = self.now();
         if let Ok(Ok((length, _))) = received {
+            self.received += 1;
             self.note_sequence(&buffer[..length]);
             self.connection.handle(now, &mut buffer[..length]);
         }
@@ -389,6 +434,7 @@ impl Device {
             match event {
                 ConnectionEvent::Data(data) => self.inbox.push(data),
                 ConnectionEvent::Closed(_) => self.closed = true,
+                ConnectionEvent::Rejected(RecordRejection::Replayed) => self.repeated += 1,
                 _ => {}
             }
         }
@@ -457,6 +503,20 @@ impl Device {
     pub async fn status(&mut self) -> Response {
         let message = self.request(Code::GET, "/.well-known/bartizan/status", b"");
         self.exchange(&message).await.expect("a response")
+    }
+}
+
+/// One suite that both can, in this version.
+pub fn config_of(identity: &str, psk: &[u8], version: Version) -> ClientConfig {
+    let suite = match version {
+        Version::Dtls12 => CipherSuite::PskAes128Ccm8,
+        Version::Dtls13 => CipherSuite::Aes128Ccm8Sha256,
+    };
+    ClientConfig {
+        versions: Versions { min: version, max: version },
+        suites: vec![suite],
+        retransmit_ms: 300,
+        ..ClientConfig::new(&RUSTCRYPTO, identity.as_bytes(), SecretBytes::new(psk).unwrap())
     }
 }
 

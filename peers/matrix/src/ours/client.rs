@@ -13,6 +13,8 @@ use crate::{Cell, Credentials};
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
 /// A message is sent again until it is answered: datagrams may be lost on the way there and back.
 const TRIES: usize = 40;
+/// The other side repeats what was lost.
+const AWHILE: Duration = Duration::from_millis(400);
 
 pub struct Client {
     socket: Socket,
@@ -33,9 +35,9 @@ impl Client {
     ///
     /// # Errors
     /// If our side cannot do what the cell asks, or the handshake failed.
-    pub fn connect(cell: &Cell, _credentials: &Credentials, remote: SocketAddr) -> Result<Self> {
+    pub fn connect(cell: &Cell, credentials: &Credentials, remote: SocketAddr) -> Result<Self> {
         let clock = Clock::start();
-        let connection = Connection::connect(config::client(cell)?, clock.now(), &mut Os);
+        let connection = Connection::connect(config::client(cell, credentials)?, clock.now(), &mut Os);
         let mut client = Self {
             socket: Socket::bind(cell)?,
             remote,
@@ -75,6 +77,32 @@ impl Client {
     /// If there is no further port.
     pub fn rebind(&mut self) -> Result<()> {
         self.socket.rebind()
+    }
+
+    /// # Errors
+    /// If it cannot be, as in DTLS 1.2.
+    pub fn update_keys(&mut self) -> Result<()> {
+        self.connection.update_keys(self.clock.now()).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Goes on talking until both sides send with new keys.
+    ///
+    /// # Errors
+    /// If nothing is answered any more.
+    pub fn await_new_keys(&mut self) -> Result<()> {
+        for round in 0..TRIES {
+            if self.renewed() == [true; 2] {
+                break;
+            }
+            self.until(self.wait.min(AWHILE), |client| client.renewed() == [true; 2]);
+            self.echo(format!("meter {round}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Whether new keys were sent with, and received.
+    pub fn renewed(&self) -> [bool; 2] {
+        self.socket.renewed
     }
 
     /// # Errors

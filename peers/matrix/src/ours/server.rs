@@ -19,6 +19,8 @@ pub struct Seen {
     /// IANA's number of the last association's suite.
     pub suite: u16,
     pub rebound: usize,
+    /// New keys were sent with, and received (DTLS 1.3).
+    pub renewed: [bool; 2],
     pub connection_id: bool,
     /// The peer said close_notify.
     pub closed: bool,
@@ -37,14 +39,15 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// If our side cannot do what the cell asks.
-    pub fn start(cell: &Cell, _credentials: &Credentials) -> Result<Self> {
+    pub fn start(cell: &Cell, credentials: &Credentials) -> Result<Self> {
         let socket = Socket::bind(cell)?;
         let address = socket.address()?;
-        let endpoint = Endpoint::server(config::server(cell)?, Box::new(Os)).map_err(|error| anyhow!("{error}"))?;
+        let config = config::server(cell, credentials)?;
+        let endpoint = Endpoint::server(config, Box::new(Os)).map_err(|error| anyhow!("{error}"))?;
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
-            let stop = stop.clone();
-            move || serve(socket, endpoint, &stop)
+            let (stop, update) = (stop.clone(), cell.update);
+            move || serve(socket, endpoint, update, &stop)
         });
         Ok(Self { address, stop, thread })
     }
@@ -63,7 +66,7 @@ impl Server {
     }
 }
 
-fn serve(mut socket: Socket, mut endpoint: Endpoint, stop: &AtomicBool) -> Seen {
+fn serve(mut socket: Socket, mut endpoint: Endpoint, mut update: bool, stop: &AtomicBool) -> Seen {
     let clock = Clock::start();
     let (mut seen, mut buffer) = (Seen::default(), vec![0; 2048]);
     loop {
@@ -71,12 +74,19 @@ fn serve(mut socket: Socket, mut endpoint: Endpoint, stop: &AtomicBool) -> Seen 
         if let Some((datagram, from)) = socket.receive(&mut buffer) {
             endpoint.handle(clock.now(), from, datagram);
         } else if ending {
+            seen.renewed = socket.renewed;
             return seen;
         }
         if endpoint.poll_timeout().is_some_and(|due| due <= clock.now()) {
             endpoint.handle_timeout(clock.now());
         }
         while let Some(event) = endpoint.poll() {
+            if let EndpointEvent::Data { session, .. } = &event
+                && core::mem::take(&mut update)
+                && let Err(error) = endpoint.update_keys(clock.now(), *session)
+            {
+                seen.failures.push(error.to_string());
+            }
             answer(&mut endpoint, clock.now(), event, &mut seen);
         }
         while let Some(transmit) = endpoint.poll_transmit() {

@@ -15,11 +15,13 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct Socket {
     socket: UdpSocket,
     loss: Loss,
+    /// Whether keys of DTLS 1.3 after the first were sent with, and received.
+    pub renewed: [bool; 2],
 }
 
 impl Socket {
     pub fn bind(cell: &Cell) -> Result<Self> {
-        Ok(Self { socket: bind()?, loss: Loss::new(cell.loss, cell.seed()) })
+        Ok(Self { socket: bind()?, loss: Loss::new(cell.loss, cell.seed()), renewed: [false; 2] })
     }
 
     /// Goes on from a new port.
@@ -33,6 +35,7 @@ impl Socket {
     }
 
     pub fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.renewed[0] |= has_new_keys(datagram);
         if !self.loss.strikes() {
             let _ = self.socket.send_to(datagram, to); // as lost as on any other network
         }
@@ -41,8 +44,18 @@ impl Socket {
     /// The next datagram, if one comes within a tick and is not lost.
     pub fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> Option<(&'b mut [u8], SocketAddr)> {
         let (length, from) = self.socket.recv_from(buffer).ok()?;
-        if self.loss.strikes() { None } else { Some((&mut buffer[..length], from)) }
+        if self.loss.strikes() {
+            return None;
+        }
+        self.renewed[1] |= has_new_keys(&buffer[..length]);
+        Some((&mut buffer[..length], from))
     }
+}
+
+/// The first epoch with application data is 3, and the header of a record has the last two bits of its own (RFC 9147
+/// section 4): epoch 4.
+fn has_new_keys(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0b1110_0011 == 0b0010_0000)
 }
 
 fn bind() -> Result<UdpSocket> {

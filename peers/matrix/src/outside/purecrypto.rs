@@ -11,6 +11,10 @@ use super::{MESSAGES, Serving, Told, after, program, words};
 use crate::credentials::SERVER_NAME;
 use crate::{Cell, Credentials};
 
+/// Room for its first hello with a hybrid share and a Connection ID in one fragment: a server that keeps nothing before
+/// a cookie has come back cannot put fragments together.
+const MTU: &str = "1450";
+
 /// Single-shot: it reads its whole input, says it, and after a change of its port says it again.
 pub fn converse(cell: &Cell, credentials: &Credentials, address: SocketAddr) -> Result<Told> {
     let mut arguments = words(&["s_client", "-connect", &address.to_string(), "-servername", SERVER_NAME]);
@@ -51,10 +55,12 @@ pub fn serve(cell: &Cell, credentials: &Credentials) -> Result<Serving> {
 fn common(cell: &Cell, credentials: &Credentials, role: Role) -> Vec<String> {
     let path = |name: &str| credentials.path(&format!("{}.{name}", role.name()));
     let version = if cell.version == Version::Dtls12 { "-dtls1_2" } else { "-dtls1_3" };
-    let mut arguments = words(&[version, "-cert", &path("pem"), "-key", &path("key.pem"), "-mtu", "1400"]);
+    let mut arguments = words(&[version, "-cert", &path("pem"), "-key", &path("key.pem"), "-mtu", MTU]);
     if let Some(group) = cell.group {
         let name = match group {
             Group::P256 => "secp256r1",
+            // In DTLS 1.2 the list also names the curves of certificates (RFC 8422 section 5.1.1).
+            Group::X25519 if cell.version == Version::Dtls12 => "x25519:secp256r1",
             Group::X25519 => "x25519",
             Group::X25519MlKem768 => "X25519MLKEM768",
         };

@@ -21,8 +21,11 @@ pub fn converse(cell: &Cell, credentials: &Credentials, address: SocketAddr) -> 
         bail!("no handshake:\n{}", process.transcript());
     }
     for (at, message) in MESSAGES.iter().enumerate() {
-        if at > 0 && cell.rebind {
+        if at == 1 && cell.rebind {
             process.say("rebind")?;
+        }
+        if at == 1 && cell.update {
+            process.say("update")?;
         }
         exchange(&mut process, message)?;
     }
@@ -48,6 +51,9 @@ pub fn serve(cell: &Cell, credentials: &Credentials) -> Result<Serving> {
     // Longer than our client waits before it tries again.
     let mut arguments = words(&["server", "127.0.0.1:0", "--echo", "1000", "--wait-ms", "8000"]);
     arguments.extend(common(cell, credentials, Role::Server, 6));
+    if cell.update {
+        arguments.push("--update".to_owned());
+    }
     let mut process = Process::start(&program(cell.outside).context("not built")?, &arguments)?;
     let bound = |line: &str| line.strip_prefix("bound ").and_then(|address| address.parse().ok());
     let Some(address) = process.hear(Duration::from_secs(20), bound) else {

@@ -174,6 +174,15 @@ impl Handshake {
         self.config.own_cid.map_or(0, |cid| cid.len())
     }
 
+    /// Whether the record carries the Connection ID that was negotiated, or none where none was.
+    pub fn is_named_by(&self, record: &Sealed<'_>) -> bool {
+        let own = self.cids.map(|(own, _)| own).unwrap_or_default();
+        match record.connection_id() {
+            None => own.is_empty(),
+            Some(cid) => !own.is_empty() && cid == own.as_slice(),
+        }
+    }
+
     /// Whether DTLS 1.2 would be as welcome.
     pub fn may_fall_back(&self) -> bool {
         self.phase == Phase::Hello && self.config.versions.contains(Version::Dtls12)

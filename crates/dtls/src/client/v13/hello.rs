@@ -128,6 +128,10 @@ impl Handshake {
         self.cids = match (self.config.own_cid, hello.extensions.connection_id) {
             (Some(own), Some(peer)) => Some((own, peer)),
             (None, Some(_)) => return Err(unsupported()),
+            // Without it the server could not tell us from others.
+            (_, None) if hello.extensions.body(kind::CONNECTION_ID).is_some() => {
+                return Err(Error::Unsupported("the server's Connection ID is too long for us").into());
+            }
             (_, None) => None,
         };
         // RFC 9853 section 3: an empty answer to our offer, where a Connection ID was negotiated.

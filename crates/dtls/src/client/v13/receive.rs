@@ -76,7 +76,9 @@ impl Connection {
                 if !epoch_2 && handshake.association.is_some() {
                     return self.on_association_record(now, record);
                 }
+                let named_right = handshake.is_named_by(&record);
                 let outcome = match &mut handshake.keys {
+                    Some(_) if epoch_2 && !named_right => Err(RecordRejection::UnknownConnectionId),
                     Some(keys) if epoch_2 => keys.open(handshake.config.provider, record),
                     _ if epoch_2 || record.may_be_of(EPOCH_APPLICATION) => {
                         let _ = handshake.put_aside(&record).map_err(|reason| self.reject(reason));
@@ -84,9 +86,14 @@ impl Connection {
                     }
                     _ => Err(RecordRejection::Unexpected),
                 };
+                let worn_out =
+                    handshake.keys.as_ref().is_some_and(|keys| keys.is_worn_out(limits::FORGERIES_MAX_CCM_8));
                 match outcome {
                     Ok((number, kind, content)) => self.on_handshake_record(now, number, kind, content),
                     Err(reason) => self.reject(reason),
+                }
+                if worn_out {
+                    self.give_up(Fault::new(WORN_OUT, Error::Misbehaved("too many forged records")));
                 }
             }
             State::Handshaking(_) | State::Connected(_) | State::Closed => self.reject(RecordRejection::Unexpected),
@@ -98,6 +105,8 @@ impl Connection {
         let State::Handshaking13(handshake) = &mut self.state else {
             return;
         };
+        // Whoever speaks under keys has not given up: an alert in the clear was somebody else's.
+        handshake.alert = None;
         match kind {
             ContentType::HANDSHAKE => self.on_protected_fragments(now, number, content),
             ACK => match ack::decode(content) {
@@ -114,19 +123,21 @@ impl Connection {
     }
 
     fn on_protected_fragments(&mut self, now: Instant, number: u64, content: &[u8]) {
-        let mut reader = Reader::new(content);
-        while !reader.is_empty() {
-            let State::Handshaking13(handshake) = &mut self.state else {
-                return;
-            };
-            let Ok(fragment) = Fragment::read(&mut reader) else {
-                return self.conclude13(now, Err(Error::Malformed("a handshake record").into()));
-            };
-            match handshake.reassembly.accept(&fragment) {
-                Accepted::Kept => handshake.note_record(now, number),
-                Accepted::Old => self.on_repetition13(now),
-                Accepted::Refused => return self.reject(RecordRejection::Unexpected),
-            }
+        let State::Handshaking13(handshake) = &mut self.state else {
+            return;
+        };
+        let taken = match handshake.reassembly.accept_record(content) {
+            Ok(taken) => taken,
+            Err(error) => return self.conclude13(now, Err(error.into())),
+        };
+        if taken.whole && taken.kept {
+            handshake.note_record(now, number);
+        }
+        if taken.old {
+            self.on_repetition13(now);
+        }
+        if !taken.whole {
+            self.reject(RecordRejection::Unexpected);
         }
         self.advance13(now);
     }
@@ -227,10 +238,15 @@ impl Connection {
         let opened = match association.open(record) {
             Ok(opened) => opened,
             Err(reason) => {
-                let worn_out = association.established.is_worn_out(association.suite, limits::FORGERIES_MAX_CCM_8);
+                let suite = association.suite;
+                let worn_out = association.established.is_worn_out(suite, limits::FORGERIES_MAX_CCM_8);
+                let evades = reason == RecordRejection::Forged
+                    && association.established.evade(suite, limits::FORGERIES_MAX_CCM_8);
                 self.reject(reason);
                 if worn_out {
                     self.give_up(Fault::new(WORN_OUT, Error::Misbehaved("too many forged records")));
+                } else if evades {
+                    self.transmit_post(now);
                 }
                 return;
             }
@@ -303,7 +319,8 @@ impl Connection {
         match record.header.content_type {
             ContentType::HANDSHAKE => self.on_plain_fragments(now, record),
             ContentType::ALERT => match Alert::decode(record.fragment) {
-                Some(alert) if alert.fatal => handshake.alert = Some(alert.description),
+                // Once there are keys, a server's alert comes under them.
+                Some(alert) if alert.fatal && handshake.keys.is_none() => handshake.alert = Some(alert.description),
                 Some(_) => {}
                 None => self.reject(RecordRejection::Malformed),
             },

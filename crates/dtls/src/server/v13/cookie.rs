@@ -26,26 +26,36 @@ pub(in super::super) struct Cookie {
 }
 
 impl Cookie {
-    pub fn seal(&self, cookies: &mut Cookies, now: Instant, rng: &mut dyn Random, remote: SocketAddr) -> Vec<u8> {
+    /// `random` is the client's, which is the same in both hellos: whoever sees a cookie cannot begin another handshake
+    /// with it.
+    pub fn seal(
+        &self,
+        cookies: &mut Cookies,
+        now: Instant,
+        rng: &mut dyn Random,
+        remote: SocketAddr,
+        random: &[u8; 32],
+    ) -> Vec<u8> {
         let mut out = Vec::new();
         put_u16(&mut out, self.suite.code());
         put_u16(&mut out, self.group.map_or(0, Group::code));
         out.extend_from_slice(self.hello.as_slice());
-        let [mac, _] = cookies.macs(now, rng, &[LABEL, &cookie_bytes(remote), &out]);
+        let [mac, _] = cookies.macs(now, rng, &[LABEL, &cookie_bytes(remote), random, &out]);
         out.extend_from_slice(&mac);
         out
     }
 
-    /// `None` unless it was made for this address within the last two minutes.
+    /// `None` unless it was made for this address and this random within the last two minutes.
     pub fn open(
         cookie: &[u8],
         cookies: &mut Cookies,
         now: Instant,
         rng: &mut dyn Random,
         remote: SocketAddr,
+        random: &[u8; 32],
     ) -> Option<Self> {
         let (content, mac) = cookie.split_last_chunk::<COOKIE_BYTES>()?;
-        let macs = cookies.macs(now, rng, &[LABEL, &cookie_bytes(remote), content]);
+        let macs = cookies.macs(now, rng, &[LABEL, &cookie_bytes(remote), random, content]);
         if !macs.iter().any(|expected| constant_time_eq(expected, mac)) {
             return None;
         }
@@ -76,10 +86,13 @@ mod tests {
         let there = "192.0.2.1:1001".parse().unwrap();
         let suite = CipherSuite::Aes128GcmSha256;
         let cookie = Cookie { suite, group: Some(Group::X25519), hello: Digest::of(&[7; 32]) };
-        let sealed = cookie.seal(&mut cookies, Instant::default(), &mut rng, here);
+        let sealed = cookie.seal(&mut cookies, Instant::default(), &mut rng, here, &[1; 32]);
         assert_eq!(sealed.len(), crate::limits::COOKIE_13_BYTES + 32);
-        let mut open =
-            |bytes: &[u8], ms, from| Cookie::open(bytes, &mut cookies, Instant::from_millis(ms), &mut rng, from);
+        let mut open_with = |bytes: &[u8], ms, from, random: &[u8; 32]| {
+            Cookie::open(bytes, &mut cookies, Instant::from_millis(ms), &mut rng, from, random)
+        };
+        assert!(open_with(&sealed, 0, here, &[2; 32]).is_none(), "another hello");
+        let mut open = |bytes: &[u8], ms, from| open_with(bytes, ms, from, &[1; 32]);
         let opened = open(&sealed, 0, here).unwrap();
         assert_eq!((opened.suite, opened.group), (suite, Some(Group::X25519)));
         assert_eq!(opened.hello.as_slice(), [7; 32]);

@@ -14,15 +14,13 @@ use super::Session13;
 use super::flight::failure_of;
 use super::table::{Handshake, Phase, Step};
 use crate::alert::Alert;
-use crate::codec::Reader;
 use crate::rrc::Path;
 use crate::schedule::TrafficKey;
 use crate::v13::Fault;
 use crate::v13::ack;
-use crate::v13::established::Established;
-use crate::v13::messages::{self, Fragment, Message, Side, kind, signed_content};
+use crate::v13::established::{Established, WORN_OUT};
+use crate::v13::messages::{self, Message, Side, kind, signed_content};
 use crate::v13::post::Post;
-use crate::v13::reassembly::Accepted;
 use crate::v13::record::{ACK, Place, Sealed};
 use crate::v13::schedule::{EPOCH_APPLICATION, verify_data};
 use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, record};
@@ -37,17 +35,22 @@ impl Endpoint {
         record: Sealed<'_>,
     ) {
         let provider = self.config.provider;
+        let mut worn_out = false;
         let opened = match self.v13.get_mut(id).and_then(|handshake| handshake.keys.as_mut()) {
-            Some(keys) => keys.open(provider, record),
+            Some(keys) => {
+                let opened = keys.open(provider, record);
+                worn_out = keys.is_worn_out(self.config.ccm_8_forgeries_max);
+                opened
+            }
             None => Err(RecordRejection::Unexpected),
         };
         match opened {
             Ok((number, ContentType::HANDSHAKE, content)) => {
-                self.accounted = true;
+                self.hear_13(id);
                 self.on_client_flight(now, id, remote, number, content);
             }
             Ok((_, ACK, content)) => {
-                self.accounted = true;
+                self.hear_13(id);
                 self.on_flight_ack(now, id, remote, content);
             }
             Ok((_, ContentType::ALERT, content)) => match Alert::decode(content) {
@@ -56,6 +59,17 @@ impl Endpoint {
             },
             Ok(_) => self.reject(remote, None, RecordRejection::Unexpected),
             Err(reason) => self.reject(remote, None, reason),
+        }
+        if worn_out {
+            self.fail_handshake_13(id, HandshakeFailure::Misbehaved, Some(WORN_OUT));
+        }
+    }
+
+    /// Whoever speaks under keys has not given up: an alert in the clear was somebody else's.
+    fn hear_13(&mut self, id: HandshakeId) {
+        self.accounted = true;
+        if let Some(handshake) = self.v13.get_mut(id) {
+            handshake.alert = None;
         }
     }
 
@@ -82,27 +96,23 @@ impl Endpoint {
 
     fn on_client_flight(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr, number: u64, content: &[u8]) {
         let quarter = self.config.retransmit_ms / 4;
-        let mut reader = Reader::new(content);
-        while !reader.is_empty() {
-            let Some(handshake) = self.v13.get_mut(id) else {
-                return;
-            };
-            let Ok(fragment) = Fragment::read(&mut reader) else {
-                let alert = Some(AlertDescription::DECODE_ERROR);
-                return self.fail_handshake_13(id, HandshakeFailure::Misbehaved, alert);
-            };
-            match handshake.reassembly.accept(&fragment) {
-                Accepted::Kept | Accepted::Old => {
-                    handshake.acks.note(number);
-                    handshake.ack_at = handshake.ack_at.or(Some(now.plus(quarter)));
-                }
-                Accepted::Refused => return self.reject(remote, None, RecordRejection::Unexpected),
-            }
+        let Some(handshake) = self.v13.get_mut(id) else {
+            return;
+        };
+        let Ok(taken) = handshake.reassembly.accept_record(content) else {
+            let alert = Some(AlertDescription::DECODE_ERROR);
+            return self.fail_handshake_13(id, HandshakeFailure::Misbehaved, alert);
+        };
+        if taken.whole {
+            handshake.acks.note(number);
+            handshake.ack_at = handshake.ack_at.or(Some(now.plus(quarter)));
+        } else {
+            self.reject(remote, None, RecordRejection::Unexpected);
         }
         self.v13.reschedule(id);
         while let Some(message) = self.v13.get_mut(id).and_then(|handshake| handshake.reassembly.next()) {
             match self.on_client_message(id, &message) {
-                Ok(true) => return self.establish_13(now, id, remote),
+                Ok(true) => return self.establish_13(now, id),
                 Ok(false) => {}
                 Err(Fault { alert, error }) => {
                     let reason = match alert {
@@ -140,8 +150,9 @@ impl Endpoint {
         Ok(next == Phase::Done)
     }
 
-    /// The client has proved who it is: the association moves into its slot, and waits to become durable.
-    fn establish_13(&mut self, now: Instant, id: HandshakeId, remote: SocketAddr) {
+    /// The client has proved who it is: the association moves into its slot, and waits to become durable. It is at the
+    /// address that the cookie came back from, wherever its Finished came from: somebody may have passed that on.
+    fn establish_13(&mut self, now: Instant, id: HandshakeId) {
         let provider = self.config.provider;
         let Some(handshake) = self.v13.remove(id) else {
             return;
@@ -154,6 +165,7 @@ impl Endpoint {
         let post = Post::new(handshake.message_sequence, handshake.reassembly.due());
         let mut established = Established::new(provider, terms.suite, secrets, post);
         established.handshake_read = Some((keys.read.clone(), keys.read_secret.clone()));
+        established.handshake_window = keys.window;
         self.serial = self.serial.saturating_add(1);
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = exporter;
@@ -169,7 +181,7 @@ impl Endpoint {
             phase: slab::Phase::AwaitDurable,
             suite: terms.suite,
             principal,
-            remote,
+            remote: handshake.remote,
             peer_cid: terms.peer_cid.unwrap_or_default(),
             own_cid: terms.peer_cid.is_some(),
             read: blank.as_ref(),
@@ -180,10 +192,7 @@ impl Endpoint {
             lease: 0,
             last_seen: now,
             rrc: terms.rrc,
-            path: match remote == handshake.remote {
-                true => Path::VALIDATED,
-                false => Path::moved(0),
-            },
+            path: Path::VALIDATED,
         };
         self.slab.occupy(session, &new);
         self.events.push_back(EndpointEvent::Establishing { session, principal });

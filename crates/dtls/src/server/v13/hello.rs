@@ -19,7 +19,7 @@ use crate::handshake::timer::Timer;
 use crate::v13::flight::{Flight, Outgoing};
 use crate::v13::hello::encode_retry;
 use crate::v13::messages::{Fragment, kind};
-use crate::v13::offer::{Offer, leading_cookie, offers_dtls_1_3};
+use crate::v13::offer::{Offer, leading_cookie, leading_random, offers_dtls_1_3};
 use crate::v13::reassembly::{Accepted, Reassembly};
 use crate::v13::sealer::HandshakeSealer;
 use crate::v13::transcript::Transcript;
@@ -74,7 +74,7 @@ impl Endpoint {
         let Some(bytes) = offer.cookie else {
             return self.request_retry(now, remote, record_sequence, sequence, body, hello, &offer);
         };
-        let Some(cookie) = Cookie::open(bytes, &mut self.cookies, now, &mut *self.rng, remote) else {
+        let Some(cookie) = Cookie::open(bytes, &mut self.cookies, now, &mut *self.rng, remote, &hello.random) else {
             // RFC 9147 section 5.1.
             let alert = Alert::fatal(AlertDescription::ILLEGAL_PARAMETER).encode();
             let record = record::plain(bartizan_wire::record::ContentType::ALERT, record_sequence, &alert);
@@ -115,7 +115,7 @@ impl Endpoint {
             group: terms.group.filter(|group| offer.share(*group).is_none()),
             hello: transcript.hash(self.config.provider, terms.suite.hash()),
         };
-        let bytes = cookie.seal(&mut self.cookies, now, &mut *self.rng, remote);
+        let bytes = cookie.seal(&mut self.cookies, now, &mut *self.rng, remote, &hello.random);
         let body = encode_retry(cookie.suite, cookie.group, &bytes);
         let mut flight = Flight::default();
         flight.push(Outgoing { kind: kind::SERVER_HELLO, sequence, epoch: 0, body });
@@ -144,13 +144,17 @@ impl Endpoint {
             offset: fragment.offset,
             body: fragment.body,
         };
+        let leading = leading_cookie(fragment.body).filter(|_| fragment.offset == 0);
+        // Not one of another hello: the client may have begun anew.
         let under_way = self.v13.at(remote).filter(|id| {
-            let handshake = self.v13.get(*id);
-            handshake.is_some_and(|handshake| fragment.sequence <= handshake.reassembly.due())
+            self.v13.get(*id).is_some_and(|handshake| {
+                let same = leading.is_none_or(|cookie| cookie == &*handshake.cookie_bytes);
+                same && fragment.sequence <= handshake.reassembly.due()
+            })
         });
         let id = under_way.or_else(|| {
-            let bytes = leading_cookie(fragment.body).filter(|_| fragment.offset == 0)?;
-            let cookie = Cookie::open(bytes, &mut self.cookies, now, &mut *self.rng, remote)?;
+            let (bytes, random) = (leading?, leading_random(fragment.body)?);
+            let cookie = Cookie::open(bytes, &mut self.cookies, now, &mut *self.rng, remote, random)?;
             self.open_handshake_13(now, remote, record_sequence, fragment.sequence, cookie, bytes)
         });
         let Some((id, handshake)) = id.and_then(|id| Some((id, self.v13.get_mut(id)?))) else {

@@ -81,8 +81,13 @@ impl Endpoint {
         let cid_len = self.config.routes.cid_len(datagram.get(1).copied().unwrap_or_default());
         match record::split(datagram, cid_len) {
             Ok((record, rest)) => {
+                let cid = record.connection_id().and_then(ConnectionId::new);
                 self.on_sealed(now, remote, record);
-                rest
+                let others = |next: &[u8]| cid.as_ref().is_none_or(|cid| cid.as_slice() != next);
+                match record::leading_cid(rest, cid_len).is_some_and(others) {
+                    true => &mut [],
+                    false => rest,
+                }
             }
             Err(reason) => {
                 self.reject(remote, None, reason);
@@ -102,7 +107,7 @@ impl Endpoint {
             Some((session, hot)) if hot.phase == Phase::Established && hot.own_cid => {
                 self.on_session_record_13(now, session, remote, record);
             }
-            Some((_, hot)) if hot.phase == Phase::Handshaking => {
+            Some((_, hot)) if hot.phase == Phase::Handshaking && self.has_given_cid(HandshakeId(hot.principal)) => {
                 let id = HandshakeId(hot.principal);
                 self.on_handshake_record_13(now, id, remote, record);
             }
@@ -110,6 +115,11 @@ impl Endpoint {
             Some((_, hot)) if hot.phase == Phase::AwaitDurable => self.accounted = true,
             _ => self.reject(remote, None, RecordRejection::UnknownConnectionId),
         }
+    }
+
+    fn has_given_cid(&self, id: HandshakeId) -> bool {
+        let terms = self.v13.get(id).and_then(|handshake| handshake.terms);
+        terms.is_some_and(|terms| terms.peer_cid.is_some())
     }
 
     /// Peers without a Connection ID are found by address; one that begins anew has a handshake there as well, whose
@@ -140,16 +150,20 @@ impl Endpoint {
             Ok(opened) => opened,
             Err(reason) => {
                 let worn_out = v13.established.is_worn_out(suite, self.config.ccm_8_forgeries_max);
+                let evades =
+                    reason == RecordRejection::Forged && v13.established.evade(suite, self.config.ccm_8_forgeries_max);
                 self.reject(remote, Some(principal), reason);
                 if worn_out {
                     self.close(now, session, WORN_OUT);
+                } else if evades {
+                    self.transmit_post(now, session);
                 }
                 return;
             }
         };
         self.accounted = true;
         if epoch_of(opened.number) == EPOCH_HANDSHAKE {
-            return self.on_repeated_flight(session, opened.number, opened.kind);
+            return self.on_repeated_flight(session, remote, opened.number, opened.kind);
         }
         v13.established.post.wake(now, self.config.retransmit_ms);
         if let Some(hot) = self.slab.hot_mut(session) {
@@ -172,10 +186,16 @@ impl Endpoint {
         self.transmit_post(now, session);
     }
 
-    /// The client repeats its last flight: the ACK for it was lost (RFC 9147 section 5.8.1).
-    fn on_repeated_flight(&mut self, session: SessionId, number: u64, kind: ContentType) {
+    /// The client repeats its last flight: the ACK for it was lost (RFC 9147 section 5.8.1). It goes to where the
+    /// repetition came from, which is longer: the client may have moved since its cookie.
+    fn on_repeated_flight(&mut self, session: SessionId, remote: SocketAddr, number: u64, kind: ContentType) {
         if kind == ContentType::HANDSHAKE {
-            self.acknowledge(session, number);
+            let mut acks = Acks::default();
+            acks.note(number);
+            if let Ok((_, record)) = self.seal_13(session, ACK, &acks.encode(usize::MAX)) {
+                self.transmit(remote, record);
+            }
+            self.ask_for_lease(session);
         }
     }
 
@@ -187,15 +207,9 @@ impl Endpoint {
     }
 
     fn acknowledge(&mut self, session: SessionId, number: u64) {
-        let provider = self.config.provider;
-        let way = self.way(session);
-        let (Some(way), Some(v13)) = (way, self.slab.v13_mut(session)) else {
-            return;
-        };
-        let (established, mut writing) = v13.parts(provider, way.suite, &way.cid);
-        if let Ok(record) = established.acknowledge(&mut writing, number) {
-            self.transmit(way.to, record);
-        }
+        let mut acks = Acks::default();
+        acks.note(number);
+        self.send_within(session, ACK, &acks.encode(usize::MAX));
         self.ask_for_lease(session);
     }
 
@@ -382,7 +396,13 @@ impl Endpoint {
         if let Some(at) = after {
             self.v13.posts.insert((at, session));
         }
-        datagrams.into_iter().for_each(|datagram: Vec<u8>| self.transmit(way.to, datagram));
+        for datagram in datagrams {
+            // What an address may not have yet is repeated when it may.
+            if self.allows(session, datagram.len()) {
+                self.spend(session, datagram.len());
+                self.transmit(way.to, datagram);
+            }
+        }
     }
 
     /// A message after the handshake is due to be repeated, or to rest: the peer may be asleep.

@@ -148,6 +148,11 @@ impl Handshake {
         matches!(self.phase, Phase::Certificate | Phase::CertificateVerify | Phase::Finished)
     }
 
+    /// Whether the client has spoken under keys. From then on its alerts come under them, too.
+    pub fn has_heard_keys(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.window.bits != 0)
+    }
+
     fn next_wake(&self) -> Instant {
         let wake = match self.awaits_flight() {
             true => self.timer.deadline.min(self.expires),

@@ -11,6 +11,9 @@ use crate::limits::GATEWAY_DATAGRAMS_PER_TURN;
 
 /// Content type of records with Connection ID (RFC 9146 section 4).
 const TLS12_CID: u8 = 25;
+/// The first bytes of protected records of DTLS 1.3 (RFC 9147 section 4).
+const UNIFIED_FIRST: u8 = 0b0010_0000;
+const UNIFIED_LAST: u8 = 0b0011_1111;
 
 impl Run {
     /// Takes the datagrams that are here, up to a bound so that everything else has its turn.
@@ -58,11 +61,11 @@ fn limited(remote: SocketAddr, verdict: impl Fn(Source) -> SourceVerdict) -> boo
 }
 
 /// Whether a datagram would cost work without naming an association: a handshake, or nothing known. A record
-/// that claims to be protected (a Connection ID, or an epoch after the first) is opened in any case: the
+/// that claims to be protected (a Connection ID, an epoch after the first, or DTLS 1.3's header) is opened in any case: the
 /// device behind a limited address must not suffer for its neighbour.
 fn is_unproven(datagram: &[u8]) -> bool {
     match datagram {
-        [TLS12_CID, ..] => false,
+        [TLS12_CID | UNIFIED_FIRST..=UNIFIED_LAST, ..] => false,
         [20..=24, _, _, 0, 0, ..] => true,
         [20..=24, _, _, _, _, ..] => false,
         _ => true,
@@ -77,6 +80,8 @@ mod tests {
     fn only_what_names_no_association_is_limited() {
         assert!(!is_unproven(&[25, 254, 253, 0, 1]));
         assert!(!is_unproven(&[23, 254, 253, 0, 1]));
+        assert!(!is_unproven(&[0b0010_0000]) && !is_unproven(&[0b0011_1111, 1]), "DTLS 1.3");
+        assert!(is_unproven(&[0b0001_1111]) && is_unproven(&[0b0100_0000]));
         assert!(is_unproven(&[22, 254, 253, 0, 0]));
         assert!(is_unproven(&[21, 254, 253, 0, 0]));
         assert!(is_unproven(&[22, 254]));

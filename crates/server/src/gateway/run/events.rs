@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_dtls::{
-    AlertDescription, CipherSuite, CloseReason, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes, SessionId,
+    AlertDescription, CipherSuite, CloseReason, EndpointEvent, HandshakeId, PathOutcome, PskEntry, SecretBytes,
+    SessionId,
 };
 use bartizan_wire::event::{HandshakeFailure, RecordRejection, kind_hash};
 use bartizan_wire::{Access, DeviceKey, Event, EventKind, Source, Subject};
@@ -32,11 +33,9 @@ impl Run {
                 self.handshake_failed(remote, identity.as_deref(), principal, reason)
             }
             EndpointEvent::Rejected { remote, claimed, reason } => self.rejected(remote, claimed, reason),
-            // Somebody passed a device's record on from an address of his own.
-            EndpointEvent::PathChecked { principal, address, outcome: PathOutcome::Refused, .. } => {
-                self.rejected(address, Some(principal), RecordRejection::Replayed)
+            EndpointEvent::PathChecked { principal, address, outcome, .. } => {
+                self.path_checked(principal, address, outcome)
             }
-            EndpointEvent::PathChecked { .. } => {}
             // One node alone has one shard, which is never another's.
             EndpointEvent::Misrouted { remote, .. } => {
                 self.rejected(remote, None, RecordRejection::UnknownConnectionId)
@@ -47,9 +46,7 @@ impl Run {
                 let now = self.instant();
                 self.endpoint.provide_resumption(now, handshake, false);
             }
-            EndpointEvent::Misused { principal, error } => {
-                tracing::warn!(device = %key_of(principal), %error, "a device's credential cannot be used");
-            }
+            EndpointEvent::Misused { principal, error } => self.key_unusable(principal, error),
         }
     }
 
@@ -90,6 +87,19 @@ impl Run {
         self.endpoint.provide_psk(now, handshake, entry);
     }
 
+    /// Imports refuse such keys; one that is here comes from elsewhere. Told once in the device's history, for
+    /// anybody can make this happen; counted each time.
+    fn key_unusable(&mut self, principal: u64, error: bartizan_dtls::Error) {
+        self.shown.dropped(Dropped::CredentialUnusable);
+        let Some(device) = self.app.device(key_of(principal)) else {
+            return;
+        };
+        if self.unusable.len() < GATEWAY_REFUSED_MAX && self.unusable.insert(principal) {
+            tracing::warn!(device = %device.name, %error, "a device's key cannot be used");
+            self.app.key_unusable(&device, &error.to_string());
+        }
+    }
+
     fn establishing(&mut self, session: SessionId) {
         if let (Some(info), Some(lease)) = (self.endpoint.session(session), self.endpoint.lease(session)) {
             record_session(&mut self.journal, &self.endpoint, session, lease, info.remote);
@@ -98,7 +108,7 @@ impl Run {
     }
 
     fn established(&mut self, session: SessionId, principal: u64, suite: CipherSuite, connection_id: bool) {
-        count(&self.shown.handshakes);
+        count(self.shown.handshakes_of(suite.version()));
         if let Some(before) = self.sessions.insert(principal, session)
             && before != session
         {
@@ -142,6 +152,7 @@ impl Run {
                 since: self.app.clock().now(),
                 address: info.remote,
                 connection_id: info.connection_id,
+                version: info.suite.version().name(),
                 suite: info.suite.name(),
             };
             self.app.session_opened(device, facts);
@@ -160,6 +171,14 @@ impl Run {
             self.app.session_moved(&device, to);
             let network = network_of(to);
             self.observe(&device, EventKind::Rebound { network });
+        }
+    }
+
+    fn path_checked(&mut self, principal: u64, address: SocketAddr, outcome: PathOutcome) {
+        count(self.shown.path_checks_of(outcome));
+        if outcome == PathOutcome::Refused {
+            // Somebody passed a device's record on from an address of his own.
+            self.rejected(address, Some(principal), RecordRejection::Replayed);
         }
     }
 
@@ -193,7 +212,10 @@ impl Run {
 
     fn closed(&mut self, session: SessionId, principal: u64, reason: CloseReason) {
         if reason == CloseReason::Forgeries {
-            tracing::warn!(device = %key_of(principal), "an association was closed: too many records did not open");
+            count(&self.shown.forgeries);
+            let key = key_of(principal);
+            let (tenant, device) = (key.tenant.0, key.device.0);
+            tracing::warn!(tenant, device, "an association was closed: too many records did not open");
         }
         let by_peer = matches!(reason, CloseReason::Peer | CloseReason::Alert(_));
         self.journal.record(&Entry::Closed { session: session.to_u64() });

@@ -78,6 +78,8 @@ pub struct Run {
     routes: HashMap<TenantId, Route>,
     /// Identities whose device is blocked, so that their failure is named as such.
     refused: HashMap<Vec<u8>, DeviceKey>,
+    /// Principals whose key the DTLS layer has refused.
+    unusable: HashSet<u64>,
     credentials: usize,
     in_flight: usize,
     done: mpsc::Sender<Done>,

@@ -62,6 +62,7 @@ impl Run {
             loading: HashMap::new(),
             routes: HashMap::new(),
             refused: HashMap::new(),
+            unusable: HashSet::new(),
             credentials: 0,
             in_flight: 0,
             done,
