@@ -103,7 +103,7 @@ impl Connection {
             SavedSession(Saved::V13(saved)) => {
                 let (mtu, retransmit_ms) = (config.mtu, config.retransmit_ms);
                 let associate = |saved| v13::Association::from_saved(config.provider, saved, mtu, retransmit_ms);
-                State::Connected13(saved.map(associate))
+                State::Connected13(saved.map(|saved| Box::new(associate(saved))))
             }
         };
         Ok(Self {
@@ -283,9 +283,7 @@ impl Connection {
     pub fn sends_left(&self) -> Option<u64> {
         match &self.state {
             State::Connected(association) => association.sends_left(),
-            State::Connected13(association) => {
-                association.lease.map(|lease| lease.saturating_sub(association.send_next))
-            }
+            State::Connected13(association) => association.sends_left(),
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }

@@ -209,6 +209,25 @@ impl Established {
         kind: ContentType,
         content: &[u8],
     ) -> Result<Vec<u8>, Error> {
+        let number = self.next_number(writing)?;
+        self.protection(writing).seal(writing.cid, number, place, kind, content)
+    }
+
+    /// The same into the front of `out`; returns the record's length.
+    pub fn seal_into(
+        &mut self,
+        writing: &mut Writing<'_>,
+        place: Place,
+        kind: ContentType,
+        content: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let number = self.next_number(writing)?;
+        self.protection(writing).seal_into(writing.cid, number, place, kind, content, out)
+    }
+
+    /// A number is spent even if sealing fails then.
+    fn next_number(&mut self, writing: &mut Writing<'_>) -> Result<u64, Error> {
         self.advance(writing);
         let number = *writing.send_next;
         if number >= writing.end || epoch_of(number) != self.keys.write_epoch {
@@ -218,7 +237,7 @@ impl Established {
             return Err(Error::Unavailable("the key is used up"));
         }
         *writing.send_next += 1;
-        self.protection(writing).seal(writing.cid, number, place, kind, content)
+        Ok(number)
     }
 
     /// On to the next epoch, if the peer knows of it and there are numbers for it.

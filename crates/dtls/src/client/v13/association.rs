@@ -1,6 +1,5 @@
 //! A finished association of DTLS 1.3, from the client's side.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bartizan_crypto::{Provider, Secret};
@@ -66,6 +65,12 @@ impl Association {
         }
         let (established, mut writing) = self.parts();
         established.seal(&mut writing, Place::Last, kind, content)
+    }
+
+    /// The same into the front of `out`, without a word about new keys; returns the record's length.
+    pub fn seal_into(&mut self, kind: ContentType, content: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        let (established, mut writing) = self.parts();
+        established.seal_into(&mut writing, Place::Last, kind, content, out)
     }
 
     /// Opens one record, once.
@@ -139,22 +144,35 @@ impl Association {
         if let Some(cid) = self.spare_cid.take() {
             self.peer_cid = cid;
         }
+        self.saved_from(end)
+    }
+
+    /// Writes everything down, and reserves nothing: nothing is sent any more before the next waking.
+    pub fn put_to_rest(self) -> Saved13 {
+        self.saved_from(self.send_next)
+    }
+
+    /// How many records can be sent before [`Self::save`] is due; `None` if nothing was ever saved.
+    pub fn sends_left(&self) -> Option<u64> {
+        self.lease.map(|lease| lease.saturating_sub(self.send_next))
+    }
+
+    fn saved_from(&self, lease: u64) -> Saved13 {
         Saved13 {
             suite: self.suite,
             kept: self.established.keep(),
             own_cid: self.own_cid,
             peer_cid: self.peer_cid,
             window: self.window,
-            lease: end,
+            lease,
             exporter: self.exporter.clone(),
         }
     }
 
     /// Everything below the saved lease may have been used already.
-    #[inline(never)]
-    pub fn from_saved(provider: &'static Provider, saved: Saved13, mtu: usize, retransmit_ms: u64) -> Box<Self> {
+    pub fn from_saved(provider: &'static Provider, saved: Saved13, mtu: usize, retransmit_ms: u64) -> Self {
         let established = established::restore(provider, saved.suite, saved.kept, &saved.window, saved.lease);
-        Box::new(Self {
+        Self {
             provider,
             suite: saved.suite,
             own_cid: saved.own_cid,
@@ -167,6 +185,6 @@ impl Association {
             established,
             mtu,
             retransmit_ms,
-        })
+        }
     }
 }
