@@ -46,7 +46,7 @@ pub struct SessionState {
     finished_sequence: u16,
     plain_sequence: u64,
     /// DTLS 1.3: what keys come from; window and lease count epochs, too.
-    v13: Option<Box<Kept>>,
+    v13: Option<Kept>,
     authentication: Authentication,
     resumed: bool,
     send_limit: u16,
@@ -107,7 +107,7 @@ impl SessionState {
             }
             Version::Dtls13 => {
                 let kept = Kept::decode(&mut reader, suite)?;
-                (Some(Box::new(kept)), TrafficKey::BLANK, TrafficKey::BLANK)
+                (Some(kept), TrafficKey::BLANK, TrafficKey::BLANK)
             }
         };
         let mut state = Self {
@@ -196,7 +196,7 @@ impl Endpoint {
             verify_data: cold.verify_data,
             finished_sequence: cold.finished_sequence,
             plain_sequence: cold.plain_sequence,
-            v13: cold.v13.as_ref().map(|v13| Box::new(v13.established.keep())),
+            v13: cold.v13.as_ref().map(|v13| v13.established.keep()),
             authentication: cold.authentication,
             resumed: cold.resumed,
             send_limit: cold.limits().send,
@@ -244,7 +244,7 @@ impl Endpoint {
         let id = state.id;
         self.slab.take_at(id, &mut *self.rng)?;
         let provider = self.config.provider;
-        let v13 = state.v13.map(|kept| Box::new(Session13::restore(provider, state.suite, *kept, window, lease)));
+        let v13 = state.v13.map(|kept| Box::new(Session13::restore(provider, state.suite, kept, window, lease)));
         if let Some(cold) = self.slab.cold_mut(id) {
             cold.v13 = v13;
             cold.exporter = state.exporter;
