@@ -72,11 +72,13 @@ pub const VERIFY_REQUESTS_MAX: u8 = 4;
 pub const EVENTS_MAX: usize = 4096;
 /// Smallest and largest MTU (UDP payload bytes) that can be configured.
 pub const MTU_MIN: usize = 128;
+//= rfc9147#4.4-1
 //= rfc6347#4.1.1.1-1
 //= rfc9146#5-2
 pub const MTU_MAX: usize = 16_384;
 /// Last sequence number of an epoch (48 bit).
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+//= rfc9147#4-1
 /// Last record number of a hello that a server answers: its own records count on from there, far fewer than these.
 pub const HELLO_SEQUENCE_MAX: u64 = SEQUENCE_MAX - (1 << 17);
 /// Longest saved session of a client, which devices keep in flash or retention memory.

@@ -383,6 +383,7 @@ fn records_have_the_format_that_their_receiver_asked_for() {
     assert!(all.iter().any(|record| record.epoch == 1) && all.iter().all(|record| record.kind != 25));
 }
 
+//= test rfc9147#4.4-1
 //= test rfc6347#4.1.1.1-1
 //= test rfc9146#5-2
 #[test]

@@ -168,8 +168,11 @@ impl ClientConfig {
     }
 
     fn check_hints(&self) -> Result<(), Error> {
-        if self.record_size_limit.is_some_and(|limit| limit < limits::RECORD_SIZE_LIMIT_MIN) {
-            return Err(Error::Misuse("a record size limit below 64"));
+        //= rfc8449#4-2
+        //= rfc8449#4-6
+        let sizes = limits::RECORD_SIZE_LIMIT_MIN..=limits::PLAINTEXT_BYTES_MAX as u16;
+        if self.record_size_limit.is_some_and(|limit| !sizes.contains(&limit)) {
+            return Err(Error::Misuse("a record size limit below 64 or beyond 16384"));
         }
         let bad = |name: &String| name.is_empty() || name.len() > limits::SERVER_NAME_BYTES_MAX || !name.is_ascii();
         if self.server_name.as_ref().is_some_and(bad) {

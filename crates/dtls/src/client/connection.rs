@@ -16,7 +16,6 @@ use super::{ClientConfig, SavedSession};
 use crate::alert::Alert;
 use crate::handshake::flight::Packer;
 use crate::optional::Only13;
-use crate::record;
 use crate::v13::record::is_unified;
 use crate::{
     AlertDescription, Authentication, CipherSuite, CloseReason, Error, Instant, ResumableSession, Version, limits,
@@ -217,6 +216,7 @@ impl Connection {
         Ok(())
     }
 
+    //= rfc9147#4.4-s1
     //= rfc6347#4.1.1.1-s2
     /// The longest `data` that [`Self::send`] takes; zero while not connected.
     #[must_use]
@@ -308,15 +308,12 @@ impl Connection {
         }
     }
 
-    /// Sends an alert: protected when connected, in the clear during the handshake.
+    /// Sends an alert, protected once what we send is.
     pub(super) fn say_goodbye(&mut self, description: AlertDescription) {
         let alert = Alert::of(description).encode();
         let record = match &mut self.state {
             State::Connected(association) => association.seal(ContentType::ALERT, &alert).ok(),
-            State::Handshaking(handshake) => {
-                let sequence = handshake.next_record_sequence();
-                Some(record::plain(ContentType::ALERT, sequence, &alert))
-            }
+            State::Handshaking(handshake) => handshake.seal_alert(alert),
             State::Connected13(association) => association.seal(ContentType::ALERT, &alert).ok(),
             State::Handshaking13(handshake) => handshake.seal_alert(alert),
             State::Closed => None,

@@ -72,7 +72,10 @@ pub(crate) fn record_size_limit(extensions: &Extensions<'_>) -> Result<Option<u1
     let limit = reader.u16()?;
     reader.finish()?;
     match limit {
+        //= rfc8449#4-7
         0..RECORD_SIZE_LIMIT_MIN => Err(Error::Misbehaved("a record size limit below 64")),
+        //= rfc8449#4-3
+        //= rfc8449#4-4
         limit => Ok(Some(limit.min(PLAINTEXT_BYTES_MAX as u16))),
     }
 }
@@ -171,6 +174,9 @@ mod tests {
         look(&Extensions::read(&mut Reader::new(&bytes)).unwrap());
     }
 
+    //= test rfc8449#4-3
+    //= test rfc8449#4-4
+    //= test rfc8449#4-7
     #[test]
     fn record_size_limits_on_both_sides_of_their_bounds() {
         for (limit, expected) in [(63, None), (64, Some(64)), (16_384, Some(16_384)), (16_385, Some(16_384))] {

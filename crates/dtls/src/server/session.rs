@@ -44,6 +44,7 @@ impl Endpoint {
         let inner_len = reading.inner_len(&record);
         let (kind, content) = match reading.open(record) {
             Ok(opened) => opened,
+            //= rfc9146#6-4
             //= rfc6347#4.1.2.1-s1
             //= rfc6347#4.1.2.7-s1
             //= rfc6347#5-s2
@@ -179,6 +180,7 @@ impl Endpoint {
         }
         let bytes = data.len().saturating_add(self.overhead(session));
         if !self.allows(session, bytes) {
+            //= rfc9853#5-1
             return self.hold(now, session, data);
         }
         let sealed = self.seal(session, ContentType::APPLICATION_DATA, data);
@@ -196,6 +198,7 @@ impl Endpoint {
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
         let peer_cid = self.slab.peer_cid(session);
+        //= rfc8449#4-1
         let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
         let most = limit.saturating_sub(usize::from(!peer_cid.is_empty()));
         let overhead = self.established(session).map(|_| self.overhead(session));
@@ -269,6 +272,7 @@ impl Endpoint {
 
     /// Enters a new association into the indexes, beside the one it will replace.
     pub(super) fn index(&mut self, session: SessionId, principal: u64, remote: SocketAddr, connection_id: bool) {
+        //= rfc9147#5.11-2
         //= rfc6347#4.2.8-2
         if !connection_id && let Some(old) = self.by_address.insert(remote, session) {
             // Nothing leads to it any more, unless it waits to be replaced.

@@ -115,6 +115,7 @@ impl Established {
         let expected = expected(window, epoch);
         let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
         let number = number(epoch, sequence);
+        //= rfc9147#4.5.1-2
         if !window.is_fresh(number) {
             return Err(RecordRejection::Replayed);
         }
@@ -139,6 +140,7 @@ impl Established {
             let opened = record.open(&reading, sequence);
             let opened = self.conclude(window, number(next, sequence), opened)?;
             // RFC 9147 section 8: what was before may be forgotten now.
+            //= rfc9147#8-3
             self.secrets.read = secret;
             self.keys.read = key;
             self.keys.read_epoch = next;
@@ -171,6 +173,7 @@ impl Established {
     ) -> Result<Opened<'r>, RecordRejection> {
         match opened {
             Ok((kind, content)) => {
+                //= rfc9147#4.5.1-3
                 let newest = window.is_newest(number);
                 window.mark(number);
                 Ok(Opened { number, newest, kind, content })
@@ -182,6 +185,7 @@ impl Established {
         }
     }
 
+    //= rfc9147#4.5.3-1
     fn note_failure(&mut self, reason: RecordRejection) {
         if reason == RecordRejection::Forged {
             self.forgeries = self.forgeries.saturating_add(1);
@@ -193,6 +197,7 @@ impl Established {
         self.forgeries >= suite.failed_opens_max(ccm_8)
     }
 
+    //= rfc9147#4.5.3-s2
     /// Somebody forges records, and there is still time to get away from him: asks the peer for new keys, under which
     /// the count begins anew. Whether something is to be sent.
     pub fn evade(&mut self, suite: CipherSuite, ccm_8: u16) -> bool {
@@ -233,6 +238,7 @@ impl Established {
         if number >= writing.end || epoch_of(number) != self.keys.write_epoch {
             return Err(Error::Unavailable("the leased sequence numbers are used up"));
         }
+        //= rfc9147#4.2.1-2
         if sequence_of(number) >= limits::RECORDS_PER_KEY_MAX {
             return Err(Error::Unavailable("the key is used up"));
         }
@@ -264,11 +270,13 @@ impl Established {
         self.protection(writing).overhead(writing.cid, place)
     }
 
+    //= rfc9147#4.5.3-s1
     /// Whether it is time for new keys (RFC 9147 section 4.5.3).
     pub fn wants_update(&self, send_next: u64) -> bool {
         sequence_of(send_next) >= limits::RECORDS_PER_KEY && !self.is_updating()
     }
 
+    //= rfc9147#8-2
     /// Whether our next keys are on their way.
     pub fn is_updating(&self) -> bool {
         self.write_granted || self.post.has(kind::KEY_UPDATE)
@@ -276,6 +284,9 @@ impl Established {
 
     /// Announces new keys (RFC 9147 section 8), once at a time; `request`: the peer is to do the same.
     pub fn update_keys(&mut self, request: bool) -> Result<(), Error> {
+        //= rfc9147#4.2.1-3
+        //= rfc9147#8-4
+        //= rfc9147#8-6
         if self.keys.write_epoch == u16::MAX {
             return Err(Error::Unavailable("the last epoch"));
         }
@@ -303,10 +314,13 @@ impl Established {
         match (message.kind, side) {
             (kind::KEY_UPDATE, _) => {
                 let request = messages::decode_key_update(&message.body)?;
+                //= rfc9147#4.2.1-4
+                //= rfc9147#6.1-1
                 if self.keys.read_epoch == u16::MAX {
                     return Err(Error::Unavailable("the last epoch").into());
                 }
                 self.read_granted = true;
+                //= rfc9147#8-s2
                 if request && self.keys.write_epoch != u16::MAX {
                     self.update_keys(false)?;
                 }
@@ -334,6 +348,7 @@ impl Established {
         Ok(acked == Some(kind::KEY_UPDATE))
     }
 
+    //= rfc9147#7-4
     /// An ACK for one record.
     pub fn acknowledge(&mut self, writing: &mut Writing<'_>, number: u64) -> Result<Vec<u8>, Error> {
         let mut acks = ack::Acks::default();
@@ -387,6 +402,7 @@ impl Sealer for Both<'_, '_> {
     }
 }
 
+//= rfc9147#4.5.2-1
 /// The last alert of a side that gives up.
 pub(crate) const WORN_OUT: AlertDescription = AlertDescription::BAD_RECORD_MAC;
 

@@ -56,11 +56,13 @@ impl Flight {
         self.pieces.clear();
     }
 
+    //= rfc9147#7.2-1
     /// Whether everything was sent and acknowledged.
     pub fn is_acked(&self) -> bool {
         !self.pieces.is_empty() && self.pieces.iter().all(|piece| piece.acked)
     }
 
+    //= rfc9147#7.2-2
     /// Notes what the peer has; whether that was news.
     pub fn on_ack(&mut self, numbers: impl Iterator<Item = u64>) -> bool {
         let mut news = false;
@@ -74,6 +76,17 @@ impl Flight {
         news
     }
 
+    /// Notes that the peer has all messages of an epoch: it uses keys that only they could give it.
+    pub fn on_epoch(&mut self, epoch: u16) {
+        for piece in &mut self.pieces {
+            let message = self.messages.get(piece.message);
+            piece.acked |= message.is_some_and(|message| message.epoch == epoch);
+        }
+    }
+
+    //= rfc9147#4-6
+    //= rfc9147#4.2.1-1
+    //= rfc9147#5.5-5
     /// Datagrams with all that is not acknowledged, under fresh record numbers.
     pub fn transmit(&mut self, mtu: usize, sealer: &mut dyn Sealer) -> Vec<Vec<u8>> {
         let mut packer = Packer::new(mtu, sealer, &mut self.sent);
@@ -85,6 +98,8 @@ impl Flight {
     }
 }
 
+//= rfc9147#5.5-1
+//= rfc9147#5.5-2
 fn cut(messages: &[Outgoing], pieces: &mut Vec<Piece>, packer: &mut Packer<'_>) {
     for (index, message) in messages.iter().enumerate() {
         let mut offset = 0;
@@ -103,6 +118,8 @@ fn cut(messages: &[Outgoing], pieces: &mut Vec<Piece>, packer: &mut Packer<'_>) 
     }
 }
 
+//= rfc9147#5.8.1-s1
+//= rfc9147#7.2-s1
 fn repeat(messages: &[Outgoing], pieces: &[Piece], packer: &mut Packer<'_>) {
     for (index, piece) in pieces.iter().enumerate().filter(|(_, piece)| !piece.acked) {
         if let Some(message) = messages.get(piece.message) {
@@ -154,6 +171,7 @@ impl<'a> Packer<'a> {
         self.room()
     }
 
+    //= rfc9147#4.3-s1
     fn room(&self) -> usize {
         let used = self.datagram.len() + self.content.len() + self.sealer.overhead(self.epoch);
         self.mtu.saturating_sub(used)
@@ -167,6 +185,7 @@ impl<'a> Packer<'a> {
         self.inside.push(piece);
     }
 
+    //= rfc9147#4.3-3
     fn end_record(&mut self) {
         let content = core::mem::take(&mut self.content);
         let inside = core::mem::take(&mut self.inside);
@@ -236,6 +255,7 @@ mod tests {
         core::iter::from_fn(|| Some((reader.u8().ok()?, reader.vec16().ok()?.to_vec()))).collect()
     }
 
+    //= test rfc9147#4.3-s1
     #[test]
     fn fragments_fit_the_mtu_and_reassemble() {
         for mtu in [128, 200, 512, 1200] {
@@ -264,6 +284,20 @@ mod tests {
         assert_eq!(epochs, [0, 2]);
     }
 
+    #[test]
+    fn who_uses_the_keys_has_the_message_that_gave_them() {
+        let mut flight = flight();
+        flight.transmit(1200, &mut Clear(0));
+        flight.on_epoch(0);
+        let again = flight.transmit(1200, &mut Clear(0));
+        assert!(again.iter().flat_map(|datagram| records(datagram)).all(|(epoch, _)| epoch == 2));
+        assert!(!again.is_empty());
+        flight.on_epoch(2);
+        assert!(flight.is_acked());
+    }
+
+    //= test rfc9147#5.8.1-s1
+    //= test rfc9147#7.2-s1
     #[test]
     fn only_what_is_missing_is_sent_again() {
         let mut flight = flight();

@@ -61,6 +61,7 @@ fn handshake_stage(provider: &'static Provider) -> Schedule {
     schedule
 }
 
+//= test rfc9147#5.9-1
 #[test]
 fn secrets_and_keys() {
     for provider in [&RUSTCRYPTO, &AWS_LC] {

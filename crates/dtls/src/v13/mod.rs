@@ -7,6 +7,8 @@ pub(crate) mod flight;
 pub(crate) mod hello;
 #[cfg(test)]
 mod known_answers;
+#[cfg(test)]
+mod last_epoch;
 pub(crate) mod messages;
 pub(crate) mod offer;
 pub(crate) mod post;

@@ -65,6 +65,7 @@ impl<'a> Offer<'a> {
             None => Ok(&[CertificateType::X509 as u8][..]),
         };
         // RFC 9147 section 5.3: legacy fields.
+        //= rfc9147#5.3-4
         if hello.version != DTLS_1_2 || !hello.cookie.is_empty() || hello.compression != [0] {
             return Err(Error::Misbehaved("a legacy field with a meaning"));
         }
@@ -202,8 +203,10 @@ impl Hello<'_> {
     /// Encodes the hello and signs it with the pre-shared key; `transcript` is what came before it.
     pub fn encode(&self, provider: &'static Provider, transcript: &Transcript, psk: &[u8]) -> Encoded {
         let mut before = Vec::new();
+        //= rfc9147#5.3-1
         put_u16(&mut before, DTLS_1_2);
         before.extend_from_slice(self.random);
+        //= rfc9147#5.3-2
         put_vec8(&mut before, &[]);
         let mut after = Vec::new();
         let mut suites = Vec::new();
@@ -233,6 +236,7 @@ impl Hello<'_> {
     fn extensions(&self) -> Writer {
         let mut writer = Writer::default();
         // First, so that a server can judge a hello in fragments by the first of them.
+        //= rfc9147#5.1-1
         if let Some(cookie) = self.cookie {
             let mut body = Vec::new();
             put_vec16(&mut body, cookie);
@@ -244,6 +248,7 @@ impl Hello<'_> {
         }
         if let Some(cid) = self.own_cid {
             writer.connection_id(cid);
+            //= rfc9853#3-1
             if self.rrc {
                 writer.put(kind::RRC, &[]);
             }

@@ -82,6 +82,8 @@ impl Post {
         self.under_way == Some(kind) || self.waiting.iter().any(|(waiting, _)| *waiting == kind)
     }
 
+    //= rfc9147#5.8.4-1
+    //= rfc9147#9-2
     /// The next message is due to be sent for the first time: whether there is one.
     pub fn begin(&mut self, now: Instant, epoch: u16, retransmit_ms: u64) -> bool {
         if self.under_way.is_some() {

@@ -85,7 +85,10 @@ pub(crate) fn split(datagram: &mut [u8], cid_len: usize) -> Result<(Sealed<'_>, 
             (length_at + 2, length_at + 2 + usize::from(u16::from_be_bytes(*length)))
         }
     };
+    //= rfc9147#4.3-1
+    //= rfc9147#4.3-2
     let (bytes, rest) = datagram.split_at_mut_checked(end).ok_or(malformed)?;
+    //= rfc9147#4.2.3-1
     if bytes.len() < header_len + SAMPLE_BYTES {
         return Err(malformed);
     }
@@ -161,6 +164,7 @@ impl<'a> Sealed<'a> {
     }
 }
 
+//= rfc9147#4.2.2-s1
 /// The number that ends in `end` and is nearest to `expected`.
 const fn nearest(expected: u64, end: u64, bits: u32) -> u64 {
     let span = 1 << bits;
@@ -199,6 +203,7 @@ impl Protection<'_> {
         1 + cid.len() + 2 + length + 1 + self.suite.aead(self.provider).tag_len
     }
 
+    //= rfc9147#4-5
     /// A whole record. An empty `cid` means a record without one.
     pub fn seal(
         &self,
@@ -229,6 +234,7 @@ impl Protection<'_> {
     ) -> Result<usize, Error> {
         let aead = self.suite.aead(self.provider);
         // RFC 9147 section 4.2.3: pad what is shorter than a sample.
+        //= rfc9147#4.2.3-2
         let body_len = content.len().saturating_add(1 + aead.tag_len).max(SAMPLE_BYTES);
         let wire_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
         let sequence_len = sequence_len(number);
@@ -260,6 +266,7 @@ fn put_header(out: &mut [u8], cid: &ConnectionId, number: u64, place: Place, bod
     let mut first = FIXED | epoch_of(number) as u8 & EPOCH_MASK;
     first |= if cid.is_empty() { 0 } else { HAS_CID };
     first |= if sequence_len(number) == 1 { 0 } else { LONG_SEQUENCE };
+    //= rfc9147#4-4
     first |= if place == Place::Coalesced { HAS_LENGTH } else { 0 };
     let mut writer = Writer::new(out);
     writer.put(&[first])?;
@@ -330,6 +337,7 @@ mod tests {
         }
     }
 
+    //= test rfc9147#4.2.3-2
     #[test]
     fn the_shortest_record_still_has_a_sample() {
         let suite = CipherSuite::Aes128Ccm8Sha256;
@@ -341,6 +349,7 @@ mod tests {
         assert_eq!(open(&protection, 0, 0, &mut sealed), Ok((5, Vec::new())));
     }
 
+    //= test rfc9147#4.2.2-s1
     #[test]
     fn the_nearest_number_is_taken() {
         assert_eq!(nearest(0, 5, 8), 5);
@@ -357,6 +366,7 @@ mod tests {
         }
     }
 
+    //= test rfc9147#4.2.3-1
     #[test]
     fn truncations_are_malformed() {
         let suite = CipherSuite::Aes128GcmSha256;

@@ -6,6 +6,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::CipherSuite;
 use crate::hash::{Digest, Hash};
 
+//= rfc9147#5.9-1
 /// RFC 9147 section 5.9: no space at its end, unlike TLS's.
 const PREFIX: &[u8] = b"dtls13";
 /// What the exported keying material is for; evidence will be bound to it.

@@ -97,6 +97,7 @@ impl HandshakeKeys {
         Some((number, record))
     }
 
+    //= rfc9147#7-3
     /// An ACK, as long as a datagram of `mtu` bytes takes.
     pub fn acknowledge(&mut self, provider: &'static Provider, acks: &Acks, mtu: usize) -> Option<Vec<u8>> {
         let content = acks.encode(mtu.saturating_sub(self.overhead(provider)));

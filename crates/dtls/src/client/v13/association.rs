@@ -102,12 +102,17 @@ impl Association {
     fn comply(&mut self, request: Request) -> Result<(), Fault> {
         match request {
             // RFC 9147 section 9: only where Connection IDs are in use.
+            //= rfc9147#9-3
+            //= rfc9147#9-5
+            //= rfc9147#9-7
+            //= rfc9147#9-8
             Request::UseConnectionId { .. } if self.peer_cid.is_empty() => {
                 Err(Fault::unexpected("a Connection ID where none are in use"))
             }
             Request::ConnectionIds(_) if self.own_cid.unwrap_or_default().is_empty() => {
                 Err(Fault::unexpected("a request for a Connection ID where none are in use"))
             }
+            //= rfc9147#9-1
             Request::UseConnectionId { cid, at_once: true } => {
                 self.peer_cid = cid;
                 Ok(())

@@ -37,6 +37,7 @@ impl Handshake {
         }
     }
 
+    //= rfc9147#5.1-3
     fn put_hello(&mut self, cookie: Option<&[u8]>) -> Result<(), Error> {
         let provider = self.config.provider;
         let server_types = self.config.verifier.as_ref().map(|verifier| verifier.kinds()).unwrap_or_default();
@@ -62,6 +63,8 @@ impl Handshake {
             client_types: client_types.as_slice(),
         };
         let encoded = hello.encode(provider, &self.transcript, self.config.psk.expose());
+        //= rfc9147#5.1-2
+        //= rfc9147#5.3-3
         let body = encoded.with_cookie(&[]);
         self.hello = encoded;
         self.transcript.append(message::CLIENT_HELLO, &body)?;

@@ -108,6 +108,7 @@ impl Connection {
         // Whoever speaks under keys has not given up: an alert in the clear was somebody else's.
         handshake.alert = None;
         match kind {
+            //= rfc9147#7.1-3
             ContentType::HANDSHAKE => self.on_protected_fragments(now, number, content),
             ACK => match ack::decode(content) {
                 Ok(numbers) => {
@@ -239,6 +240,8 @@ impl Connection {
             Ok(opened) => opened,
             Err(reason) => {
                 let suite = association.suite;
+                //= rfc9147#4.5.2-s1
+                //= rfc9147#11-s3
                 let worn_out = association.established.is_worn_out(suite, limits::FORGERIES_MAX_CCM_8);
                 let evades = reason == RecordRejection::Forged
                     && association.established.evade(suite, limits::FORGERIES_MAX_CCM_8);
@@ -283,6 +286,7 @@ impl Connection {
     fn on_data13(&mut self, data: &[u8]) {
         match (&mut self.state, try_copy(data)) {
             (State::Connected13(_), Some(data)) => self.events.push_back(ConnectionEvent::Data(data)),
+            //= rfc9147#5.8.1-2
             (State::Handshaking13(handshake), Some(data)) if handshake.held.len() < limits::EARLY_RECORDS_MAX => {
                 handshake.held.push(data);
             }
@@ -295,6 +299,7 @@ impl Connection {
         match Alert::decode(content) {
             Some(alert) if alert.description == AlertDescription::CLOSE_NOTIFY => {
                 self.say_goodbye(AlertDescription::CLOSE_NOTIFY);
+                //= rfc9147#5.10-1
                 self.end(CloseReason::Peer);
             }
             Some(alert) if alert.description == AlertDescription::USER_CANCELED => {}

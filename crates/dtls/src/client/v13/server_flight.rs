@@ -96,6 +96,7 @@ impl Handshake {
         let mut schedule = self.schedule.take().ok_or(Error::Misbehaved("Finished without keys"))?;
         schedule.advance(None);
         let base = keys.write_secret.clone();
+        //= rfc9147#7.2-3
         self.flight.clear();
         let association = self.associate(&schedule)?;
         self.put_certificate()?;

@@ -81,6 +81,9 @@ impl Endpoint {
             Ok(numbers) => {
                 let mut any = false;
                 let news = handshake.flight.on_ack(numbers.inspect(|_| any = true));
+                // The record is protected, so the whole ServerHello has arrived, whatever the list says. Left in front
+                // of the rest it would do harm: wolfSSL drops what follows an old record in its datagram.
+                handshake.flight.on_epoch(0);
                 // RFC 9147 section 7.2: what is missing goes out at once; an empty ACK misses everything.
                 if (news || !any) && !handshake.flight.is_acked() && handshake.awaits_flight() {
                     if !any && !handshake.timer.may_answer(now) {

@@ -35,6 +35,7 @@ impl Session13 {
     /// An association that begins, with so many numbers leased.
     pub fn new(established: Established, acks: Acks, lease: u64) -> Self {
         let (send_next, lease) = (FIRST_NUMBER, lease_end(FIRST_NUMBER, lease));
+        //= rfc9147#4.5.1-1
         Self { established, window: ReplayWindow::default(), send_next, lease, acks }
     }
 
@@ -83,6 +84,7 @@ impl Endpoint {
             Ok((record, rest)) => {
                 let cid = record.connection_id().and_then(ConnectionId::new);
                 self.on_sealed(now, remote, record);
+                //= rfc9147#4-7
                 let others = |next: &[u8]| cid.as_ref().is_none_or(|cid| cid.as_slice() != next);
                 match record::leading_cid(rest, cid_len).is_some_and(others) {
                     true => &mut [],
@@ -113,6 +115,7 @@ impl Endpoint {
             }
             // The client repeats its Finished while the association becomes durable.
             Some((_, hot)) if hot.phase == Phase::AwaitDurable => self.accounted = true,
+            //= rfc9147#9.1-1
             _ => self.reject(remote, None, RecordRejection::UnknownConnectionId),
         }
     }
@@ -122,6 +125,7 @@ impl Endpoint {
         terms.is_some_and(|terms| terms.peer_cid.is_some())
     }
 
+    //= rfc9147#5.11-1
     /// Peers without a Connection ID are found by address; one that begins anew has a handshake there as well, whose
     /// records say by their epoch what they are.
     fn on_sealed_without_cid(&mut self, now: Instant, remote: SocketAddr, record: Sealed<'_>) {
@@ -186,6 +190,8 @@ impl Endpoint {
         self.transmit_post(now, session);
     }
 
+    //= rfc9147#5.8.1-1
+    //= rfc9147#7.1-2
     /// The client repeats its last flight: the ACK for it was lost (RFC 9147 section 5.8.1). It goes to where the
     /// repetition came from, which is longer: the client may have moved since its cookie.
     fn on_repeated_flight(&mut self, session: SessionId, remote: SocketAddr, number: u64, kind: ContentType) {
@@ -268,6 +274,8 @@ impl Endpoint {
             requests.into_iter().try_for_each(|request| self.comply(session, request)).map(|()| taken)
         });
         match outcome {
+            //= rfc9147#8-1
+            //= rfc9147#7-s1
             Ok(true) => self.acknowledge(session, number),
             Ok(false) => {}
             Err(Fault { alert, .. }) => {
@@ -283,6 +291,10 @@ impl Endpoint {
         let given = self.slab.hot(session).is_some_and(|hot| hot.own_cid);
         match request {
             // RFC 9147 section 9: only where Connection IDs are in use.
+            //= rfc9147#9-3
+            //= rfc9147#9-5
+            //= rfc9147#9-7
+            //= rfc9147#9-8
             Request::UseConnectionId { .. } if !in_use => {
                 Err(Fault::unexpected("a Connection ID where none are in use"))
             }
@@ -291,6 +303,7 @@ impl Endpoint {
             }
             Request::UseConnectionId { cid, at_once } => {
                 if at_once {
+                    //= rfc9147#9-1
                     self.slab.set_peer_cid(session, &cid);
                 }
                 Ok(())
