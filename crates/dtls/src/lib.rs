@@ -89,6 +89,11 @@
 //! [`Routes`] say how Connection IDs are made: in the clear, or encrypted under a key that several nodes share, so that
 //! each of them knows which shard a datagram is for. See [`route`].
 //!
+//! # Small devices
+//!
+//! A [`Sleeper`] is a saved association for one wake-up, without a heap. Without the default features `dtls13` and
+//! `certificates` a client is one for DTLS 1.2 with a pre-shared key, and an image holds nothing else; see `optional`.
+//!
 //! # Modules
 //!
 //! `client` and `server` hold the two state machines, each with its transition table; `handshake` what they
@@ -117,6 +122,7 @@ mod key;
 pub mod limits;
 #[cfg(feature = "measure")]
 pub mod measure;
+mod optional;
 #[cfg(feature = "proof")]
 pub mod proof;
 mod record;
@@ -145,7 +151,7 @@ pub use handshake::negotiation::MaxFragmentLength;
 pub use replay::ReplayWindow;
 pub use resumption::{ClientResumption, ResumableSession, Resumption};
 pub use route::{RouteConfig, Routes};
-pub use rrc::{PathCheck, PathOutcome};
+pub use rrc::{PathChallenge, PathCheck, PathOutcome};
 pub use server::{
     ClientAuthentication, Endpoint, EndpointConfig, EndpointEvent, HandshakeId, PskEntry, SessionBytes, SessionId,
     SessionInfo, SessionState, Transmit,

@@ -42,6 +42,10 @@ pub enum PathOutcome {
 
 pub(crate) type Cookie = [u8; COOKIE_BYTES];
 
+/// A path_challenge that wants an answer ([`Sleeper::answer`](crate::Sleeper::answer)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathChallenge(pub(crate) Cookie);
+
 /// RFC 9853 section 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {

@@ -36,9 +36,11 @@ impl Versions {
     pub const DTLS_1_3: Self = Self { min: Version::Dtls13, max: Version::Dtls13 };
     pub const BOTH: Self = Self { min: Version::Dtls12, max: Version::Dtls13 };
 
+    /// Whether this version is one of them, in a build that has it (feature `dtls13`).
     #[must_use]
     pub fn contains(self, version: Version) -> bool {
-        (self.min..=self.max).contains(&version)
+        let is_built = version == Version::Dtls12 || cfg!(feature = "dtls13");
+        is_built && (self.min..=self.max).contains(&version)
     }
 }
 

@@ -30,6 +30,14 @@ fn asleep(config: ClientConfig) -> (World, usize, Flash) {
     (world, client, flash)
 }
 
+fn dtls_1_3(suite: CipherSuite) -> ClientConfig {
+    ClientConfig { versions: Versions::DTLS_1_3, suites: vec![suite], ..client_config("meter-1", 1) }
+}
+
+fn both_versions() -> [ClientConfig; 2] {
+    [client_config("meter-1", 1), dtls_1_3(CipherSuite::Aes128Ccm8Sha256)]
+}
+
 fn wake(flash: &mut Flash) -> Sleeper {
     let saved = SavedSession::from_bytes(&flash.0).unwrap();
     Sleeper::wake(&RUSTCRYPTO, saved, 4, flash.store()).unwrap()
@@ -80,9 +88,65 @@ fn thirty_wake_ups_without_a_handshake_or_a_nonce_twice() {
 }
 
 #[test]
+fn dtls_1_3_wakes_up_as_well() {
+    let suites = CipherSuite::ALL.into_iter().filter(|suite| suite.version() == Version::Dtls13);
+    for suite in suites {
+        let (mut world, _, mut flash) = asleep(dtls_1_3(suite));
+        for day in 1..=30_u8 {
+            let mut sleeper = wake(&mut flash);
+            // Three a day, so that sequence numbers outgrow one byte.
+            for hour in 0..3_u8 {
+                let data = vec![day; usize::from(hour) * 10];
+                let mut buffer = [0; 80];
+                let record = sleeper.seal(&data, &mut buffer).unwrap().to_vec();
+                assert!(record.len() <= data.len().max(7) + sleeper.overhead());
+                let answer = exchange(&mut world, &record, 20_000 + u16::from(day));
+                assert_eq!(open_all(&mut sleeper, &answer), [Ok(data.clone())]);
+                assert_eq!(*world.received().last().unwrap(), data);
+            }
+            // Every third day the power fails before the device lies down again.
+            if day % 3 != 0 {
+                sleeper.sleep(flash.store()).unwrap();
+            }
+        }
+        assert_eq!(world.count(|event| matches!(event, EndpointEvent::Establishing { .. })), 1);
+        assert_eq!(world.count(|event| matches!(event, EndpointEvent::Rejected { .. })), 0, "a number was used twice");
+    }
+}
+
+#[test]
+fn new_keys_wait_for_somebody_with_a_heap() {
+    let config = dtls_1_3(CipherSuite::Aes128Ccm8Sha256);
+    let (mut world, client, mut flash) = asleep(config.clone());
+    let home = world.clients[client].address;
+    let (now, session) = (world.instant(), world.session());
+    world.tape.clear();
+    world.server.update_keys(now, session).unwrap();
+    world.pump();
+    let update = world.tape.first().unwrap().2.clone();
+    let mut sleeper = wake(&mut flash);
+    assert_eq!(open_all(&mut sleeper, &update), [Err("Err(Unexpected)".into())]);
+    let mut buffer = [0; 80];
+    let record = sleeper.seal(b"asleep", &mut buffer).unwrap().to_vec();
+    world.echo = true;
+    let answer = exchange(&mut world, &record, home.port());
+    assert!(open_all(&mut sleeper, &answer).contains(&Ok(b"asleep".to_vec())), "under the old keys");
+    sleeper.sleep(flash.store()).unwrap();
+    let saved = SavedSession::from_bytes(&flash.0).unwrap();
+    let mut connection = Connection::resume(config, saved, world.instant()).unwrap();
+    connection.save().unwrap();
+    world.clients[client].connection = connection;
+    world.run(100_000);
+    world.exchange(client, b"awake");
+    assert_eq!(world.clients[client].data().last().unwrap(), b"awake");
+}
+
+#[test]
 fn a_sleeper_and_a_connection_continue_each_other() {
-    for own_cid in [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"mine")] {
-        let config = ClientConfig { own_cid, ..client_config("meter-1", 1) };
+    let own_cids = [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"mine")];
+    let configs = both_versions().into_iter().flat_map(|config| own_cids.map(|cid| (config.clone(), cid)));
+    for (config, own_cid) in configs {
+        let config = ClientConfig { own_cid, ..config };
         let (mut world, client, mut flash) = asleep(config.clone());
         let home = world.clients[client].address.port();
         let mut sleeper = wake(&mut flash);
@@ -103,36 +167,75 @@ fn a_sleeper_and_a_connection_continue_each_other() {
 
 #[test]
 fn nothing_is_sealed_before_the_reservation_is_stored() {
-    let (_, _, mut flash) = asleep(client_config("meter-1", 1));
-    let saved = SavedSession::from_bytes(&flash.0).unwrap();
-    let refused = Sleeper::wake(&RUSTCRYPTO, saved, 4, |_| Err(Error::Unavailable("the flash is worn out")));
-    assert_eq!(refused.unwrap_err(), Error::Unavailable("the flash is worn out"));
+    for config in both_versions() {
+        let (_, _, mut flash) = asleep(config);
+        let saved = SavedSession::from_bytes(&flash.0).unwrap();
+        let refused = Sleeper::wake(&RUSTCRYPTO, saved, 4, |_| Err(Error::Unavailable("the flash is worn out")));
+        assert_eq!(refused.unwrap_err(), Error::Unavailable("the flash is worn out"));
 
-    let mut sleeper = wake(&mut flash);
-    let mut buffer = [0; 80];
-    for left in (0..4).rev() {
-        sleeper.seal(b"x", &mut buffer).unwrap();
-        assert_eq!(sleeper.sends_left(), left);
+        let mut sleeper = wake(&mut flash);
+        let mut buffer = [0; 80];
+        for left in (0..4).rev() {
+            sleeper.seal(b"x", &mut buffer).unwrap();
+            assert_eq!(sleeper.sends_left(), left);
+        }
+        assert!(matches!(sleeper.seal(b"x", &mut buffer), Err(Error::Unavailable(_))));
+        sleeper.reserve(9, |_| Err(Error::Unavailable("no"))).unwrap_err();
+        assert_eq!(sleeper.sends_left(), 0, "a reservation that was not stored is none");
+        sleeper.reserve(2, flash.store()).unwrap();
+        assert_eq!(sleeper.sends_left(), 2);
     }
-    assert!(matches!(sleeper.seal(b"x", &mut buffer), Err(Error::Unavailable(_))));
-    sleeper.reserve(9, |_| Err(Error::Unavailable("no"))).unwrap_err();
-    assert_eq!(sleeper.sends_left(), 0, "a reservation that was not stored is none");
-    sleeper.reserve(2, flash.store()).unwrap();
-    assert_eq!(sleeper.sends_left(), 2);
 }
 
 #[test]
 fn the_window_holds_over_a_sleep() {
-    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    for config in both_versions() {
+        let (mut world, _, mut flash) = asleep(config);
+        let mut sleeper = wake(&mut flash);
+        let mut buffer = [0; 80];
+        let record = sleeper.seal(b"once", &mut buffer).unwrap().to_vec();
+        let answer = exchange(&mut world, &record, 20_001);
+        assert_eq!(open_all(&mut sleeper, &answer), [Ok(b"once".to_vec())]);
+        sleeper.sleep(flash.store()).unwrap();
+        let mut sleeper = wake(&mut flash);
+        let replayed = format!("{:?}", Err::<Received<'_>, _>(RecordRejection::Replayed));
+        assert_eq!(open_all(&mut sleeper, &answer), [Err(replayed)]);
+    }
+}
+
+#[test]
+fn a_question_about_the_path_is_answered_and_the_long_answer_comes() {
+    both_versions().into_iter().for_each(a_question_is_answered);
+}
+
+fn a_question_is_answered(config: ClientConfig) {
+    const LONG: [u8; 500] = [7; 500];
+    let (mut world, _, mut flash) = asleep(config);
+    world.echo = false;
+    let from = address(20_001);
     let mut sleeper = wake(&mut flash);
     let mut buffer = [0; 80];
-    let record = sleeper.seal(b"once", &mut buffer).unwrap().to_vec();
-    let answer = exchange(&mut world, &record, 20_001);
-    assert_eq!(open_all(&mut sleeper, &answer), [Ok(b"once".to_vec())]);
-    sleeper.sleep(flash.store()).unwrap();
-    let mut sleeper = wake(&mut flash);
-    let replayed = format!("{:?}", Err::<Received<'_>, _>(RecordRejection::Replayed));
-    assert_eq!(open_all(&mut sleeper, &answer), [Err(replayed)]);
+    let record = sleeper.seal(b"what now?", &mut buffer).unwrap().to_vec();
+    world.inject(from, &record);
+    world.tape.clear();
+    let (now, session) = (world.instant(), world.session());
+    world.server.send(now, session, &LONG).unwrap();
+    world.pump();
+    let mut question = world.tape.first().unwrap().2.clone();
+    let mut rest = &mut question[..];
+    let Some(Ok(Received::PathChallenge(challenge))) = sleeper.open(&mut rest) else {
+        panic!("no challenge");
+    };
+    let length = sleeper.overhead() + 9;
+    assert!(sleeper.answer(challenge, &mut buffer[..length - 1]).is_err());
+    let answer = sleeper.answer(challenge, &mut buffer[..length]).unwrap().to_vec();
+    world.tape.clear();
+    world.inject(from, &answer);
+    let outcome =
+        |event: &EndpointEvent| matches!(event, EndpointEvent::PathChecked { outcome: PathOutcome::Validated, .. });
+    assert_eq!(world.count(outcome), 1);
+    let held = world.tape.iter().find(|(up, ..)| !up).unwrap().2.clone();
+    assert_eq!(open_all(&mut sleeper, &held), [Ok(LONG.to_vec())]);
 }
 
 #[test]
@@ -155,7 +258,11 @@ fn a_bad_record_hides_none_behind_it() {
 
 #[test]
 fn close_notify_ends_it_either_way() {
-    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    both_versions().into_iter().for_each(either_way);
+}
+
+fn either_way(config: ClientConfig) {
+    let (mut world, _, mut flash) = asleep(config.clone());
     let session = world.session();
     let mut sleeper = wake(&mut flash);
     let mut buffer = [0; 80];
@@ -171,7 +278,7 @@ fn close_notify_ends_it_either_way() {
     sleeper.close(&mut buffer).unwrap();
     assert!(matches!(sleeper.sleep(flash.store()), Err(Error::Misuse(_))), "there is nothing to keep");
 
-    let (mut world, _, mut flash) = asleep(client_config("meter-1", 1));
+    let (mut world, _, mut flash) = asleep(config);
     let mut sleeper = wake(&mut flash);
     let goodbye = sleeper.close(&mut buffer).unwrap().to_vec();
     world.inject(address(20_001), &goodbye);

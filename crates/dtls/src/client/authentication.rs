@@ -7,6 +7,7 @@ use crate::handshake::certificate::{self, Signed};
 use crate::handshake::exchange::{self, SignedParameters};
 use crate::handshake::flight::Item;
 use crate::handshake::message::Kind;
+use crate::optional::CERTIFICATES;
 use crate::{AlertDescription, Authentication, CertificateType, Credential, Error};
 
 const NOT_NOW: Error = Error::Unavailable("the private key cannot be used now");
@@ -14,7 +15,7 @@ const NOT_NOW: Error = Error::Unavailable("the private key cannot be used now");
 impl Handshake {
     /// The chain is the verifier's business. That the server has the private key shows in its ServerKeyExchange.
     pub(super) fn on_certificate(&mut self, body: &[u8]) -> Result<(), Error> {
-        let verifier = self.config.verifier.as_ref().ok_or(Error::Misbehaved("a certificate that nobody asked for"))?;
+        let verifier = self.config.verifier().ok_or(Error::Misbehaved("a certificate that nobody asked for"))?;
         let chain = certificate::decode(self.server_kind, body)?;
         if chain.is_empty() {
             return Err(Error::Untrusted(AlertDescription::BAD_CERTIFICATE));
@@ -25,7 +26,7 @@ impl Handshake {
 
     /// RFC 5246 section 7.4.3: the signature makes the ephemeral share the server's own.
     pub(super) fn check_server_signature(&self, signed: Option<SignedParameters<'_>>) -> Result<(), Error> {
-        let (Some(signed), Some(peer)) = (signed, &self.peer) else {
+        let (Some(signed), Some(peer), true) = (signed, &self.peer, CERTIFICATES) else {
             return Err(Error::Misbehaved("a key exchange without a signature"));
         };
         let content = exchange::signed_content(&self.randoms(), signed.parameters);
@@ -33,14 +34,15 @@ impl Handshake {
     }
 
     pub(super) fn on_certificate_request(&mut self, body: &[u8]) -> Result<(), Error> {
-        let own = self.config.credential.as_ref().filter(|own| own.kind == self.client_kind);
+        self.config.verifier().ok_or(Error::Misbehaved("a CertificateRequest that has no place here"))?;
+        let own = self.config.credential().filter(|own| own.kind == self.client_kind);
         self.asked = Some(certificate::decode_request(body, own.map(|own| own.signer.scheme()))?);
         Ok(())
     }
 
     /// Our Certificate, if the server has asked for one; empty if we have none that it takes (RFC 5246 section 7.4.6).
     pub(super) fn put_certificate(&mut self) -> Result<(), Error> {
-        if self.asked.is_none() {
+        if !CERTIFICATES || self.asked.is_none() {
             return Ok(());
         }
         let body = match self.shown_credential() {
@@ -68,7 +70,7 @@ impl Handshake {
     }
 
     fn shown_credential(&self) -> Option<&Credential> {
-        self.config.credential.as_ref().filter(|_| self.asked == Some(true))
+        self.config.credential().filter(|_| self.asked == Some(true))
     }
 
     /// How the server has shown who it is, and who its verifier says that it is.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use bartizan_crypto::{Provider, SecretBytes};
 
+use crate::optional::CERTIFICATES;
 use crate::{
     CipherSuite, ClientResumption, ConnectionId, Credential, Error, Group, KeyExchange, MaxFragmentLength,
     PeerVerifier, Version, Versions, limits,
@@ -102,11 +103,21 @@ impl ClientConfig {
         let usable = |suite: &CipherSuite| match suite.key_exchange() {
             KeyExchange::Psk => !self.psk.is_empty(),
             KeyExchange::EcdhePsk => !self.psk.is_empty() && has_group,
-            KeyExchange::EcdheEcdsa => self.verifier.is_some() && has_group,
+            KeyExchange::EcdheEcdsa => self.verifier().is_some() && has_group,
             KeyExchange::Negotiated => false,
         };
         let allowed = self.versions.contains(Version::Dtls12);
         self.suites.iter().copied().filter(|suite| allowed && usable(suite)).collect()
+    }
+
+    /// Who judges a server of DTLS 1.2 that shows a certificate or a key, in a build that knows these.
+    pub(super) fn verifier(&self) -> Option<&dyn PeerVerifier> {
+        self.verifier.as_deref().filter(|_| CERTIFICATES)
+    }
+
+    /// What a server of DTLS 1.2 may be shown, in a build that knows certificates.
+    pub(super) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref().filter(|_| CERTIFICATES)
     }
 
     /// Whether DTLS 1.3 is configured with a suite and something to prove who the peer is.
@@ -148,6 +159,9 @@ impl ClientConfig {
     fn check_security(&self) -> Result<(), Error> {
         if (1..limits::PSK_BYTES_MIN).contains(&self.psk.len()) {
             return Err(Error::Misuse("a PSK of less than 16 bytes: whoever records a handshake could search for it"));
+        }
+        if self.verifier.is_some() && self.versions.contains(Version::Dtls12) && !CERTIFICATES {
+            return Err(Error::Misuse("a verifier for DTLS 1.2 in a build without certificates"));
         }
         if self.credential.is_some() && self.verifier.is_none() {
             return Err(Error::Misuse("a credential without a verifier: it would be shown to anybody at all"));

@@ -15,6 +15,7 @@ use super::v13;
 use super::{ClientConfig, SavedSession};
 use crate::alert::Alert;
 use crate::handshake::flight::Packer;
+use crate::optional::Only13;
 use crate::v13::record::is_unified;
 use crate::{
     AlertDescription, Authentication, CipherSuite, CloseReason, Error, Instant, ResumableSession, Version, limits,
@@ -52,8 +53,8 @@ pub struct Connection {
 pub(super) enum State {
     Handshaking(Box<Handshake>),
     Connected(Box<Association>),
-    Handshaking13(Box<v13::Handshake>),
-    Connected13(Box<v13::Association>),
+    Handshaking13(Only13<Box<v13::Handshake>>),
+    Connected13(Only13<Box<v13::Association>>),
     Closed,
 }
 
@@ -68,12 +69,12 @@ impl Connection {
         let (mtu, lease) = (config.mtu, config.lease);
         let (state, outbox) = match config.versions.contains(Version::Dtls13) {
             true => {
-                let mut handshake = Box::new(v13::Handshake::new(config, now, rng)?);
+                let mut handshake = Only13::new(|| v13::Handshake::new(config, now, rng))?;
                 let outbox = handshake.transmit().into();
                 (State::Handshaking13(handshake), outbox)
             }
             false => {
-                let mut handshake = Box::new(Handshake::new(config, now, rng)?);
+                let mut handshake = Handshake::new(config, now, rng)?;
                 let outbox = handshake.transmit().collect();
                 (State::Handshaking(handshake), outbox)
             }
@@ -99,8 +100,7 @@ impl Connection {
                 State::Connected(Box::new(Association::from_saved(config.provider, saved)))
             }
             SavedSession(Saved::V13(saved)) => {
-                let association = v13::Association::from_saved(&config, saved);
-                State::Connected13(Box::new(association))
+                State::Connected13(saved.map(|saved| Box::new(v13::Association::from_saved(&config, saved))))
             }
         };
         Ok(Self {
@@ -208,7 +208,8 @@ impl Connection {
         let State::Connected13(association) = &mut self.state else {
             return Err(Error::Misuse("not connected, or not with DTLS 1.3"));
         };
-        association.established.update_keys(association.keys.write_epoch, false)?;
+        let write_epoch = association.keys.write_epoch;
+        association.established.update_keys(write_epoch, false)?;
         self.transmit_post(now);
         Ok(())
     }
@@ -295,7 +296,10 @@ impl Connection {
     pub fn save(&mut self) -> Option<SavedSession> {
         match &mut self.state {
             State::Connected(association) => Some(SavedSession(Saved::V12(association.save(self.lease)))),
-            State::Connected13(association) => Some(SavedSession(Saved::V13(association.save(self.lease)))),
+            State::Connected13(association) => {
+                let saved = association.save(self.lease);
+                Some(SavedSession(Saved::V13(association.with(saved))))
+            }
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }
@@ -305,9 +309,7 @@ impl Connection {
     pub fn sends_left(&self) -> Option<u64> {
         match &self.state {
             State::Connected(association) => association.sends_left(),
-            State::Connected13(association) => {
-                association.lease.map(|lease| lease.saturating_sub(association.send_next))
-            }
+            State::Connected13(association) => association.sends_left(),
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
         }
     }

@@ -1,5 +1,6 @@
 //! The client's handshake: what each message leads to.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bartizan_crypto::{Provider, Random, Secret};
@@ -68,7 +69,14 @@ pub(super) struct Handshake {
 
 impl Handshake {
     /// Prepares the first flight; [`Self::transmit`] sends it.
-    pub fn new(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Result<Self, Error> {
+    pub fn new(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Result<Box<Self>, Error> {
+        let mut handshake = Self::begin(config, now, rng);
+        handshake.put_hello(&[])?;
+        Ok(handshake)
+    }
+
+    #[inline(never)] // so that what it builds leaves the stack before a cipher needs it
+    fn begin(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Box<Self> {
         let mut random = [0; 32];
         rng.fill(&mut random);
         let mut seed = Secret::new([0; 32]);
@@ -80,7 +88,7 @@ impl Handshake {
         if suites.iter().any(|suite| Path::of(*suite) == Path::Certified) {
             reassembly.expect_certificates();
         }
-        let mut handshake = Self {
+        Box::new(Self {
             phase: Phase::Hello,
             reassembly,
             timer: Timer::start(now, config.retransmit_ms),
@@ -112,9 +120,7 @@ impl Handshake {
             record_sequence: 0,
             verify_requests: 0,
             template: None,
-        };
-        handshake.put_hello(&[])?;
-        Ok(handshake)
+        })
     }
 
     /// Goes on from a hello that offered DTLS 1.3 as well and is out already.
@@ -125,9 +131,11 @@ impl Handshake {
         random: [u8; 32],
         template: Encoded,
         record_sequence: u64,
-    ) -> Result<Self, Error> {
-        let handshake = Self::new(config, now, rng)?;
-        let mut handshake = Self { random, record_sequence, template: Some(template), ..handshake };
+    ) -> Result<Box<Self>, Error> {
+        let mut handshake = Self::begin(config, now, rng);
+        handshake.random = random;
+        handshake.record_sequence = record_sequence;
+        handshake.template = Some(template);
         handshake.put_hello(&[])?;
         Ok(handshake)
     }

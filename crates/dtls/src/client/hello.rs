@@ -34,8 +34,8 @@ impl Handshake {
             groups: &config.groups,
             session_id,
             ticket,
-            own_kind: config.credential.as_ref().map(|own| own.kind),
-            peer_kinds: config.verifier.as_ref().map(|verifier| verifier.kinds()).unwrap_or_default(),
+            own_kind: config.credential().map(|own| own.kind),
+            peer_kinds: config.verifier().map(|verifier| verifier.kinds()).unwrap_or_default(),
             record_size_limit: config.record_size_limit,
             max_fragment_length: config.max_fragment_length,
             server_name: config.server_name.as_deref(),
@@ -103,11 +103,11 @@ impl Handshake {
             kind::SERVER_NAME => config.server_name.is_some(),
             kind::SESSION_TICKET => !matches!(config.resumption, ClientResumption::Off),
             kind::CLIENT_CERTIFICATE_TYPE => {
-                let own = config.credential.as_ref().map(|own| own.kind as u8);
+                let own = config.credential().map(|own| own.kind as u8);
                 certified && own.is_some_and(|own| own != 0 && *body == [own])
             }
             kind::SERVER_CERTIFICATE_TYPE => {
-                let kinds = config.verifier.as_ref().map(|verifier| verifier.kinds()).unwrap_or_default();
+                let kinds = config.verifier().map(|verifier| verifier.kinds()).unwrap_or_default();
                 let only_x509 = kinds.iter().all(|kind| *kind == CertificateType::X509);
                 certified && !only_x509 && kinds.iter().any(|kind| *body == [*kind as u8])
             }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::codec::{Reader, Writer};
 use crate::handshake::negotiation::RecordLimits;
 use crate::limits::SAVED_SESSION_BYTES_MAX;
+use crate::optional::Only13;
 use crate::schedule::TrafficKey;
 use crate::v13::established::Kept;
 use crate::v13::spares::Spares;
@@ -40,7 +41,7 @@ pub struct SavedSession(pub(super) Saved);
 #[derive(Clone)]
 pub(super) enum Saved {
     V12(Saved12),
-    V13(Saved13),
+    V13(Only13<Saved13>),
 }
 
 #[derive(Clone)]
@@ -96,12 +97,13 @@ impl SavedSession {
     }
 
     /// # Errors
-    /// `Malformed` if the bytes are not a saved session of this version.
+    /// `Malformed` if the bytes are not a saved session of this version; `Misuse` if they are one of DTLS 1.3, and this
+    /// is a build without it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
         let saved = match reader.u8()? {
             version @ (VERSION | VERSION_1) => Saved::V12(Saved12::read(&mut reader, version)?),
-            version @ (VERSION_13 | VERSION_13_1) => Saved::V13(Saved13::read(&mut reader, version)?),
+            version @ (VERSION_13 | VERSION_13_1) => Saved::V13(Only13::new(|| Saved13::read(&mut reader, version))?),
             _ => return Err(Error::Malformed("a saved session of another version")),
         };
         reader.finish()?;
@@ -113,7 +115,7 @@ impl SavedSession {
     pub const fn suite(&self) -> CipherSuite {
         match &self.0 {
             Saved::V12(saved) => saved.suite,
-            Saved::V13(saved) => saved.suite,
+            Saved::V13(saved) => saved.get().suite,
         }
     }
 
@@ -126,7 +128,7 @@ impl SavedSession {
     const fn peer_cid(&self) -> &ConnectionId {
         match &self.0 {
             Saved::V12(saved) => &saved.peer_cid,
-            Saved::V13(saved) => &saved.peer_cid,
+            Saved::V13(saved) => &saved.get().peer_cid,
         }
     }
 }

@@ -63,7 +63,7 @@ pub struct Route {
 
 /// A way to make and read Connection IDs, keys expanded.
 #[derive(Clone)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Plain,
     Sealed { first: u8, key: Arc<Aes128Block>, nonce_bytes: usize },
 }

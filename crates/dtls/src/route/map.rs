@@ -11,6 +11,7 @@ pub struct NodeId(pub u32);
 
 /// The first byte of every map; another layout gets another number.
 const LAYOUT: u8 = 1;
+const NO_MEMORY: Error = Error::Unavailable("no memory for a shard map");
 
 /// Which node owns which shard, as the cluster's coordinator decided. Of two maps the one with the greater version
 /// is true. A value: whoever keeps it keeps it with its version.
@@ -33,7 +34,7 @@ impl ShardMap {
             return Err(Error::Misuse("too many shards, or no lease"));
         }
         let mut sorted = Vec::new();
-        sorted.try_reserve_exact(owners.len()).map_err(|_| Error::Unavailable("no memory for a shard map"))?;
+        sorted.try_reserve_exact(owners.len()).map_err(|_| NO_MEMORY)?;
         sorted.extend_from_slice(owners);
         sorted.sort_unstable();
         let twice = sorted.iter().zip(sorted.iter().skip(1)).any(|((one, _), (other, _))| one == other);
@@ -88,6 +89,7 @@ impl ShardMap {
         let (version, lease_ms, count) = (reader.u64()?, reader.u64()?, reader.u16()?);
         let mut owners = Vec::new();
         for _ in 0..usize::from(count).min(limits::SHARDS_MAX + 1) {
+            owners.try_reserve(1).map_err(|_| NO_MEMORY)?;
             owners.push((reader.u16()?, NodeId(reader.u32()?)));
         }
         let map = Self::new(version, lease_ms, &owners)?;

@@ -13,7 +13,7 @@
 //! be accepted again, so a caller whose journal is a copy that may lag asks again before it does what cannot be
 //! done twice (CoAP Echo, RFC 9175).
 
-mod cid;
+pub(crate) mod cid;
 pub(crate) mod cipher;
 mod fence;
 mod forward;
@@ -156,7 +156,7 @@ const DTLS_1_2_CID_AT: usize = 11;
 
 /// Where the Connection ID stands in a record that begins with this byte: RFC 9146 section 4, and the C bit of RFC
 /// 9147 section 4.
-fn cid_offset(first: u8) -> Option<usize> {
+pub(crate) fn cid_offset(first: u8) -> Option<usize> {
     match first {
         first if first == ContentType::TLS12_CID.0 => Some(DTLS_1_2_CID_AT),
         first if first & 0b1111_0000 == 0b0011_0000 => Some(1),

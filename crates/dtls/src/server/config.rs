@@ -7,8 +7,10 @@ use bartizan_crypto::Provider;
 
 use crate::handshake::extension::kind;
 use crate::handshake::hello::ClientHello;
+use crate::optional::CERTIFICATES;
 use crate::{
-    CipherSuite, Credential, Error, Group, KeyExchange, PathCheck, PeerVerifier, Resumption, Routes, Versions, limits,
+    CipherSuite, Credential, Error, Group, KeyExchange, PathCheck, PeerVerifier, Resumption, Routes, Version, Versions,
+    limits,
 };
 
 /// Whether clients without a pre-shared key must show who they are.
@@ -114,6 +116,9 @@ impl EndpointConfig {
         if self.retransmit_ms == 0 {
             return Err(Error::Misuse("a retransmission timeout of zero"));
         }
+        if [Version::Dtls12, Version::Dtls13].into_iter().all(|version| !self.versions.contains(version)) {
+            return Err(Error::Misuse("no version, or none that this build has"));
+        }
         self.resumption.check()?;
         self.check_security()
     }
@@ -123,6 +128,9 @@ impl EndpointConfig {
         let certified = |suite: &CipherSuite| suite.key_exchange() == KeyExchange::EcdheEcdsa;
         if self.credential.is_none() && self.suites.iter().all(certified) {
             return Err(Error::Misuse("suites with certificates, and no credential to show"));
+        }
+        if self.credential.is_some() && self.versions.contains(Version::Dtls12) && !CERTIFICATES {
+            return Err(Error::Misuse("a credential for DTLS 1.2 in a build without certificates"));
         }
         let asks = self.client_authentication != ClientAuthentication::None;
         if self.credential.is_some() && self.verifier.is_none() && asks {

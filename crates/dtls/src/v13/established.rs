@@ -124,7 +124,6 @@ impl Reading<'_> {
         }
         let (kind, content) = record.open(&reading, sequence)?;
         //= rfc9147#4.5.1-3
-        //= rfc9147#4.5.1-3
         let newest = window.is_newest(number);
         window.mark(number);
         Ok(Opened { number, newest, kind, content })
@@ -134,6 +133,24 @@ impl Reading<'_> {
 impl Writing<'_> {
     /// Seals one record under the next number.
     pub fn seal(&mut self, place: Place, kind: ContentType, content: &[u8]) -> Result<Vec<u8>, Error> {
+        let number = self.next_number()?;
+        self.protection().seal(self.cid, number, place, kind, content)
+    }
+
+    /// The same into the front of `out`; returns the record's length.
+    pub fn seal_into(
+        &mut self,
+        place: Place,
+        kind: ContentType,
+        content: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let number = self.next_number()?;
+        self.protection().seal_into(self.cid, number, place, kind, content, out)
+    }
+
+    /// A number is spent even if sealing fails then.
+    fn next_number(&mut self) -> Result<u64, Error> {
         let number = *self.send_next;
         if number >= self.end || epoch_of(number) != self.epoch {
             return Err(Error::Unavailable("the leased sequence numbers are used up"));
@@ -143,7 +160,7 @@ impl Writing<'_> {
             return Err(Error::Unavailable("the key is used up"));
         }
         *self.send_next += 1;
-        self.protection().seal(self.cid, number, place, kind, content)
+        Ok(number)
     }
 
     //= rfc9147#7-4

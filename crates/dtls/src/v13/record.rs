@@ -6,6 +6,7 @@ use bartizan_crypto::Provider;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::ContentType;
 
+use crate::codec::{TOO_SHORT, Writer};
 use crate::key::RecordKeyRef;
 use crate::limits::SEQUENCE_MAX;
 use crate::{CipherSuite, ConnectionId, Error, limits};
@@ -217,49 +218,72 @@ impl Protection<'_> {
         kind: ContentType,
         content: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let aead = self.suite.aead(self.provider);
-        let sequence = sequence_of(number);
+        let length = content.len().saturating_add(self.overhead(cid, place) + SAMPLE_BYTES);
         let mut out = Vec::new();
-        out.try_reserve_exact(content.len() + self.overhead(cid, place) + SAMPLE_BYTES)
-            .map_err(|_| Error::Unavailable("no memory for a record"))?;
+        out.try_reserve_exact(length).map_err(|_| Error::Unavailable("no memory for a record"))?;
+        out.resize(length, 0);
+        let length = self.seal_into(cid, number, place, kind, content, &mut out)?;
+        out.truncate(length);
+        Ok(out)
+    }
+
+    /// The same into the front of `out`; returns the record's length.
+    pub fn seal_into(
+        &self,
+        cid: &ConnectionId,
+        number: u64,
+        place: Place,
+        kind: ContentType,
+        content: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let aead = self.suite.aead(self.provider);
         // RFC 9147 section 4.2.3: pad what is shorter than a sample.
         //= rfc9147#4.2.3-2
-        let body_len = (content.len() + 1 + aead.tag_len).max(SAMPLE_BYTES);
-        let body_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
-        let short = sequence < SHORT_SEQUENCE_END;
-        put_header(&mut out, cid, number, place, body_len);
-        let header_len = out.len();
-        out.extend_from_slice(content);
-        out.push(kind.0);
-        out.resize(header_len + usize::from(body_len), 0);
+        let body_len = content.len().saturating_add(1 + aead.tag_len).max(SAMPLE_BYTES);
+        let wire_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
+        let sequence_len = sequence_len(number);
+        let header_len = 1 + cid.len() + sequence_len + if place == Place::Coalesced { 2 } else { 0 };
+        let (header, rest) = out.split_at_mut_checked(header_len).ok_or(TOO_SHORT)?;
+        put_header(header, cid, number, place, wire_len)?;
+        let body = rest.get_mut(..body_len).ok_or(TOO_SHORT)?;
+        let mut writer = Writer::new(body);
+        writer.put(content)?;
+        writer.put(&[kind.0])?;
+        writer.into_rest().0.fill(0);
         let no_seal = Error::Misuse("the record cannot be sealed");
-        let (header, body) = out.split_at_mut_checked(header_len).ok_or(no_seal)?;
-        let nonce = self.key.nonce(sequence);
+        let nonce = self.key.nonce(sequence_of(number));
         (aead.seal)(self.key.key(aead.key_len), &nonce, header, body).ok_or(no_seal)?;
         let sample = body.first_chunk().ok_or(no_seal)?;
         let mask = (aead.mask)(self.key.sn(aead.key_len), sample).ok_or(no_seal)?;
-        let covered = header.iter_mut().skip(1 + cid.len()).take(if short { 1 } else { 2 });
+        let covered = header.iter_mut().skip(1 + cid.len()).take(sequence_len);
         covered.zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-        Ok(out)
+        Ok(header_len + body_len)
     }
 }
 
-fn put_header(out: &mut Vec<u8>, cid: &ConnectionId, number: u64, place: Place, body_len: u16) {
-    let short = sequence_of(number) < SHORT_SEQUENCE_END;
+/// How many bytes of the sequence number the header holds.
+const fn sequence_len(number: u64) -> usize {
+    if sequence_of(number) < SHORT_SEQUENCE_END { 1 } else { 2 }
+}
+
+fn put_header(out: &mut [u8], cid: &ConnectionId, number: u64, place: Place, body_len: u16) -> Result<(), Error> {
     let mut first = FIXED | epoch_of(number) as u8 & EPOCH_MASK;
     first |= if cid.is_empty() { 0 } else { HAS_CID };
-    first |= if short { 0 } else { LONG_SEQUENCE };
+    first |= if sequence_len(number) == 1 { 0 } else { LONG_SEQUENCE };
     //= rfc9147#4-4
     first |= if place == Place::Coalesced { HAS_LENGTH } else { 0 };
-    out.push(first);
-    out.extend_from_slice(cid.as_slice());
+    let mut writer = Writer::new(out);
+    writer.put(&[first])?;
+    writer.put(cid.as_slice())?;
     let [.., high, low] = number.to_be_bytes();
-    match short {
-        true => out.push(low),
-        false => out.extend_from_slice(&[high, low]),
+    match sequence_len(number) {
+        1 => writer.put(&[low])?,
+        _ => writer.put(&[high, low])?,
     }
-    if place == Place::Coalesced {
-        out.extend_from_slice(&body_len.to_be_bytes());
+    match place {
+        Place::Coalesced => writer.put(&body_len.to_be_bytes()),
+        Place::Last => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ephemeral key exchange (RFC 8446 section 4.2.8), also the hybrid of ML-KEM-768 and X25519
 //! (draft-ietf-tls-ecdhe-mlkem).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bartizan_crypto::limits::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES};
@@ -12,12 +13,12 @@ use crate::Group;
 pub(crate) struct Share {
     pub group: Group,
     pair: KeyPair,
-    kem: Option<KemKeyPair>,
+    kem: Option<Box<KemKeyPair>>,
 }
 
 impl Share {
     pub fn generate(provider: &Provider, group: Group, rng: &mut dyn Random) -> Self {
-        let kem = (group == Group::X25519MlKem768).then(|| (provider.ml_kem_768.generate)(rng));
+        let kem = (group == Group::X25519MlKem768).then(|| generate_kem(provider, rng));
         Self { group, pair: (group.agreement(provider).generate)(rng), kem }
     }
 
@@ -34,7 +35,7 @@ impl Share {
             return together(None, &(agreement.agree)(&self.pair.private, peer)?);
         };
         let (ciphertext, peer) = peer.split_at_checked(KEM_CIPHERTEXT_BYTES)?;
-        let first = (provider.ml_kem_768.decapsulate)(&kem.private, ciphertext)?;
+        let first = decapsulate(provider, kem, ciphertext)?;
         together(Some(&first), &(agreement.agree)(&self.pair.private, peer)?)
     }
 }
@@ -54,9 +55,28 @@ pub(crate) fn answer(
     }
     let (public, peer) = peer.split_at_checked(KEM_PUBLIC_BYTES)?;
     let classical = (agreement.agree)(&pair.private, peer)?;
-    let (ciphertext, first) = (provider.ml_kem_768.encapsulate)(rng, public)?;
-    let share = [&ciphertext, pair.public.as_slice()].concat();
+    let (mut share, first) = encapsulate(provider, rng, public)?;
+    share.extend_from_slice(pair.public.as_slice());
     Some((share, together(Some(&first), &classical)?))
+}
+
+// ML-KEM's keys and ciphertexts are a kilobyte each, and its mathematics several: out of line, so that only handshakes
+// that use it need the stack for it.
+
+#[inline(never)]
+fn generate_kem(provider: &Provider, rng: &mut dyn Random) -> Box<KemKeyPair> {
+    Box::new((provider.ml_kem_768.generate)(rng))
+}
+
+#[inline(never)]
+fn encapsulate(provider: &Provider, rng: &mut dyn Random, public: &[u8]) -> Option<(Vec<u8>, Secret<32>)> {
+    let (ciphertext, secret) = (provider.ml_kem_768.encapsulate)(rng, public)?;
+    Some((ciphertext.to_vec(), secret))
+}
+
+#[inline(never)]
+fn decapsulate(provider: &Provider, pair: &KemKeyPair, ciphertext: &[u8]) -> Option<Secret<32>> {
+    (provider.ml_kem_768.decapsulate)(&pair.private, ciphertext)
 }
 
 /// ML-KEM's secret first.

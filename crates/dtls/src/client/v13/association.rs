@@ -71,7 +71,7 @@ impl Association {
         self.mtu.saturating_sub(self.overhead()).min(most)
     }
 
-    fn overhead(&self) -> usize {
+    pub fn overhead(&self) -> usize {
         let key = self.keys.write.as_ref();
         let protection = Protection { provider: self.provider, suite: self.suite, key };
         protection.overhead(&self.peer_cid, Place::Last)
@@ -83,6 +83,11 @@ impl Association {
             self.established.update_keys(self.keys.write_epoch, false)?;
         }
         self.parts().1.seal(Place::Last, kind, content)
+    }
+
+    /// The same into the front of `out`, without a word about new keys; returns the record's length.
+    pub fn seal_into(&mut self, kind: ContentType, content: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        self.parts().1.seal_into(Place::Last, kind, content, out)
     }
 
     /// Opens one record, once.
@@ -248,8 +253,23 @@ impl Association {
         self.advance();
         let end = lease_end(self.send_next, lease.max(1)).max(self.lease.unwrap_or(0));
         self.lease = Some(end);
-        let kept = self.established.keep(self.keys.read_epoch, self.keys.write_epoch);
+        let saved = self.saved_from(end);
         self.established.post.note_kept();
+        saved
+    }
+
+    /// Writes everything down, and reserves nothing: nothing is sent any more before the next waking.
+    pub fn put_to_rest(self) -> Saved13 {
+        self.saved_from(self.send_next)
+    }
+
+    /// How many records can be sent before [`Self::save`] is due; `None` if nothing was ever saved.
+    pub fn sends_left(&self) -> Option<u64> {
+        self.lease.map(|lease| lease.saturating_sub(self.send_next))
+    }
+
+    fn saved_from(&self, lease: u64) -> Saved13 {
+        let kept = self.established.keep(self.keys.read_epoch, self.keys.write_epoch);
         Saved13 {
             suite: self.suite,
             kept,
@@ -257,7 +277,7 @@ impl Association {
             peer_cid: self.peer_cid,
             spares: self.spares,
             window: self.window,
-            lease: end,
+            lease,
             exporter: self.exporter.clone(),
             send_limit: self.limits.send,
             receive_limit: self.limits.receive,
@@ -267,7 +287,18 @@ impl Association {
     /// Everything below the saved lease may have been used already. We may be somewhere else by now: a spare Connection ID
     /// keeps who watches from seeing that it is us.
     pub fn from_saved(config: &ClientConfig, saved: Saved13) -> Self {
-        let provider = config.provider;
+        let mut association = Self {
+            connection_ids: config.connection_ids,
+            mtu: config.mtu,
+            retransmit_ms: config.retransmit_ms,
+            ..Self::woken(config.provider, saved)
+        };
+        association.restock();
+        association
+    }
+
+    /// The same for a wake-up without a heap: nothing is fragmented, repeated or asked for.
+    pub fn woken(provider: &'static Provider, saved: Saved13) -> Self {
         let (established, keys) = established::restore(provider, saved.suite, saved.kept, &saved.window, saved.lease);
         let mut association = Self {
             provider,
@@ -276,7 +307,7 @@ impl Association {
             peer_cid: saved.peer_cid,
             spares: saved.spares,
             asked: false,
-            connection_ids: config.connection_ids,
+            connection_ids: 0,
             window: saved.window,
             send_next: saved.lease.max(FIRST_NUMBER),
             lease: Some(saved.lease),
@@ -285,11 +316,10 @@ impl Association {
             keys,
             forgeries: 0,
             established,
-            mtu: config.mtu,
-            retransmit_ms: config.retransmit_ms,
+            mtu: 0,
+            retransmit_ms: 0,
         };
         association.use_spare();
-        association.restock();
         association
     }
 }

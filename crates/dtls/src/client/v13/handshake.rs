@@ -1,5 +1,6 @@
 //! The client's handshake: which message may come when, and what is sent.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -144,10 +145,17 @@ pub(in super::super) struct Handshake {
 
 impl Handshake {
     /// Prepares the first hello; [`Self::transmit`] sends it.
-    pub fn new(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Result<Self, Error> {
+    pub fn new(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Result<Box<Self>, Error> {
+        let mut handshake = Self::begin(config, now, rng);
+        handshake.put_first_hello()?;
+        Ok(handshake)
+    }
+
+    #[inline(never)] // so that what it builds leaves the stack before keys are made
+    fn begin(config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Box<Self> {
         let mut random = [0; 32];
         rng.fill(&mut random);
-        let mut handshake = Self {
+        Box::new(Self {
             phase: Phase::Hello,
             reassembly: Reassembly::new(0, limits::REASSEMBLY_13_BYTES_MAX),
             timer: Timer::start(now, config.retransmit_ms),
@@ -175,9 +183,7 @@ impl Handshake {
             flight: Flight::default(),
             message_sequence: 0,
             plain_next: 0,
-        };
-        handshake.put_first_hello()?;
-        Ok(handshake)
+        })
     }
 
     pub fn next_plain(&mut self) -> u64 {
@@ -216,7 +222,7 @@ impl Handshake {
 
     //= rfc9147#5.2-3
     /// The same hello, and what DTLS 1.2 makes of it.
-    pub fn continue_as_dtls_1_2(&mut self, now: Instant) -> Result<dtls_1_2::Handshake, Error> {
+    pub fn continue_as_dtls_1_2(&mut self, now: Instant) -> Result<Box<dtls_1_2::Handshake>, Error> {
         let hello = core::mem::take(&mut self.hello);
         let config = self.config.clone();
         dtls_1_2::Handshake::from_hello(config, now, &mut self.rng, self.random, hello, self.plain_next)

@@ -71,6 +71,7 @@ impl Connection {
         match &mut self.state {
             State::Connected13(_) => self.on_association_record(now, record),
             State::Handshaking13(handshake) => {
+                let handshake = &mut **handshake;
                 let epoch_2 = record.may_be_of(EPOCH_HANDSHAKE);
                 if !epoch_2 && handshake.association.is_some() {
                     return self.on_association_record(now, record);
@@ -221,7 +222,7 @@ impl Connection {
             suite: association.suite,
             peer_cid: !association.peer_cid.is_empty(),
         });
-        self.state = State::Connected13(Box::new(association));
+        self.state = State::Connected13(handshake.with(Box::new(association)));
         self.events.extend(held.into_iter().map(ConnectionEvent::Data));
         self.transmit_post(now);
     }
@@ -229,7 +230,7 @@ impl Connection {
     /// A record of epoch 3 or later.
     fn on_association_record(&mut self, now: Instant, record: Sealed<'_>) {
         let association = match &mut self.state {
-            State::Connected13(association) => Some(&mut **association),
+            State::Connected13(association) => Some(&mut ***association),
             State::Handshaking13(handshake) => handshake.association.as_mut(),
             _ => None,
         };
@@ -383,6 +384,7 @@ impl Connection {
     }
 
     /// The server speaks DTLS 1.2: its handshake goes on from the hello that both versions share.
+    #[inline(never)] // two handshakes at a time
     fn fall_back(&mut self, now: Instant, message: Option<Message>) {
         let State::Handshaking13(handshake) = &mut self.state else {
             return;
@@ -390,7 +392,7 @@ impl Connection {
         let continued = handshake.continue_as_dtls_1_2(now);
         match continued {
             Ok(continued) => {
-                self.state = State::Handshaking(Box::new(continued));
+                self.state = State::Handshaking(continued);
                 if let Some(message) = message {
                     self.on_whole_message(now, message.kind, message.sequence, &message.body);
                 }
