@@ -40,6 +40,7 @@ pub unsafe extern "C" fn dtls_messages(data: *const u8, length: usize, suite: u1
     let bytes = unsafe { input(data, length) };
     proof::handshake_messages(bytes, suite);
     proof::exchanges_and_alerts(bytes, suite);
+    proof::messages_13(bytes, suite);
     proof::stored(bytes, config);
     if let Some(cid) = ConnectionId::new(bytes) {
         keep((cid.as_slice().len(), cid.is_empty()));
@@ -66,6 +67,7 @@ pub unsafe extern "C" fn dtls_open(
     let (provider, key, datagram) = unsafe { (&*provider, &*key, output(data, length)) };
     if let Some(suite) = CipherSuite::from_code(suite) {
         proof::open_records(provider, suite, key, datagram, cid_len);
+        proof::open_records_13(provider, suite, key, datagram, cid_len);
     }
 }
 

@@ -98,6 +98,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// How many bytes there are.
+    pub const fn written(&self) -> usize {
+        self.written
+    }
+
     /// What is left of the buffer, and how much was written in front of it.
     pub const fn into_rest(self) -> (&'a mut [u8], usize) {
         (self.rest, self.written)

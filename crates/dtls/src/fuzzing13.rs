@@ -30,7 +30,7 @@ pub fn records(data: &[u8]) {
     };
     let suite = CipherSuite::Aes128Ccm8Sha256;
     let key = RecordKey::derive(&INSECURE, suite, &crate::hash::Digest::of(&[7; 32]));
-    let protection = Protection { provider: &INSECURE, suite, key: &key };
+    let protection = Protection { provider: &INSECURE, suite, key: key.as_ref() };
     let mut datagram = rest.to_vec();
     let mut rest = &mut datagram[..];
     while let Ok((mut record, more)) = split(rest, usize::from(*cid_len)) {
@@ -191,6 +191,7 @@ impl Table {
                     _ => self.server.confirm_durable(self.now, session),
                 }
             }
+            Some(EndpointEvent::StateChanged { session, .. }) => self.server.confirm_durable(self.now, session),
             Some(EndpointEvent::LeaseLow { session, upto }) => self.server.extend_lease(session, upto),
             _ => {}
         }

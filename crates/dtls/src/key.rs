@@ -21,8 +21,14 @@ impl<'a> RecordKeyRef<'a> {
     }
 
     /// The first bytes of the key that hides sequence numbers; none if there are fewer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "DTLS 1.2 hides no sequence numbers"))]
     pub fn sn(&self, length: usize) -> &'a [u8] {
         self.sn.get(..length).unwrap_or_default()
+    }
+    /// RFC 8446 section 5.3: the IV with the padded sequence number on top.
+    pub fn nonce(&self, sequence: u64) -> [u8; 12] {
+        let mut nonce = *self.iv;
+        let tail = nonce.iter_mut().skip(4).zip(sequence.to_be_bytes());
+        tail.for_each(|(to, from)| *to ^= from);
+        nonce
     }
 }

@@ -126,6 +126,8 @@ pub mod route;
 mod rrc;
 mod schedule;
 mod server;
+#[cfg(test)]
+mod state_machines;
 mod suite;
 mod time;
 mod v13;

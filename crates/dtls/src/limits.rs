@@ -73,11 +73,13 @@ pub const EVENTS_MAX: usize = 4096;
 /// Smallest and largest MTU (UDP payload bytes) that can be configured: the largest holds the longest record, with its
 /// header, a Connection ID and what a cipher may add (RFC 9147 section 4.4).
 pub const MTU_MIN: usize = 128;
+//= rfc9147#4.4-1
 //= rfc6347#4.1.1.1-1
 //= rfc9146#5-2
 pub const MTU_MAX: usize = PLAINTEXT_BYTES_MAX + 256 + 13 + CONNECTION_ID_BYTES_MAX;
 /// Last sequence number of an epoch (48 bit).
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+//= rfc9147#4-1
 /// Last record number of a hello that a server answers: its own records count on from there, far fewer than these.
 pub const HELLO_SEQUENCE_MAX: u64 = SEQUENCE_MAX - (1 << 17);
 /// Longest saved session of a client, which devices keep in flash or retention memory.
@@ -115,6 +117,8 @@ pub const POST_HANDSHAKE_BYTES_MAX: usize = 1024;
 pub const POST_HANDSHAKE_QUEUE_MAX: usize = 4;
 /// Connection IDs that one request may ask for.
 pub const CONNECTION_IDS_REQUESTED_MAX: u8 = 8;
+/// Connection IDs that a client keeps for later.
+pub const CONNECTION_IDS_SPARE_MAX: usize = 4;
 /// Addresses of peers that are checked at a time, or that data waits for.
 pub const PATH_CHECKS_MAX: usize = 4096;
 /// Challenges that go to a new address before a check is given up.

@@ -21,13 +21,18 @@ use crate::handshake::message::{Fragment, Kind};
 use crate::handshake::timer::Timer;
 use crate::handshake::{negotiation, ticket};
 use crate::hash::Digest;
+use crate::key::RecordKeyRef;
 use crate::record::Protection;
 use crate::route::{RouteConfig, Routes, ShardMap};
 use crate::schedule::{self, Randoms, Side, TrafficKey};
 use crate::server::address::PackedAddress;
 use crate::server::cookie::Cookies;
 use crate::server::phase::{Path as ServerPath, Phase as ServerPhase, Step};
-use crate::{AlertDescription, CipherSuite, Group, Instant, SavedSession, SessionState, SignatureScheme, Sleeper};
+use crate::v13::established::Reading;
+use crate::{
+    AlertDescription, CipherSuite, Group, Instant, ReplayWindow, SavedSession, SessionState, SignatureScheme, Sleeper,
+    v13,
+};
 
 fn keep<T>(value: T) {
     black_box(value);
@@ -103,6 +108,51 @@ pub fn open_records(
         keep(record.header.sequence_bytes());
         keep(Protection { provider, suite, key: key.as_ref() }.open(record));
         datagram = rest;
+    }
+}
+
+/// Opening a datagram's records of DTLS 1.3, once each.
+pub fn open_records_13(
+    provider: &'static Provider,
+    suite: CipherSuite,
+    key: &[u8; 44],
+    mut datagram: &mut [u8],
+    cid_len: usize,
+) {
+    let key = TrafficKey::from_bytes(key);
+    let key = key.as_ref();
+    let reading = Reading { provider, suite, key: RecordKeyRef { sn: key.key, ..key }, epoch: 3 };
+    let mut window = ReplayWindow::default();
+    keep(v13::record::leading_cid(datagram, cid_len).map(<[u8]>::len));
+    while let Ok((record, rest)) = v13::record::split(datagram, cid_len) {
+        keep((record.connection_id().map(<[u8]>::len), record.inner_len(provider, suite)));
+        let opened = reading.open(&mut window, record);
+        keep(opened.map(|opened| (opened.number, opened.newest, opened.kind, opened.content.len())));
+        datagram = rest;
+    }
+}
+
+/// What DTLS 1.3 has of messages that are read where they lie: hellos, fragments, ACKs, keys and Connection IDs.
+pub fn messages_13(bytes: &[u8], code: u16) {
+    let mut reader = Reader::new(bytes);
+    while let Ok(fragment) = v13::messages::Fragment::read(&mut reader) {
+        keep(fragment);
+    }
+    if let Ok(numbers) = v13::ack::decode(bytes) {
+        keep(numbers.fold(0, |sum, number| sum ^ number));
+    }
+    keep(v13::messages::decode_key_update(bytes));
+    keep(v13::messages::decode_new_connection_id(bytes));
+    keep(v13::messages::decode_request_connection_id(bytes));
+    keep(v13::hello::ServerHello::decode(bytes).map(|hello| hello.is_retry()));
+    keep(v13::offer::leading_cookie(bytes).map(<[u8]>::len));
+    if let Ok(hello) = ClientHello::decode(bytes)
+        && v13::offer::offers_dtls_1_3(&hello)
+        && let Ok(offer) = v13::offer::Offer::read(&hello)
+    {
+        let group = Group::from_code(code).unwrap_or(Group::X25519);
+        keep((offer.has_group(group), offer.share(group), offer.takes_scheme(code), offer.record_size_limit));
+        keep(offer.psk.map(|psk| psk.hash()));
     }
 }
 

@@ -111,7 +111,8 @@ impl Protection<'_> {
         let inner_len = body
             .len()
             .checked_sub(aead.tag_len)
-            .filter(|length| *length <= limits::PLAINTEXT_BYTES_MAX + 256)
+            //= rfc9146#5-2
+            .filter(|length| *length <= limits::PLAINTEXT_BYTES_MAX)
             .ok_or(RecordRejection::Malformed)?;
         let nonce = match <[u8; 8]>::try_from(&*explicit) {
             Ok(explicit) => self.nonce(explicit),
@@ -148,6 +149,7 @@ pub(crate) fn plain(content_type: ContentType, sequence: u64, fragment: &[u8]) -
 
 /// The header of a record of epoch 0 in front of `length` bytes.
 pub(crate) fn put_plain(out: &mut Vec<u8>, content_type: ContentType, sequence: u64, length: usize) {
+    //= rfc9147#4-2
     let header = Header { content_type, version: DTLS_1_2, epoch: 0, sequence };
     out.extend_from_slice(&header.encode(length as u16));
 }

@@ -1,5 +1,6 @@
 //! Anti-replay (RFC 6347 section 4.1.2.6).
 
+//= rfc9147#4.5.1-s1
 //= rfc6347#4.1.2.6-1
 //= rfc6347#4.1.2.6-3
 //= rfc6347#4.1.2.6-s2
@@ -63,6 +64,7 @@ mod tests {
         assert_eq!(window.top, 70);
     }
 
+    //= test rfc9147#4.5.1-s1
     //= test rfc6347#4.1.2.6-3
     //= test rfc6347#4.1.2.6-s2
     #[test]

@@ -53,6 +53,8 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    //= rfc9853#4-2
+    //= rfc9853#4-3
     pub fn decode(body: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(body);
         let kind = reader.u8().ok()?;
@@ -190,6 +192,8 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
+    //= test rfc9853#4-2
+    //= test rfc9853#4-3
     #[test]
     fn messages_read_what_they_write() {
         for message in [Message::Challenge([7; 8]), Message::Response([8; 8]), Message::Drop([9; 8])] {
@@ -215,6 +219,8 @@ mod tests {
         assert!(Path::VALIDATED.allows(1_000_000));
     }
 
+    //= test rfc9853#5.2-4
+    //= test rfc9853#5.2-5
     /// The whole table as text, so that a changed edge is a changed line.
     #[test]
     fn the_transition_table() {

@@ -264,6 +264,8 @@ impl CipherSuite {
         }
     }
 
+    //= rfc9147#4.5.3-2
+    //= rfc9147#4.5.3-3
     /// Failed opens under one key before the association is closed (RFC 9147 section 4.5.3). DTLS 1.2 has no such
     /// rule, but the same ciphers. `ccm_8` is the limit for tags of 8 bytes.
     pub(crate) const fn failed_opens_max(self, ccm_8: u16) -> u64 {

@@ -64,6 +64,7 @@ fn a_replayed_record_is_counted_and_never_delivered() {
     }
 }
 
+//= test rfc9146#6-4
 //= test rfc6347#4.1.2.6-4
 //= test rfc6347#4.1.2.6-5
 //= test rfc6347#4.1.2.7-s1

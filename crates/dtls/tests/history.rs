@@ -136,8 +136,12 @@ impl Liar {
 
 /// After how many of the messages the client takes the server for the true one.
 fn client_connects(suite: CipherSuite, order: &[Said]) -> Option<usize> {
+    connects(insecure_client(suite), suite, order)
+}
+
+fn connects(config: ClientConfig, suite: CipherSuite, order: &[Said]) -> Option<usize> {
     let now = Instant::from_millis(1);
-    let mut client = Connection::connect(insecure_client(suite), now, &mut Rng(7)).unwrap();
+    let mut client = Connection::connect(config, now, &mut Rng(7)).unwrap();
     let mut liar = Liar { suite, transcript: Vec::new(), master: [0; 48], messages: 0, records: 0 };
     for (step, what) in order.iter().enumerate() {
         while let Some(datagram) = client.poll_transmit(now) {
@@ -183,6 +187,24 @@ fn no_order_of_messages_but_the_right_one_connects_a_client() {
             assert!(right.contains(&counted), "{suite}: {order:?}");
         }
     }
+}
+
+/// A server of DTLS 1.2 need not ask for a cookie (RFC 6347 section 4.2.1).
+#[test]
+fn a_client_of_both_versions_falls_back_on_a_hello_without_a_cookie() {
+    use Said::{ChangeCipherSpec, Finished, Hello, HelloDone, KeyExchange};
+    let suite = CipherSuite::PskAes128Ccm8;
+    let config = ClientConfig {
+        versions: Versions::BOTH,
+        suites: vec![CipherSuite::Aes128Ccm8Sha256, suite],
+        groups: vec![],
+        ..insecure_client(suite)
+    };
+    let order = [Hello, KeyExchange, HelloDone, ChangeCipherSpec, Finished];
+    assert_eq!(connects(config.clone(), suite, &order), Some(5));
+    let only = ClientConfig { versions: Versions::DTLS_1_3, ..config.clone() };
+    assert_eq!(connects(only, suite, &order), None);
+    assert_eq!(connects(config, suite, &[KeyExchange, Hello, HelloDone, ChangeCipherSpec, Finished]), None);
 }
 
 /// An endpoint that has answered the hellos of a client, and the three records of the client's last flight.

@@ -83,6 +83,10 @@ fn a_sleeper_gets_its_answer_at_every_new_address_and_pays_for_nothing_else() {
     }
 }
 
+//= test rfc9853#4-1
+//= test rfc9853#5.2-1
+//= test rfc9853#5.4-1
+//= test rfc9853#5.4-2
 #[test]
 fn a_long_answer_waits_for_one_question() {
     for config in checked() {
@@ -101,6 +105,8 @@ fn a_long_answer_waits_for_one_question() {
     }
 }
 
+//= test rfc9853#5.5-s2
+//= test rfc9853#5.3-1
 #[test]
 fn a_lost_question_is_asked_again_and_a_silent_address_is_given_up() {
     let (mut world, client) = quiet(server_config(), client_config("meter-1", 1));
@@ -126,6 +132,8 @@ fn a_lost_question_is_asked_again_and_a_silent_address_is_given_up() {
     assert_eq!(world.clients[client].data().len(), 2, "what was held then is lost, what comes now is not");
 }
 
+//= test rfc9853#5-1
+//= test rfc9147#11-4
 #[test]
 fn an_unvalidated_address_gets_three_times_what_came_and_not_a_byte_more() {
     let victim = address(666);
@@ -176,6 +184,9 @@ fn a_peer_that_cannot_be_asked_is_believed_at_its_next_record() {
     }
 }
 
+//= test rfc9853#5.2-3
+//= test rfc9146#6-3
+//= test rfc9147#11-4
 #[test]
 fn somebody_who_passes_on_a_record_from_his_own_address_is_found_out() {
     for config in checked() {
@@ -198,6 +209,7 @@ fn somebody_who_passes_on_a_record_from_his_own_address_is_found_out() {
     }
 }
 
+//= test rfc9853#5.2-5
 #[test]
 fn under_the_enhanced_check_a_device_that_moved_is_asked_at_both_ends() {
     let (mut world, client) = quiet(enhanced(), client_config("meter-1", 1));
@@ -225,6 +237,8 @@ fn a_device_that_speaks_from_its_old_address_has_never_moved() {
     assert_eq!(world.clients[client].data(), [LONG]);
 }
 
+//= test rfc9853#5.4-4
+//= test rfc9853#5.4-3
 #[test]
 fn an_answer_from_elsewhere_proves_nothing() {
     let (mut world, client) = quiet(server_config(), client_config("meter-1", 1));
@@ -276,6 +290,8 @@ fn the_check_survives_a_restart_and_an_application_may_have_its_own() {
     assert_eq!(world.tape.len(), before + 1, "no question");
 }
 
+//= test rfc9853#3-2
+//= test rfc9853#3-3
 #[test]
 fn nobody_is_asked_who_did_not_agree_to_it() {
     for (config, client) in

@@ -40,7 +40,7 @@ fn servers_that_cannot_be_secure_say_why() {
     let why = refused(server(EndpointConfig { nat: true, ..base() }));
     assert!(why.contains("NAT"), "{why}");
     assert!(server(EndpointConfig { nat: true, require_cid: true, ..base() }).is_ok());
-    for (limit, fits) in [(63, false), (64, true), (u16::MAX, true)] {
+    for (limit, fits) in [(63, false), (64, true), (16_384, true), (16_385, false)] {
         assert_eq!(server(EndpointConfig { record_size_limit: Some(limit), ..base() }).is_ok(), fits);
     }
     for (most, fits) in [(0, false), (1, true), (limits::FORGERIES_MAX_CCM_8_MOST, true)] {
@@ -130,6 +130,7 @@ fn clear_lengths(world: &World, up: bool) -> Vec<usize> {
     lengths
 }
 
+//= test rfc8449#4-1
 #[test]
 fn record_size_limits_hold_both_ways() {
     for own_cid in [None, ConnectionId::new(b"device-7")] {
@@ -166,6 +167,7 @@ fn record_size_limits_hold_both_ways() {
     }
 }
 
+//= test rfc8449#4-5
 /// A peer that does not keep to what it agreed to: its limit is lifted by taking the words out of its mouth.
 #[test]
 fn an_authentic_record_that_is_too_long_ends_the_association() {
@@ -215,6 +217,7 @@ fn fragment_lengths_hold_for_every_record() {
     }
 }
 
+//= test rfc8449#5-1
 #[test]
 fn of_two_limits_the_newer_counts() {
     let mut world = World::calm(server_config());

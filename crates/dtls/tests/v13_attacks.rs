@@ -40,6 +40,8 @@ fn last(world: &World, up: bool) -> Vec<u8> {
     world.tape.iter().rfind(|(direction, ..)| *direction == up).unwrap().2.clone()
 }
 
+//= test rfc9147#4.5.1-1
+//= test rfc9147#4.5.1-2
 #[test]
 fn a_replayed_record_is_counted_and_never_delivered() {
     for own_cid in [None, Some(ConnectionId::EMPTY)] {
@@ -58,6 +60,9 @@ fn a_replayed_record_is_counted_and_never_delivered() {
     }
 }
 
+//= test rfc9147#4.5.1-3
+//= test rfc9147#4.5.2-s1
+//= test rfc9147#11-s3
 #[test]
 fn every_bit_flip_and_every_truncation_is_refused() {
     for own_cid in [None, Some(ConnectionId::EMPTY)] {
@@ -83,6 +88,8 @@ fn every_bit_flip_and_every_truncation_is_refused() {
     }
 }
 
+//= test rfc9147#4.5.3-2
+//= test rfc9147#4.5.3-3
 /// RFC 9147 section 4.5.3: with an 8-byte tag there is an end to guessing, on either side.
 #[test]
 fn an_association_ends_at_the_limit_of_forgeries() {
@@ -130,6 +137,9 @@ fn a_wrong_key_and_an_unknown_identity_look_the_same_from_outside() {
     assert_eq!(unknown.4, [HandshakeFailure::UnknownIdentity]);
 }
 
+//= test rfc9147#5.1-s1
+//= test rfc9147#5.1-s2
+//= test rfc9147#11-s1
 #[test]
 fn without_a_cookie_nothing_is_kept_and_nothing_amplified() {
     for config in [config(), hybrid()] {
@@ -227,6 +237,7 @@ fn a_downgrade_is_noticed() {
     assert_eq!(closed, Some(CloseReason::Failed(Error::Misbehaved("a downgrade to DTLS 1.2"))));
 }
 
+//= test rfc9147#5.2-3
 #[test]
 fn both_versions_in_one_hello_find_what_the_server_has() {
     let both = |versions| {

@@ -122,6 +122,7 @@ fn raw_public_keys_and_certificates() {
     }
 }
 
+//= test rfc9147#7.1-s1
 #[test]
 fn any_weather_at_any_mtu() {
     let mut connected = 0;

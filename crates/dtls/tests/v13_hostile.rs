@@ -101,6 +101,7 @@ fn data_does_not_end_the_answers_to_a_last_flight_that_is_repeated() {
     }
 }
 
+//= test rfc9147#4.5.3-1
 #[test]
 fn forgeries_count_in_the_handshake_too() {
     let most = u64::from(limits::FORGERIES_MAX_CCM_8);
@@ -121,6 +122,8 @@ fn forgeries_count_in_the_handshake_too() {
     }
 }
 
+//= test rfc9147#4.5.3-1
+//= test rfc9147#4.5.3-s2
 /// RFC 9147 section 4.5.3 counts per key: new keys in time, and a forger gets nowhere.
 #[test]
 fn an_association_evades_a_forger_by_new_keys() {
@@ -154,10 +157,10 @@ fn an_alert_in_the_clear_is_forgotten_once_the_peer_speaks_under_keys() {
         (key.public(&RUSTCRYPTO).unwrap(), Arc::new(key))
     };
     let ((server_public, server_key), (client_public, client_key)) = (pair(1), pair(2));
-    let believes = |public: &PublicKey| -> Arc<dyn PeerVerifier> { Arc::new(PinnedKeys::new([(public.clone(), 1)])) };
+    let believes = |public: &PublicKey| -> Arc<dyn PeerVerifier> { Arc::new(PinnedKeys::new([(*public, 1)])) };
     let server = EndpointConfig {
         verifier: Some(believes(&client_public)),
-        credential: Some(Credential::raw_public_key(server_public.clone(), server_key).unwrap()),
+        credential: Some(Credential::raw_public_key(server_public, server_key).unwrap()),
         ..server_config()
     };
     let client = ClientConfig {
@@ -380,6 +383,7 @@ fn a_passed_on_record_draws_no_repetitions() {
     assert!(bytes <= 3 * record.len(), "{bytes} for {}", record.len());
 }
 
+//= test rfc9147#4-1
 /// RFC 6347 section 4.1: a record number is never used again. The server counts on from the hello's.
 #[test]
 fn a_hello_with_one_of_the_last_record_numbers_is_not_answered() {

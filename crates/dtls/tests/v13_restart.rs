@@ -246,6 +246,7 @@ fn a_saved_connection_updates_its_keys_with_its_next_lease() {
     assert_eq!(epochs.collect::<Vec<_>>(), [3, 4, 4]);
 }
 
+//= test rfc9147#4.4-s1
 #[test]
 fn a_wake_up_costs_no_more_than_was_published() {
     let mut world = World::calm(server_config());

@@ -88,6 +88,7 @@ async fn gateway(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Gatew
         sessions_max: u32::try_from(keys.sessions_max.value()).unwrap_or(u32::MAX),
         versions: keys.dtls.into(),
         require_cid: keys.require_cid,
+        path_check: keys.address_check.into(),
         lease: keys.lease.value(),
         handshakes_max: u32::try_from(keys.handshakes_max.value()).unwrap_or(u32::MAX),
         ..GatewayOptions::new(keys.listen, dir.data().join("sessions"), dir.master_key()?)

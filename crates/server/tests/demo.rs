@@ -41,6 +41,7 @@ async fn four_attacks_are_recognised_and_no_innocent_is_harmed() {
     assert!(summary.messages > 1_000, "{summary}");
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert_eq!(written["devices"], 150);
+    assert!((30..80).contains(&written["devices_dtls_1_3"].as_u64().unwrap()), "{summary}");
     assert_eq!(written["attacks"].as_array().unwrap().len(), 4);
 }
 

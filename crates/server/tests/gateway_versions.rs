@@ -118,7 +118,7 @@ fn long_command() -> NewCommand {
         method: Code::PUT.0,
         path: "/schedule".into(),
         content_format: Some(0),
-        payload: vec![b'x'; 600].into(),
+        payload: vec![b'x'; 500].into(),
         coap: None,
         expires_in_ms: 60_000,
     }
@@ -135,7 +135,7 @@ async fn a_long_command_waits_until_a_new_address_is_checked() {
         assert_eq!(scene.gateway.counters().path_checks, [0; 3]);
         scene.app.send_command(&ada(), key, long_command()).await.unwrap();
         let message = meter.next(PATIENCE).await.expect("the command comes after the check");
-        assert_eq!(MessageView::parse(&message).unwrap().payload().len(), 600);
+        assert_eq!(MessageView::parse(&message).unwrap().payload().len(), 500);
         assert_eq!(scene.gateway.counters().path_checks, [1, 0, 0], "{version:?}");
         assert_eq!(scene.gateway.counters().dropped(Dropped::NotSealed), 0);
     }
@@ -167,6 +167,35 @@ async fn an_address_that_does_not_answer_gets_no_more_than_three_times_what_came
         assert!(received <= 3 * record.len(), "{received} for {}", record.len());
         until("the check is given up", async || scene.gateway.counters().path_checks[2] > 0).await;
         assert_eq!(meter.post("/v", "3").await.code, Code::CHANGED, "the device is back with its next record");
+    }
+}
+
+#[tokio::test]
+async fn who_passes_records_on_from_an_address_of_his_own_is_found_out() {
+    for version in BOTH {
+        let scene = Scene::of_the_wary().await;
+        let (_, mut meter) = scene.meter_of("meter-1", version).await;
+        assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+        meter.sent.clear();
+        let message = meter.request(Code::POST, "/v", b"2");
+        let home = meter.gateway;
+        meter.gateway = nowhere().await;
+        meter.send(&message).await;
+        meter.gateway = home;
+        let record = meter.sent.pop().unwrap();
+        let attacker = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        attacker.send_to(&record, home).await.unwrap();
+        // The device, still at its old address, answers the question there, and may hear its answer after all.
+        meter.wait(SILENCE, |_| false).await;
+        until("he is found out", async || scene.gateway.counters().path_checks == [0, 1, 0]).await;
+        assert_eq!(scene.gateway.counters().dropped(Dropped::RecordReplayed), 1, "held against his address");
+        assert_eq!(meter.post("/v", "3").await.code, Code::CHANGED);
+        assert_eq!(scene.gateway.counters().rebindings, 1, "the device never moved");
+        // A device that does move is asked, answers, and is where it is.
+        meter.rebind().await;
+        assert_eq!(meter.post("/v", "4").await.code, Code::CHANGED);
+        meter.wait(SILENCE * 4, |_| false).await;
+        assert_eq!(scene.gateway.counters().path_checks, [1, 1, 0]);
     }
 }
 

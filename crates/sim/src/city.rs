@@ -95,6 +95,12 @@ impl City {
         self.devices.iter().filter(move |device| device.kind == kind)
     }
 
+    /// How many of them speak this version.
+    #[must_use]
+    pub fn speaking(&self, version: Version) -> usize {
+        self.devices.iter().filter(|device| device.version == version).count()
+    }
+
     /// The spreadsheet that an operator would import.
     #[must_use]
     pub fn spreadsheet(&self) -> String {

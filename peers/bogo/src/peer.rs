@@ -183,7 +183,7 @@ impl Server {
                 self.endpoint.provide_psk(now, handshake, entry);
                 None
             }
-            EndpointEvent::Establishing { session, .. } => {
+            EndpointEvent::Establishing { session, .. } | EndpointEvent::StateChanged { session, .. } => {
                 self.endpoint.confirm_durable(now, session);
                 None
             }

@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+pub mod bench;
 mod run;
 mod transport;
 mod vocabulary;

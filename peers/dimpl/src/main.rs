@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bartizan_peer_common::bench::{self, PAYLOAD, RECORDS_PER_SESSION, cpu_time};
 use dimpl::{Config, Dtls, Output, PskResolver};
 
 const USAGE: &str = "usage: peer-dimpl bench SESSIONS";
-const PAYLOAD: [u8; 64] = [7; 64];
-const RECORDS_PER_SESSION: usize = 4;
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -27,21 +26,9 @@ fn main() -> Result<()> {
 }
 
 fn bench(sessions: usize) -> Result<String> {
-    ensure!(sessions > 0, "at least one session");
     let (server, client) = configurations()?;
-    // The first session pays for what is shared.
-    let mut kept = vec![Session::establish(&server, &client, &mut Duration::default())?];
-    let before = resident_bytes()?;
-    let mut spent = Duration::ZERO;
-    for _ in 0..sessions {
-        kept.push(Session::establish(&server, &client, &mut spent)?);
-    }
-    let bytes = resident_bytes()?.saturating_sub(before) as f64 / sessions as f64;
-    let handshakes = sessions as f64 / spent.as_secs_f64();
-    let records = receive_at_random(&mut kept)?;
-    Ok(format!(
-        "version dimpl-0.9\nsessions {sessions}\nsession_bytes {bytes:.0}\nhandshakes_psk_per_s {handshakes:.0}\nrecords_per_s {records:.0}\n"
-    ))
+    let establish = |spent: &mut Duration| Session::establish(&server, &client, spent);
+    bench::run("dimpl-0.9", sessions, establish, Session::read)
 }
 
 /// One key for everybody.
@@ -127,23 +114,6 @@ impl Session {
     }
 }
 
-/// Opens all records, a random session each time; records a second.
-fn receive_at_random(sessions: &mut [Session]) -> Result<f64> {
-    let mut order: Vec<usize> = (0..sessions.len()).cycle().take(sessions.len() * RECORDS_PER_SESSION).collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for at in (1..order.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        order.swap(at, (state % (at as u64 + 1)) as usize);
-    }
-    let before = cpu_time();
-    for index in &order {
-        sessions[*index].read()?;
-    }
-    Ok(order.len() as f64 / (cpu_time() - before).as_secs_f64())
-}
-
 /// The datagrams to send, and whether the handshake is finished.
 fn outputs(dtls: &mut Dtls) -> (Vec<Vec<u8>>, bool) {
     let (mut packets, mut connected) = (Vec::new(), false);
@@ -160,15 +130,4 @@ fn outputs(dtls: &mut Dtls) -> (Vec<Vec<u8>>, bool) {
 
 fn wrong(error: dimpl::Error) -> anyhow::Error {
     anyhow::anyhow!("dimpl: {error:?}")
-}
-
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn resident_bytes() -> Result<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
-    let Some(pages) = statm.split_whitespace().nth(1) else { bail!("/proc/self/statm has no second field") };
-    Ok(pages.parse::<u64>()? * 4096)
 }

@@ -5,7 +5,7 @@ use bartizan_dtls::CipherSuite;
 use bartizan_peer_common::{Role, to_hex};
 
 use crate::ours::{Client, Server};
-use crate::outside::{MESSAGES, Told, converse, serve};
+use crate::outside::{Told, converse, messages, serve};
 use crate::{Cell, Credentials};
 
 /// # Errors
@@ -26,9 +26,7 @@ fn as_server(cell: &Cell, credentials: &Credentials) -> Result<()> {
     ensure!(seen.suite == cell.code(), "suite {:#06x}", seen.suite);
     ensure!(seen.connection_id == cell.cid, "Connection ID: {}", seen.connection_id);
     ensure!(seen.rebound == usize::from(cell.rebind), "{} changes of address", seen.rebound);
-    // Where datagrams get lost, the talk may end before both have changed.
-    let renewed = seen.renewed == [cell.update; 2] || cell.update && cell.loss > 0;
-    ensure!(renewed, "new keys sent, received: {:?}", seen.renewed);
+    ensure!(is_renewed(cell, seen.renewed), "new keys sent, received: {:?}", seen.renewed);
     ensure!(seen.closed || cell.loss > 0, "no close_notify");
     agree(cell, &told, &seen.exporter)
 }
@@ -43,7 +41,7 @@ fn as_client(cell: &Cell, credentials: &Credentials) -> Result<()> {
 fn talk(cell: &Cell, credentials: &Credentials, address: core::net::SocketAddr) -> Result<[u8; 32]> {
     let mut client = Client::connect(cell, credentials, address)?;
     let exporter = client.exporter()?;
-    for (at, message) in MESSAGES.iter().enumerate() {
+    for (at, message) in messages(cell).iter().enumerate() {
         if at == 1 && cell.rebind {
             client.rebind()?;
         }
@@ -53,14 +51,14 @@ fn talk(cell: &Cell, credentials: &Credentials, address: core::net::SocketAddr) 
         // Programs that read lines want whole ones.
         client.echo(format!("{message}\n").as_bytes())?;
     }
-    if cell.update {
+    if cell.update && cell.loss == 0 {
         client.await_new_keys()?;
     }
     client.close();
     ensure!(client.handshakes == 1, "{} handshakes", client.handshakes);
     ensure!(client.suite == Some(cell.code()), "suite {:?}", client.suite);
     ensure!(client.peer_cid == cell.cid, "Connection ID: {}", client.peer_cid);
-    ensure!(client.renewed() == [cell.update; 2], "new keys sent, received: {:?}", client.renewed());
+    ensure!(is_renewed(cell, client.renewed()), "new keys sent, received: {:?}", client.renewed());
     Ok(exporter)
 }
 
@@ -80,6 +78,11 @@ pub fn meet_itself(cell: &Cell, credentials: &Credentials) -> Result<()> {
         "client: {client:?}, server: {server:?}"
     );
     Ok(())
+}
+
+/// Where datagrams get lost, the talk may end before both have changed their keys.
+fn is_renewed(cell: &Cell, renewed: [bool; 2]) -> bool {
+    renewed == [cell.update; 2] || cell.update && cell.loss > 0
 }
 
 /// What the outside program says of the association must be what our side knows of it.

@@ -1,5 +1,7 @@
 //! The whole matrix, and its rules.
 
+use std::fmt::Write;
+
 use bartizan_peer_common::Role;
 use bartizan_peer_matrix::{Cell, Outside, cells, rules, run, run_outside_alone};
 
@@ -38,6 +40,24 @@ fn every_rule_takes_out_cells_that_no_rule_before_it_does() {
         assert!(left.len() < before, "takes out nothing: {rule:?}");
     }
     assert!(!left.is_empty(), "nothing is left to run");
+}
+
+#[test]
+fn the_page_has_the_counts() {
+    let rules = rules().unwrap();
+    let mut skipped = vec![0; rules.len()];
+    for cell in cells() {
+        if let Some(at) = rules.iter().position(|rule| rule.takes_out(&cell)) {
+            skipped[at] += 1;
+        }
+    }
+    let (all, out) = (cells().len(), skipped.iter().sum::<usize>());
+    let mut counts =
+        format!("{all} cells: {} run and must pass, {out} do not run:\n\n| cells | why not |\n|---|---|\n", all - out);
+    for (rule, count) in rules.iter().zip(skipped) {
+        writeln!(counts, "| {count} | {} |", rule.reason).unwrap();
+    }
+    assert!(include_str!("../../../docs/interop.md").contains(&counts), "docs/interop.md should say:\n\n{counts}");
 }
 
 #[test]

@@ -7,50 +7,21 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use bartizan_peer_common::bench::{self, PAYLOAD, RECORDS_PER_SESSION, cpu_time};
 use mbedtls_rs_sys::*;
 
 use crate::mbed::{check, is_again, random};
 
 const CID_BYTES: usize = 8;
-const PAYLOAD: [u8; 64] = [7; 64];
-const RECORDS_PER_SESSION: usize = 4;
 
 /// `NAME VALUE` lines.
+///
+/// # Errors
+/// If a handshake does not end, or a record does not open.
 pub fn run(sessions: usize) -> Result<String> {
-    ensure!(sessions > 0, "at least one session");
-    let server = Config::new(true)?;
-    let client = Config::new(false)?;
-    // The first session pays for what is shared.
-    let mut kept = vec![Session::establish(&server, &client, &mut Duration::default())?];
-    let before = resident_bytes()?;
-    let mut spent = Duration::ZERO;
-    for _ in 0..sessions {
-        kept.push(Session::establish(&server, &client, &mut spent)?);
-    }
-    let bytes = resident_bytes()?.saturating_sub(before) as f64 / sessions as f64;
-    let handshakes = sessions as f64 / spent.as_secs_f64();
-    let records = receive_at_random(&mut kept)?;
-    Ok(format!(
-        "version mbedtls-3.6\nsessions {sessions}\nsession_bytes {bytes:.0}\nhandshakes_psk_per_s {handshakes:.0}\nrecords_per_s {records:.0}\n"
-    ))
-}
-
-/// Opens all records, a random session each time; records a second.
-fn receive_at_random(sessions: &mut [Session]) -> Result<f64> {
-    let mut order: Vec<usize> = (0..sessions.len()).cycle().take(sessions.len() * RECORDS_PER_SESSION).collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for at in (1..order.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        order.swap(at, (state % (at as u64 + 1)) as usize);
-    }
-    let mut buffer = [0; 256];
-    let before = cpu_time();
-    for index in &order {
-        sessions[*index].read(&mut buffer)?;
-    }
-    Ok(order.len() as f64 / (cpu_time() - before).as_secs_f64())
+    let (server, client) = (Config::new(true)?, Config::new(false)?);
+    let establish = |spent: &mut Duration| Session::establish(&server, &client, spent);
+    bench::run("mbedtls-3.6", sessions, establish, Session::read)
 }
 
 /// Which way datagrams go.
@@ -140,8 +111,9 @@ impl Session {
         Ok(Self { context: ours, wire: down, waiting: up.outgoing.drain(..).collect() })
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
+    fn read(&mut self) -> Result<()> {
         self.wire.incoming.extend(self.waiting.pop());
+        let mut buffer = [0; 256];
         // SAFETY: `buffer` outlives the call.
         let code = unsafe { mbedtls_ssl_read(&mut *self.context, buffer.as_mut_ptr(), buffer.len()) };
         ensure!(code == PAYLOAD.len() as c_int, "read: -0x{:04x}", -code);
@@ -183,15 +155,4 @@ unsafe extern "C" fn no_timer(_: *mut c_void, _: u32, _: u32) {}
 
 unsafe extern "C" fn never(_: *mut c_void) -> c_int {
     0
-}
-
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn resident_bytes() -> Result<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
-    let Some(pages) = statm.split_whitespace().nth(1) else { bail!("/proc/self/statm has no second field") };
-    Ok(pages.parse::<u64>()? * 4096)
 }

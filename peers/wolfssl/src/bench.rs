@@ -6,12 +6,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use bartizan_peer_common::bench::{self, PAYLOAD, RECORDS_PER_SESSION, cpu_time};
 use wolfssl_sys::*;
 
 const SUITE: &CStr = c"PSK-AES128-CCM-8";
 const KEY: [u8; 16] = [0x42; 16];
-const PAYLOAD: [u8; 64] = [7; 64];
-const RECORDS_PER_SESSION: usize = 4;
 const CID_BYTES: usize = 8;
 
 /// `NAME VALUE` lines.
@@ -19,38 +18,9 @@ const CID_BYTES: usize = 8;
 /// # Errors
 /// If a handshake does not end, or a record does not open.
 pub fn run(sessions: usize) -> Result<String> {
-    ensure!(sessions > 0, "at least one session");
     let (server, client) = (Context::new(true)?, Context::new(false)?);
-    // The first session pays for what is shared.
-    let mut kept = vec![Session::establish(&server, &client, &mut Duration::default())?];
-    let before = resident_bytes()?;
-    let mut spent = Duration::ZERO;
-    for _ in 0..sessions {
-        kept.push(Session::establish(&server, &client, &mut spent)?);
-    }
-    let bytes = resident_bytes()?.saturating_sub(before) as f64 / sessions as f64;
-    let handshakes = sessions as f64 / spent.as_secs_f64();
-    let records = receive_at_random(&mut kept)?;
-    Ok(format!(
-        "version wolfssl-5.9\nsessions {sessions}\nsession_bytes {bytes:.0}\nhandshakes_psk_per_s {handshakes:.0}\nrecords_per_s {records:.0}\n"
-    ))
-}
-
-/// Opens all records, a random session each time; records a second.
-fn receive_at_random(sessions: &mut [Session]) -> Result<f64> {
-    let mut order: Vec<usize> = (0..sessions.len()).cycle().take(sessions.len() * RECORDS_PER_SESSION).collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for at in (1..order.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        order.swap(at, (state % (at as u64 + 1)) as usize);
-    }
-    let before = cpu_time();
-    for index in &order {
-        sessions[*index].read()?;
-    }
-    Ok(order.len() as f64 / (cpu_time() - before).as_secs_f64())
+    let establish = |spent: &mut Duration| Session::establish(&server, &client, spent);
+    bench::run("wolfssl-5.9", sessions, establish, Session::read)
 }
 
 /// Which way datagrams go.
@@ -218,15 +188,4 @@ unsafe extern "C" fn server_key(_: *mut WOLFSSL, _: *const c_char, key: *mut c_u
     // SAFETY: by the contract above.
     unsafe { core::ptr::copy_nonoverlapping(KEY.as_ptr(), key, KEY.len()) };
     KEY.len() as c_uint
-}
-
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn resident_bytes() -> Result<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm")?;
-    let Some(pages) = statm.split_whitespace().nth(1) else { bail!("/proc/self/statm has no second field") };
-    Ok(pages.parse::<u64>()? * 4096)
 }

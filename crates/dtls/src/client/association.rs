@@ -92,6 +92,7 @@ impl Association {
     /// Most content of one record in a datagram of `mtu` bytes.
     pub fn content_bytes_max(&self, mtu: usize) -> usize {
         let inner_type = usize::from(!self.peer_cid.is_empty());
+        //= rfc8449#4-1
         let limit = usize::from(self.limits.send).saturating_sub(inner_type);
         mtu.saturating_sub(self.overhead()).min(limit)
     }

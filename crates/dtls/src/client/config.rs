@@ -31,6 +31,10 @@ pub struct ClientConfig {
     pub verifier: Option<Arc<dyn PeerVerifier>>,
     /// `None`: no Connection ID extension. `Some(EMPTY)`: "I can use Connection IDs, send me none".
     pub own_cid: Option<ConnectionId>,
+    /// DTLS 1.3: how many Connection IDs we ask the server for whenever we have none left for the next time we wake
+    /// ([`Connection::request_connection_ids`](crate::Connection::request_connection_ids)), so that nobody can tell from
+    /// outside that two wake-ups were ours. 0, the default, never asks.
+    pub connection_ids: u8,
     /// Offer the return routability check (RFC 9853) where Connection IDs are offered: four bytes in each hello, and a
     /// server may send long answers to a new address after one question.
     pub rrc: bool,
@@ -66,6 +70,7 @@ impl ClientConfig {
             credential: None,
             verifier: None,
             own_cid: Some(ConnectionId::EMPTY),
+            connection_ids: 0,
             rrc: true,
             server_name: None,
             record_size_limit: None,
@@ -130,6 +135,9 @@ impl ClientConfig {
         if !(limits::MTU_MIN..=limits::MTU_MAX).contains(&self.mtu) {
             return Err(Error::Misuse("the MTU is out of range"));
         }
+        if self.connection_ids > limits::CONNECTION_IDS_REQUESTED_MAX {
+            return Err(Error::Misuse("more Connection IDs than a server gives at a time"));
+        }
         if self.retransmit_ms == 0 {
             return Err(Error::Misuse("a retransmission timeout of zero"));
         }
@@ -154,8 +162,11 @@ impl ClientConfig {
     }
 
     fn check_hints(&self) -> Result<(), Error> {
-        if self.record_size_limit.is_some_and(|limit| limit < limits::RECORD_SIZE_LIMIT_MIN) {
-            return Err(Error::Misuse("a record size limit below 64"));
+        //= rfc8449#4-2
+        //= rfc8449#4-6
+        let sizes = limits::RECORD_SIZE_LIMIT_MIN..=limits::PLAINTEXT_BYTES_MAX as u16;
+        if self.record_size_limit.is_some_and(|limit| !sizes.contains(&limit)) {
+            return Err(Error::Misuse("a record size limit below 64 or beyond 16384"));
         }
         let bad = |name: &String| name.is_empty() || name.len() > limits::SERVER_NAME_BYTES_MAX || !name.is_ascii();
         if self.server_name.as_ref().is_some_and(bad) {

@@ -15,7 +15,6 @@ use super::v13;
 use super::{ClientConfig, SavedSession};
 use crate::alert::Alert;
 use crate::handshake::flight::Packer;
-use crate::record;
 use crate::v13::record::is_unified;
 use crate::{
     AlertDescription, Authentication, CipherSuite, CloseReason, Error, Instant, ResumableSession, Version, limits,
@@ -100,8 +99,7 @@ impl Connection {
                 State::Connected(Box::new(Association::from_saved(config.provider, saved)))
             }
             SavedSession(Saved::V13(saved)) => {
-                let (mtu, retransmit_ms) = (config.mtu, config.retransmit_ms);
-                let association = v13::Association::from_saved(config.provider, saved, mtu, retransmit_ms);
+                let association = v13::Association::from_saved(&config, saved);
                 State::Connected13(Box::new(association))
             }
         };
@@ -152,7 +150,7 @@ impl Connection {
         match &self.state {
             State::Handshaking(handshake) => Some(handshake.timer.deadline),
             State::Handshaking13(handshake) => Some(handshake.next_timeout()),
-            State::Connected13(association) => association.established.post.timer.map(|timer| timer.deadline),
+            State::Connected13(association) => association.established.post.deadline(),
             State::Connected(_) | State::Closed => None,
         }
     }
@@ -194,11 +192,10 @@ impl Connection {
         }
         let record = match &mut self.state {
             State::Connected(association) => association.seal(ContentType::APPLICATION_DATA, data)?,
-            State::Connected13(association) => association.seal(ContentType::APPLICATION_DATA, data)?,
+            State::Connected13(_) => return self.send13(now, data),
             _ => return Err(Error::Misuse("not connected")),
         };
         self.outbox.push_back(record);
-        self.transmit_post(now);
         Ok(())
     }
 
@@ -211,20 +208,47 @@ impl Connection {
         let State::Connected13(association) = &mut self.state else {
             return Err(Error::Misuse("not connected, or not with DTLS 1.3"));
         };
-        association.established.update_keys(false)?;
+        association.established.update_keys(association.keys.write_epoch, false)?;
         self.transmit_post(now);
         Ok(())
     }
 
+    /// DTLS 1.3: asks the server for Connection IDs to be used later (RFC 9147 section 9), at most
+    /// [`limits::CONNECTION_IDS_REQUESTED_MAX`], of which [`limits::CONNECTION_IDS_SPARE_MAX`] are kept, over
+    /// [`Self::save`], too. Each [`Self::resume`] uses one. A connection that was saved has to be saved again before the
+    /// question leaves, in the same datagram as the next data.
+    ///
+    /// # Errors
+    /// `Misuse` before the handshake is finished, after the end, in DTLS 1.2, for a number out of range, or if the server
+    /// gave us no Connection ID; `Unavailable` if too much waits.
+    pub fn request_connection_ids(&mut self, now: Instant, count: u8) -> Result<(), Error> {
+        let State::Connected13(association) = &mut self.state else {
+            return Err(Error::Misuse("not connected, or not with DTLS 1.3"));
+        };
+        if !(1..=limits::CONNECTION_IDS_REQUESTED_MAX).contains(&count) {
+            return Err(Error::Misuse("no Connection IDs, or more than a server gives at a time"));
+        }
+        association.request_connection_ids(count)?;
+        self.transmit_post(now);
+        Ok(())
+    }
+
+    /// DTLS 1.3: our address has changed, or is about to: goes on under another Connection ID, so that nobody can tell
+    /// from outside that it is still us. `false` if there is none left.
+    pub fn use_spare_connection_id(&mut self) -> bool {
+        match &mut self.state {
+            State::Connected13(association) => association.use_spare(),
+            _ => false,
+        }
+    }
+    //= rfc9147#4.4-s1
     //= rfc6347#4.1.1.1-s2
     /// The longest `data` that [`Self::send`] takes; zero while not connected.
     #[must_use]
     pub fn send_bytes_max(&self) -> usize {
         match &self.state {
             State::Connected(association) => association.content_bytes_max(self.mtu),
-            State::Connected13(association) => {
-                self.mtu.saturating_sub(association.overhead()).min(limits::PLAINTEXT_BYTES_MAX)
-            }
+            State::Connected13(association) => association.content_bytes_max(),
             State::Handshaking(_) | State::Handshaking13(_) | State::Closed => 0,
         }
     }
@@ -308,15 +332,12 @@ impl Connection {
         }
     }
 
-    /// Sends an alert: protected when connected, in the clear during the handshake.
+    /// Sends an alert, protected once what we send is.
     pub(super) fn say_goodbye(&mut self, description: AlertDescription) {
         let alert = Alert::of(description).encode();
         let record = match &mut self.state {
             State::Connected(association) => association.seal(ContentType::ALERT, &alert).ok(),
-            State::Handshaking(handshake) => {
-                let sequence = handshake.next_record_sequence();
-                Some(record::plain(ContentType::ALERT, sequence, &alert))
-            }
+            State::Handshaking(handshake) => handshake.seal_alert(alert),
             State::Connected13(association) => association.seal(ContentType::ALERT, &alert).ok(),
             State::Handshaking13(handshake) => handshake.seal_alert(alert),
             State::Closed => None,

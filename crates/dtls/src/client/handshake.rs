@@ -17,6 +17,7 @@ use crate::handshake::timer::Timer;
 use crate::handshake::transcript::Transcript;
 use crate::handshake::{exchange, hello, ticket};
 use crate::hash::Hash;
+use crate::record;
 use crate::schedule::{self, Keys, Randoms, Side};
 use crate::v13::offer::Encoded;
 use crate::{
@@ -138,6 +139,16 @@ impl Handshake {
         sequence
     }
 
+    /// An alert: protected once our ChangeCipherSpec is out.
+    pub fn seal_alert(&mut self, alert: [u8; 2]) -> Option<Vec<u8>> {
+        let protected = self.flight.iter().any(|item| matches!(item, Item::Protected(_)));
+        if let Some(association) = self.association.as_mut().filter(|_| protected) {
+            return association.seal(ContentType::ALERT, &alert).ok();
+        }
+        let sequence = self.next_record_sequence();
+        Some(record::plain(ContentType::ALERT, sequence, &alert))
+    }
+
     /// Seals or repeats the current flight into datagrams.
     pub fn transmit(&mut self) -> impl Iterator<Item = Vec<u8>> {
         let association = &mut self.association;
@@ -198,7 +209,7 @@ impl Handshake {
     /// anybody can send such requests.
     pub fn on_verify_request(&mut self, body: &[u8]) -> Result<bool, Error> {
         let cookie = hello::decode_verify_request(body)?;
-        if cookie == self.cookie {
+        if cookie == self.cookie && self.verify_requests > 0 {
             return Ok(false);
         }
         self.verify_requests += 1;

@@ -12,7 +12,7 @@ use crate::resumption::SessionName;
 use crate::v13::hello::is_downgrade;
 use crate::{CertificateType, CipherSuite, ClientResumption, Error, ResumableSession, Version, schedule};
 
-const NOT_OFFERED: Error = Error::Misbehaved("an extension that was not offered");
+pub(super) const NOT_OFFERED: Error = Error::Misbehaved("an extension that was not offered");
 
 impl Handshake {
     //= rfc6347#4.2.1-4
@@ -96,6 +96,7 @@ impl Handshake {
             kind::EC_POINT_FORMATS => self.suites.iter().any(|suite| suite.is_ecdhe()),
             kind::CONNECTION_ID => config.own_cid.is_some(),
             // RFC 9853 section 3: only beside a Connection ID.
+            //= rfc9853#3-3
             kind::RRC => config.rrc && config.own_cid.is_some() && body.is_empty(),
             kind::RECORD_SIZE_LIMIT => config.record_size_limit.is_some(),
             kind::MAX_FRAGMENT_LENGTH => config.max_fragment_length.is_some(),
@@ -118,6 +119,10 @@ impl Handshake {
         self.cids = match (self.config.own_cid, extensions.connection_id) {
             (Some(own), Some(peer)) => Some((own, peer)),
             (None, Some(_)) => return Err(NOT_OFFERED),
+            // Without it the server could not tell us from others.
+            (_, None) if extensions.body(kind::CONNECTION_ID).is_some() => {
+                return Err(Error::Unsupported("the server's Connection ID is too long for us"));
+            }
             (_, None) => None,
         };
         if extensions.body(kind::RRC).is_some() && self.cids.is_none() {
@@ -135,6 +140,8 @@ impl Handshake {
         let limit = negotiation::record_size_limit(extensions)?;
         let length = negotiation::max_fragment_length(extensions)?;
         self.limits = match (limit, length) {
+            //= rfc8449#5-2
+            //= rfc8449#5-s1
             (Some(_), Some(_)) => return Err(Error::Misbehaved("two limits for one record")),
             (Some(send), None) => {
                 RecordLimits { send, receive: self.config.record_size_limit.unwrap_or(send), in_the_clear: false }

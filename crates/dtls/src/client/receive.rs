@@ -7,6 +7,7 @@ use bartizan_wire::record::{ContentType, DTLS_1_2, Record};
 
 use super::association::Unopened;
 use super::connection::{Connection, ConnectionEvent, State};
+use super::hello::NOT_OFFERED;
 use super::phase::Phase;
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
@@ -60,6 +61,10 @@ impl Connection {
             let Ok(fragment) = Fragment::read(&mut reader) else {
                 return self.reject(RecordRejection::Malformed);
             };
+            // RFC 5246 section 7.4.1.1: nothing to be said to it now.
+            if fragment.kind == Kind::HelloRequest {
+                continue;
+            }
             // A stateless server may number its request as it likes.
             if fragment.kind == Kind::HelloVerifyRequest {
                 self.on_verify_request(now, &fragment);
@@ -124,7 +129,7 @@ impl Connection {
                 }
             }
             Err(error) => {
-                self.say_goodbye(error.alert());
+                self.say_goodbye(alert_of(error));
                 self.end(CloseReason::Failed(error));
             }
         }
@@ -163,6 +168,7 @@ impl Connection {
             //= rfc6347#4.1.2.7-s1
             //= rfc6347#5-s2
             Err(Unopened::Rejected(rejection)) => self.reject(rejection),
+            //= rfc8449#4-5
             Err(Unopened::TooLong) => {
                 self.say_goodbye(AlertDescription::RECORD_OVERFLOW);
                 self.end(CloseReason::Failed(Error::Misbehaved("a record longer than was agreed")));
@@ -270,5 +276,13 @@ impl Connection {
             return;
         }
         self.conclude(now, outcome);
+    }
+}
+
+/// RFC 5246 section 7.4.1.4 has an alert of its own for extensions that nobody asked for.
+fn alert_of(error: Error) -> AlertDescription {
+    match error {
+        NOT_OFFERED => AlertDescription::UNSUPPORTED_EXTENSION,
+        error => error.alert(),
     }
 }

@@ -10,6 +10,7 @@ use crate::handshake::negotiation::RecordLimits;
 use crate::limits::SAVED_SESSION_BYTES_MAX;
 use crate::schedule::TrafficKey;
 use crate::v13::established::Kept;
+use crate::v13::spares::Spares;
 use crate::{CipherSuite, ConnectionId, Error, ReplayWindow, Version, limits};
 
 /// The first byte of every saved session; another layout gets another number.
@@ -20,7 +21,9 @@ const VERSION_1: u8 = 1;
 const NO_CID: u8 = 0xFF;
 
 /// Where the version byte says DTLS 1.3.
-const VERSION_13: u8 = 2;
+const VERSION_13: u8 = 4;
+/// The layout before spare Connection IDs and record limits, still read.
+const VERSION_13_1: u8 = 2;
 
 /// An association as a device keeps it over a power cycle: at most [`SAVED_SESSION_BYTES_MAX`]
 /// bytes, keys inside, so it belongs in
@@ -61,9 +64,13 @@ pub(super) struct Saved13 {
     pub kept: Kept,
     pub own_cid: Option<ConnectionId>,
     pub peer_cid: ConnectionId,
+    /// As many as fit.
+    pub spares: Spares,
     pub window: ReplayWindow,
     pub lease: u64,
     pub exporter: Secret<32>,
+    pub send_limit: u16,
+    pub receive_limit: u16,
 }
 
 impl SavedSession {
@@ -94,7 +101,7 @@ impl SavedSession {
         let mut reader = Reader::new(bytes);
         let saved = match reader.u8()? {
             version @ (VERSION | VERSION_1) => Saved::V12(Saved12::read(&mut reader, version)?),
-            VERSION_13 => Saved::V13(Saved13::read(&mut reader)?),
+            version @ (VERSION_13 | VERSION_13_1) => Saved::V13(Saved13::read(&mut reader, version)?),
             _ => return Err(Error::Malformed("a saved session of another version")),
         };
         reader.finish()?;
@@ -176,13 +183,21 @@ impl Saved13 {
         outcome?;
         put_own_cid(writer, self.own_cid.as_ref())?;
         put_cid(writer, &self.peer_cid)?;
-        put_rest(writer, &self.window, self.lease, &self.exporter)
+        put_rest(writer, &self.window, self.lease, &self.exporter)?;
+        writer.put(&self.send_limit.to_be_bytes())?;
+        writer.put(&self.receive_limit.to_be_bytes())?;
+        for cid in self.spares.iter() {
+            if writer.written() + 1 + cid.len() <= SAVED_SESSION_BYTES_MAX {
+                put_cid(writer, cid)?;
+            }
+        }
+        Ok(())
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    fn read(reader: &mut Reader<'_>, version: u8) -> Result<Self, Error> {
         let suite = CipherSuite::from_code(reader.u16()?).filter(|suite| suite.version() == Version::Dtls13);
         let suite = suite.ok_or(Error::Malformed("a saved session of an unknown suite"))?;
-        Ok(Self {
+        let mut saved = Self {
             suite,
             kept: Kept::decode(reader, suite)?,
             own_cid: read_own_cid(reader)?,
@@ -190,7 +205,17 @@ impl Saved13 {
             window: ReplayWindow { top: reader.u64()?, bits: reader.u64()? },
             lease: reader.u64()?,
             exporter: Secret::new(reader.array()?),
-        })
+            spares: Spares::default(),
+            send_limit: RecordLimits::NONE_13.send,
+            receive_limit: RecordLimits::NONE_13.receive,
+        };
+        if version == VERSION_13 {
+            (saved.send_limit, saved.receive_limit) = (reader.u16()?, reader.u16()?);
+            while !reader.is_empty() {
+                saved.spares.push(cid_of(reader.vec8()?)?);
+            }
+        }
+        Ok(saved)
     }
 }
 

@@ -80,7 +80,7 @@ impl<'a> Extensions<'a> {
             found.note(kind, body)?;
         }
         match found.has_duplicates() {
-            true => Err(Error::Misbehaved("an extension stands twice")),
+            true => Err(Error::Malformed("an extension stands twice")),
             false => Ok(found),
         }
     }

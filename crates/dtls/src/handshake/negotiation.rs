@@ -9,6 +9,9 @@ use crate::{CertificateType, Error, SignatureScheme};
 
 const DEFAULT_KINDS: [u8; 1] = [CertificateType::X509 as u8];
 
+/// The longest that DTLS 1.3 encrypts: content and its type (RFC 8449 section 4).
+pub(crate) const PLAINTEXT_13_BYTES_MAX: u16 = PLAINTEXT_BYTES_MAX as u16 + 1;
+
 /// The most that either side may put into one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordLimits {
@@ -25,6 +28,10 @@ impl RecordLimits {
     /// Nothing was negotiated.
     pub const NONE: Self =
         Self { send: PLAINTEXT_BYTES_MAX as u16, receive: PLAINTEXT_BYTES_MAX as u16, in_the_clear: false };
+
+    /// The same for DTLS 1.3, whose type is encrypted, too (RFC 8446 section 5.4).
+    pub const NONE_13: Self =
+        Self { send: PLAINTEXT_13_BYTES_MAX, receive: PLAINTEXT_13_BYTES_MAX, in_the_clear: false };
 
     /// Most content of one record of a flight in the clear.
     pub fn clear_bytes_max(&self) -> usize {
@@ -65,6 +72,11 @@ impl MaxFragmentLength {
 
 /// A record_size_limit (RFC 8449 section 4). One that is larger than the protocol allows is no error, and no limit.
 pub(crate) fn record_size_limit(extensions: &Extensions<'_>) -> Result<Option<u16>, Error> {
+    Ok(record_size_limit_13(extensions)?.map(|limit| limit.min(PLAINTEXT_BYTES_MAX as u16)))
+}
+
+/// The same of DTLS 1.3, where one byte more is encrypted.
+pub(crate) fn record_size_limit_13(extensions: &Extensions<'_>) -> Result<Option<u16>, Error> {
     let Some(body) = extensions.body(kind::RECORD_SIZE_LIMIT) else {
         return Ok(None);
     };
@@ -72,8 +84,11 @@ pub(crate) fn record_size_limit(extensions: &Extensions<'_>) -> Result<Option<u1
     let limit = reader.u16()?;
     reader.finish()?;
     match limit {
+        //= rfc8449#4-7
         0..RECORD_SIZE_LIMIT_MIN => Err(Error::Misbehaved("a record size limit below 64")),
-        limit => Ok(Some(limit.min(PLAINTEXT_BYTES_MAX as u16))),
+        //= rfc8449#4-3
+        //= rfc8449#4-4
+        limit => Ok(Some(limit.min(PLAINTEXT_13_BYTES_MAX))),
     }
 }
 
@@ -171,12 +186,20 @@ mod tests {
         look(&Extensions::read(&mut Reader::new(&bytes)).unwrap());
     }
 
+    //= test rfc8449#4-3
+    //= test rfc8449#4-4
+    //= test rfc8449#4-7
     #[test]
     fn record_size_limits_on_both_sides_of_their_bounds() {
         for (limit, expected) in [(63, None), (64, Some(64)), (16_384, Some(16_384)), (16_385, Some(16_384))] {
             let mut writer = Writer::default();
             put_record_size_limit(&mut writer, limit);
             read(writer, |extensions| assert_eq!(record_size_limit(extensions).ok().flatten(), expected));
+        }
+        for (limit, expected) in [(63, None), (64, Some(64)), (16_385, Some(16_385)), (16_386, Some(16_385))] {
+            let mut writer = Writer::default();
+            put_record_size_limit(&mut writer, limit);
+            read(writer, |extensions| assert_eq!(record_size_limit_13(extensions).ok().flatten(), expected));
         }
         read(Writer::default(), |extensions| assert_eq!(record_size_limit(extensions), Ok(None)));
     }

@@ -24,6 +24,7 @@ impl Timer {
         *self = Self::start(now, self.initial_ms);
     }
 
+    //= rfc9147#5.8.2-s1
     //= rfc6347#4.2.4.1-s1
     /// The flight has just been repeated because the timer ran out.
     pub fn back_off(&mut self, now: Instant) {
@@ -55,6 +56,7 @@ impl Timer {
 mod tests {
     use super::*;
 
+    //= test rfc9147#5.8.2-s1
     //= test rfc6347#4.2.4.1-s1
     #[test]
     fn doubles_from_one_second_to_sixty() {

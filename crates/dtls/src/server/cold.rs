@@ -8,10 +8,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::event::SessionId;
 use super::resumption::SessionKey;
-use super::v13::Session13;
 use crate::handshake::negotiation::RecordLimits;
 use crate::key::RecordKeyRef;
 use crate::schedule::VERIFY_BYTES;
+use crate::v13::established::Established;
 use crate::{Authentication, ConnectionId};
 
 /// See the module.
@@ -33,7 +33,7 @@ pub(super) struct Cold {
     pub resumed: bool,
     pub rare: Option<Box<Rare>>,
     /// DTLS 1.3 only.
-    pub v13: Option<Box<Session13>>,
+    pub v13: Option<Box<Established>>,
 }
 
 const _: () = assert!(size_of::<Cold>() <= 104, "the cold half must stay small, too");

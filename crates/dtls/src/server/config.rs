@@ -131,8 +131,11 @@ impl EndpointConfig {
         if self.ccm_8_forgeries_max == 0 {
             return Err(Error::Misuse("no failed opens at all: any datagram would end an association"));
         }
-        if self.record_size_limit.is_some_and(|limit| limit < limits::RECORD_SIZE_LIMIT_MIN) {
-            return Err(Error::Misuse("a record size limit below 64"));
+        //= rfc8449#4-2
+        //= rfc8449#4-6
+        let sizes = limits::RECORD_SIZE_LIMIT_MIN..=limits::PLAINTEXT_BYTES_MAX as u16;
+        if self.record_size_limit.is_some_and(|limit| !sizes.contains(&limit)) {
+            return Err(Error::Misuse("a record size limit below 64 or beyond 16384"));
         }
         if self.nat && !self.require_cid {
             return Err(Error::Misuse("no Connection IDs behind a NAT: associations would end with their addresses"));
@@ -142,6 +145,7 @@ impl EndpointConfig {
 
     /// RFC 9853 section 3: only for a client that offers a Connection ID, too.
     pub(super) fn checks_paths(&self, hello: &ClientHello<'_>) -> bool {
+        //= rfc9853#3-2
         let offered = hello.extensions.body(kind::RRC) == Some(&[]);
         offered && hello.extensions.connection_id.is_some() && self.path_check != PathCheck::Off
     }

@@ -91,6 +91,8 @@ impl Endpoint {
                 break;
             }
             rest = match rest.first() {
+                //= rfc9147#4.1-2
+                //= rfc9147#4.1-3
                 Some(first) if self.config.versions.contains(Version::Dtls13) && is_unified(*first) => {
                     self.on_unified(now, remote, rest)
                 }

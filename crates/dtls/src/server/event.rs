@@ -54,6 +54,8 @@ pub struct SessionBytes {
     pub hot: usize,
     /// What only handshakes, restarts and evidence touch.
     pub cold: usize,
+    /// DTLS 1.3 alone, on top: what the next keys come from, and how far messages were counted.
+    pub dtls_1_3: usize,
 }
 
 /// What is known of an association.
@@ -107,6 +109,10 @@ pub enum EndpointEvent {
     PathChecked { session: SessionId, principal: u64, address: SocketAddr, outcome: PathOutcome },
     /// The send-sequence lease runs low: make `upto` durable, then call [`Endpoint::extend_lease`](super::Endpoint::extend_lease).
     LeaseLow { session: SessionId, upto: u64 },
+    /// DTLS 1.3: a message waits that a restart must not forget. Persist [`Endpoint::state`](super::Endpoint::state)
+    /// again, beside the window, the lease and the address that are known, then call
+    /// [`Endpoint::confirm_durable`](super::Endpoint::confirm_durable). No lease is being asked for at that moment.
+    StateChanged { session: SessionId, principal: u64 },
     /// A handshake came to nothing.
     HandshakeFailed { remote: SocketAddr, identity: Option<Vec<u8>>, principal: Option<u64>, reason: HandshakeFailure },
     /// A record was dropped. `claimed` is the principal that its Connection ID or address names.

@@ -204,15 +204,19 @@ impl Endpoint {
             }
             //= rfc6347#4.2.4-2
             Ok(_) => self.reject(remote, None, RecordRejection::Unexpected),
-            Err(_) => self.on_wrong_key(id),
+            Err(_) => self.on_wrong_key(id, remote),
         }
     }
 
     /// Reported at once, but not given up at once: anybody can write the client's address on a datagram.
-    fn on_wrong_key(&mut self, id: HandshakeId) {
+    /// What comes from elsewhere, under a Connection ID that anybody can have seen, does not even count.
+    fn on_wrong_key(&mut self, id: HandshakeId, remote: SocketAddr) {
         let Some(handshake) = self.handshakes.get_mut(id) else {
             return;
         };
+        if handshake.remote != remote {
+            return self.reject(remote, None, RecordRejection::Forged);
+        }
         handshake.failures += 1;
         if handshake.failures == 1 {
             let reason = failure_of(handshake);
@@ -232,16 +236,21 @@ impl Endpoint {
         let Some(handshake) = self.handshakes.get_mut(id) else {
             return;
         };
-        let Some(body) = finished_body(handshake, message) else {
-            return self.fail_handshake(id, HandshakeFailure::Misbehaved, Some(AlertDescription::UNEXPECTED_MESSAGE));
+        let message = match take_finished(handshake, message) {
+            Some(Some(message)) => message,
+            Some(None) => return,
+            None => {
+                let alert = Some(AlertDescription::UNEXPECTED_MESSAGE);
+                return self.fail_handshake(id, HandshakeFailure::Misbehaved, alert);
+            }
         };
         let Some(keys) = handshake.keys.take() else {
             return;
         };
         let hash = handshake.transcript.hash(provider, handshake.suite.hash());
         let expected = schedule::verify_data(provider, handshake.suite.hash(), &keys.master, Side::Client, &hash);
-        let appended = handshake.transcript.append(message);
-        if !constant_time_eq(&expected, body) || appended.is_err() {
+        let appended = append(handshake, &message);
+        if !constant_time_eq(&expected, &message.body) || appended.is_err() {
             let alert = Some(AlertDescription::DECRYPT_ERROR);
             return self.fail_handshake(id, HandshakeFailure::WrongKey, alert);
         }
@@ -290,7 +299,8 @@ impl Endpoint {
             path: path_of(&handshake, remote),
             read: keys.client.as_ref(),
             write: keys.server.as_ref(),
-            epoch: record::EPOCH,
+            read_epoch: record::EPOCH,
+            write_epoch: record::EPOCH,
             window,
             send_next: handshake.protected_sequence,
             lease: self.config.lease.max(handshake.protected_sequence),
@@ -331,7 +341,7 @@ impl Endpoint {
         }
     }
 
-    /// The association is on disk: the server's Finished may leave. What was the principal's association before
+    /// The association is on disk: the server's Finished may leave, or what [`EndpointEvent::StateChanged`] was about. What was the principal's association before
     /// stays until the first record opens on this one.
     pub fn confirm_durable(&mut self, now: Instant, session: SessionId) {
         if self.is_fenced(now) {
@@ -340,10 +350,11 @@ impl Endpoint {
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
         };
-        if hot.phase != slab::Phase::AwaitDurable {
-            return;
+        match hot.phase {
+            slab::Phase::AwaitDurable => hot.phase = slab::Phase::Established,
+            slab::Phase::Established => return self.confirm_kept(now, session),
+            slab::Phase::Free | slab::Phase::Handshaking => return,
         }
-        hot.phase = slab::Phase::Established;
         let (principal, suite, connection_id) = (hot.principal, hot.suite, hot.own_cid);
         let remote = hot.remote.unpack();
         self.index(session, principal, remote, connection_id);
@@ -450,11 +461,17 @@ fn put_aside(remote: SocketAddr, record: &Record<'_>) -> Option<Early> {
     })
 }
 
-/// The body of a Finished that is whole, alone and due.
-fn finished_body<'m>(handshake: &mut Handshake, message: &'m [u8]) -> Option<&'m [u8]> {
+//= rfc6347#4.2.3-4
+/// The Finished that a record completes, or `Some(None)` as long as parts of it are missing; `None` if it holds anything
+/// else.
+fn take_finished(handshake: &mut Handshake, content: &[u8]) -> Option<Option<Message>> {
     handshake.after(Step::Finished).ok()?;
-    let mut reader = Reader::new(message);
-    let fragment = Fragment::read(&mut reader).ok()?;
-    let due = handshake.reassembly.is_due(&fragment) && reader.is_empty();
-    fragment.whole().filter(|_| due && fragment.kind == Kind::Finished)
+    let mut reader = Reader::new(content);
+    while !reader.is_empty() {
+        let fragment = Fragment::read(&mut reader).ok()?;
+        let due = handshake.reassembly.is_due(&fragment) && fragment.kind == Kind::Finished;
+        let kept = due && handshake.reassembly.accept(&fragment) == Accepted::Kept;
+        kept.then_some(())?;
+    }
+    Some(handshake.reassembly.next())
 }

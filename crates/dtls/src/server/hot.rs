@@ -55,6 +55,8 @@ pub(in crate::server) struct Hot {
     /// The peer knows the return routability check.
     pub rrc: bool,
     pub path: Path,
+    /// DTLS 1.3: a message after the handshake, or our next keys, may be under way in the cold half.
+    pub under_way: bool,
     /// The keys are too long to lie here.
     pub(super) keys_elsewhere: bool,
 }
@@ -88,6 +90,7 @@ impl Hot {
             lease_asked: false,
             rrc: false,
             path: Path::VALIDATED,
+            under_way: false,
             keys_elsewhere: false,
         }
     }

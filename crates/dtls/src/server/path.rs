@@ -111,7 +111,10 @@ impl Endpoint {
         }
     }
 
+    //= rfc9146#6-3
+    //= rfc9147#11-4
     fn rebind(&mut self, now: Instant, session: SessionId, to: SocketAddr, bytes: usize) {
+        //= rfc9853#5.2-3
         let home = self.paths.checks.get(&session).and_then(|check| check.old);
         let Some(hot) = self.slab.hot_mut(session) else {
             return;
@@ -137,12 +140,14 @@ impl Endpoint {
     /// Sends a challenge under a fresh cookie and waits for the answer.
     fn challenge(&mut self, now: Instant, session: SessionId, stage: Stage, old: Option<SocketAddr>) {
         let mut cookie = [0; 8];
+        //= rfc9853#5.3-1
         self.rng.fill(&mut cookie);
         let Some(check) = self.paths.open(session, stage, old) else {
             return;
         };
         (check.stage, check.cookie, check.old) = (stage, cookie, old.or(check.old));
         let to = check.old.filter(|_| stage == Stage::Old);
+        //= rfc9853#5.5-s2
         self.paths.schedule(session, now.plus(self.config.retransmit_ms));
         let challenge = Message::Challenge(cookie).encode();
         match to {
@@ -170,6 +175,9 @@ impl Endpoint {
         match Message::decode(content) {
             _ if !rrc => self.reject(remote, Some(principal), RecordRejection::Unexpected),
             // RFC 9853 section 5.4: exactly one answer, at once, to where the challenge came from.
+            //= rfc9853#5.2-1
+            //= rfc9853#5.4-1
+            //= rfc9853#5.4-2
             Some(Message::Challenge(cookie)) => self.send_to(session, remote, &Message::Response(cookie).encode()),
             Some(Message::Response(cookie)) => self.on_path_answer(now, session, remote, Step::Response, &cookie),
             Some(Message::Drop(cookie)) => self.on_path_answer(now, session, remote, Step::Drop, &cookie),
@@ -178,6 +186,7 @@ impl Endpoint {
         }
     }
 
+    //= rfc9853#5.4-4
     /// RFC 9853 section 5.4: an answer from elsewhere or to another challenge is silently discarded.
     fn on_path_answer(&mut self, now: Instant, session: SessionId, remote: SocketAddr, step: Step, cookie: &Cookie) {
         let Some(check) = self.paths.checks.get(&session) else {
@@ -197,6 +206,8 @@ impl Endpoint {
         let Some(stage) = self.paths.checks.get(&session).map(|check| check.stage) else {
             return;
         };
+        //= rfc9853#5.2-4
+        //= rfc9853#5.2-5
         match stage.after(step, limits::PATH_CHALLENGES_MAX) {
             Next::Ask(stage) => self.challenge(now, session, stage, None),
             Next::End(outcome) => self.path_ends(now, session, outcome),
@@ -283,6 +294,8 @@ impl Endpoint {
         }
     }
 
+    //= rfc9853#4-1
+    //= rfc9853#5.4-3
     /// A path message to an address that is not the session's, or as long as what it answers.
     fn send_to(&mut self, session: SessionId, to: SocketAddr, message: &[u8]) {
         if let Ok((_, record)) = self.seal(session, ContentType::RETURN_ROUTABILITY_CHECK, message) {

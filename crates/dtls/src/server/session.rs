@@ -14,7 +14,7 @@ use crate::codec::{Reader, try_copy};
 use crate::handshake::message::{Fragment, Kind};
 use crate::limits::RECORD_SIZE_LIMIT_MIN;
 use crate::record::Protection;
-use crate::{AlertDescription, Authentication, CloseReason, Error, Instant, Version};
+use crate::{AlertDescription, Authentication, CloseReason, Error, Instant};
 
 const TOO_LONG: CloseReason = CloseReason::Failed(Error::Misbehaved("a record longer than was agreed"));
 
@@ -32,7 +32,7 @@ impl Endpoint {
         };
         let principal = hot.principal;
         let sequence = record.header.sequence;
-        if hot.suite.version() != Version::Dtls12 {
+        if hot.is_dtls_1_3() {
             return self.reject(remote, Some(principal), RecordRejection::Unexpected);
         }
         let bytes = HEADER_BYTES + record.connection_id.len() + record.fragment.len();
@@ -44,6 +44,7 @@ impl Endpoint {
         let inner_len = reading.inner_len(&record);
         let (kind, content) = match reading.open(record) {
             Ok(opened) => opened,
+            //= rfc9146#6-4
             //= rfc6347#4.1.2.1-s1
             //= rfc6347#4.1.2.7-s1
             //= rfc6347#5-s2
@@ -79,12 +80,13 @@ impl Endpoint {
 
     /// Counts forgeries against the key that they were tried on, whoever sent them: a source address proves nothing
     /// (RFC 9147 section 4.5.3).
-    fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
+    pub(super) fn on_unopened(&mut self, session: SessionId, remote: SocketAddr, reason: RecordRejection) {
         let claimed = self.principal_of(session);
         self.reject(remote, claimed, reason);
         if reason != RecordRejection::Forged {
             return;
         }
+        //= rfc9147#4.5.3-1
         let failed = self.slab.count_failed_open(session);
         let most = |hot: &Hot| hot.suite.failed_opens_max(self.config.ccm_8_forgeries_max);
         if self.established(session).is_some_and(|hot| failed >= most(hot)) {
@@ -179,6 +181,7 @@ impl Endpoint {
         }
         let bytes = data.len().saturating_add(self.overhead(session));
         if !self.allows(session, bytes) {
+            //= rfc9853#5-1
             return self.hold(now, session, data);
         }
         let sealed = self.seal(session, ContentType::APPLICATION_DATA, data);
@@ -196,8 +199,14 @@ impl Endpoint {
     #[must_use]
     pub fn send_bytes_max(&self, session: SessionId) -> usize {
         let peer_cid = self.slab.peer_cid(session);
-        let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
-        let most = limit.saturating_sub(usize::from(!peer_cid.is_empty()));
+        //= rfc8449#4-1
+        let most = match self.is_dtls_1_3(session) {
+            true => usize::from(self.limits_13(session).send).saturating_sub(1),
+            false => {
+                let limit = self.slab.cold(session).map_or(0, |cold| usize::from(cold.limits().send));
+                limit.saturating_sub(usize::from(!peer_cid.is_empty()))
+            }
+        };
         let overhead = self.established(session).map(|_| self.overhead(session));
         overhead.map_or(0, |overhead| self.config.mtu.saturating_sub(overhead).min(most))
     }
@@ -269,6 +278,7 @@ impl Endpoint {
 
     /// Enters a new association into the indexes, beside the one it will replace.
     pub(super) fn index(&mut self, session: SessionId, principal: u64, remote: SocketAddr, connection_id: bool) {
+        //= rfc9147#5.11-2
         //= rfc6347#4.2.8-2
         if !connection_id && let Some(old) = self.by_address.insert(remote, session) {
             // Nothing leads to it any more, unless it waits to be replaced.
@@ -349,8 +359,8 @@ impl Endpoint {
 
     /// How much longer a record of ours is than its content; zero for an unknown session.
     pub(super) fn overhead(&self, session: SessionId) -> usize {
-        if let Some(overhead) = self.overhead_13(session) {
-            return overhead;
+        if self.is_dtls_1_3(session) {
+            return self.overhead_13(session);
         }
         let cid = self.slab.peer_cid(session);
         self.writing(session).map_or(0, |writing| writing.overhead(&cid))

@@ -15,10 +15,10 @@ pub(super) use super::cold::Cold;
 use super::cold::LongKeys;
 use super::event::SessionId;
 pub(super) use super::hot::{Hot, Phase};
-use super::v13::Session13;
 use crate::key::RecordKeyRef;
 use crate::rrc::Path;
 use crate::suite::Cipher;
+use crate::v13::established::Established;
 use crate::{CipherSuite, ConnectionId, Error, Instant, ReplayWindow};
 
 /// Slots that are allocated together.
@@ -41,8 +41,9 @@ pub(super) struct NewSession<'a> {
     pub path: Path,
     pub read: RecordKeyRef<'a>,
     pub write: RecordKeyRef<'a>,
-    /// DTLS 1.2: always 1.
-    pub epoch: u16,
+    /// DTLS 1.2: always 1. DTLS 1.3: numbers and window are those within the epoch.
+    pub read_epoch: u16,
+    pub write_epoch: u16,
     pub window: ReplayWindow,
     pub send_next: u64,
     pub lease: u64,
@@ -147,7 +148,7 @@ impl Slab {
         hot.remote = PackedAddress::pack(new.remote);
         hot.own_cid = new.own_cid;
         (hot.rrc, hot.path) = (new.rrc, new.path);
-        (hot.read_epoch, hot.write_epoch) = (new.epoch, new.epoch);
+        (hot.read_epoch, hot.write_epoch) = (new.read_epoch, new.write_epoch);
         hot.set_window(new.window);
         hot.set_send_next(new.send_next);
         hot.set_lease(new.lease);
@@ -239,11 +240,11 @@ impl Slab {
     }
 
     /// What an association of DTLS 1.3 has beyond one of 1.2.
-    pub fn v13(&self, id: SessionId) -> Option<&Session13> {
+    pub fn v13(&self, id: SessionId) -> Option<&Established> {
         self.cold(id)?.v13.as_deref()
     }
 
-    pub fn v13_mut(&mut self, id: SessionId) -> Option<&mut Session13> {
+    pub fn v13_mut(&mut self, id: SessionId) -> Option<&mut Established> {
         self.cold_mut(id)?.v13.as_deref_mut()
     }
 
@@ -261,8 +262,14 @@ impl Slab {
             let high = &mut cold.rare_mut().failed_opens_high;
             *high = high.saturating_add(1);
         }
-        let high = cold.rare.as_ref().map_or(0, |rare| rare.failed_opens_high);
-        high.saturating_mul(256).saturating_add(low)
+        self.failed_opens(id)
+    }
+
+    /// How many records did not open under the key for reading.
+    pub fn failed_opens(&self, id: SessionId) -> u64 {
+        let low = self.hot(id).map_or(0, |hot| u64::from(hot.failed_opens));
+        let rare = self.cold(id).and_then(|cold| cold.rare.as_ref());
+        rare.map_or(0, |rare| rare.failed_opens_high).saturating_mul(256).saturating_add(low)
     }
 
     /// All established associations.
@@ -358,7 +365,8 @@ mod tests {
             path: Path::VALIDATED,
             read,
             write: RecordKeyRef { sn: read.key, ..read },
-            epoch: 1,
+            read_epoch: 1,
+            write_epoch: 1,
             window: ReplayWindow::default(),
             send_next: 0,
             lease: 8,

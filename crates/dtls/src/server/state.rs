@@ -9,13 +9,14 @@ use bartizan_crypto::Secret;
 use super::endpoint::Endpoint;
 use super::event::{SessionBytes, SessionId, SessionInfo};
 use super::slab::{Cold, Hot, NewSession, Phase};
-use super::v13::Session13;
+use super::v13::window_within;
 use crate::codec::{Reader, put_u16, put_vec8};
 use crate::handshake::negotiation::RecordLimits;
 use crate::record::EPOCH;
 use crate::rrc::Path;
 use crate::schedule::{TrafficKey, VERIFY_BYTES};
-use crate::v13::established::Kept;
+use crate::v13::established::{self, Established, FIRST_NUMBER, Kept};
+use crate::v13::record::sequence_of;
 use crate::{Authentication, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, Version, limits};
 
 /// The first byte of every state; another layout gets another number.
@@ -196,7 +197,7 @@ impl Endpoint {
             verify_data: cold.verify_data,
             finished_sequence: cold.finished_sequence,
             plain_sequence: cold.plain_sequence,
-            v13: cold.v13.as_ref().map(|v13| Box::new(v13.established.keep())),
+            v13: cold.v13.as_ref().map(|v13| Box::new(v13.keep(hot.read_epoch, hot.write_epoch))),
             authentication: cold.authentication,
             resumed: cold.resumed,
             send_limit: cold.limits().send,
@@ -207,21 +208,19 @@ impl Endpoint {
     /// Which records have been seen.
     #[must_use]
     pub fn window(&self, session: SessionId) -> Option<ReplayWindow> {
-        let window = self.live(session).map(Hot::window);
-        self.slab.v13(session).map(|v13| v13.window).or(window)
+        self.live(session).map(|hot| if hot.is_dtls_1_3() { hot.window_13() } else { hot.window() })
     }
 
     /// First send sequence number that is not leased.
     #[must_use]
     pub fn lease(&self, session: SessionId) -> Option<u64> {
-        let lease = self.live(session).map(Hot::lease);
-        self.slab.v13(session).map(|v13| v13.lease).or(lease)
+        self.live(session).map(|hot| if hot.is_dtls_1_3() { hot.lease_13() } else { hot.lease() })
     }
 
     /// What one association without long keys or a long Connection ID of the peer costs, in bytes.
     #[must_use]
     pub const fn session_bytes() -> SessionBytes {
-        SessionBytes { hot: size_of::<Hot>(), cold: size_of::<Cold>() }
+        SessionBytes { hot: size_of::<Hot>(), cold: size_of::<Cold>(), dtls_1_3: size_of::<Established>() }
     }
 
     /// All established associations.
@@ -244,7 +243,12 @@ impl Endpoint {
         let id = state.id;
         self.slab.take_at(id, &mut *self.rng)?;
         let provider = self.config.provider;
-        let v13 = state.v13.map(|kept| Box::new(Session13::restore(provider, state.suite, *kept, window, lease)));
+        let v13 = state.v13.map(|kept| {
+            let (established, keys) =
+                established::restore(provider, state.suite, *kept, &window, lease.max(FIRST_NUMBER));
+            (Box::new(established), keys)
+        });
+        let (v13, keys) = v13.unzip();
         if let Some(cold) = self.slab.cold_mut(id) {
             cold.v13 = v13;
             cold.exporter = state.exporter;
@@ -259,7 +263,7 @@ impl Endpoint {
                 cold.rare_mut().limits = limits;
             }
         }
-        let restored = NewSession {
+        let mut restored = NewSession {
             phase: Phase::Established,
             suite: state.suite,
             principal: state.principal,
@@ -270,13 +274,23 @@ impl Endpoint {
             path: Path::VALIDATED,
             read: state.read.as_ref(),
             write: state.write.as_ref(),
-            epoch: EPOCH,
+            read_epoch: EPOCH,
+            write_epoch: EPOCH,
             window,
             send_next: lease,
             lease,
             last_seen: Instant::default(),
         };
+        if let Some(keys) = &keys {
+            (restored.read, restored.write) = (keys.read.as_ref(), keys.write.as_ref());
+            (restored.read_epoch, restored.write_epoch) = (keys.read_epoch, keys.write_epoch);
+            restored.window = window_within(window, keys.read_epoch);
+            (restored.send_next, restored.lease) = (sequence_of(lease), sequence_of(lease));
+        }
         self.slab.occupy(id, &restored);
+        if let Some(hot) = self.slab.hot_mut(id) {
+            hot.under_way = keys.is_some();
+        }
         self.serial = self.serial.max(state.serial);
         if !state.own_cid {
             self.by_address.insert(remote, id);

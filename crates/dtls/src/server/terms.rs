@@ -146,6 +146,7 @@ impl EndpointConfig {
         Ok(Some(Certificates { server_kind, client_kind, says_client_kind }))
     }
 
+    //= rfc8449#5-1
     /// RFC 8449 section 5: record_size_limit, and max_fragment_length only without it.
     fn settle_record_sizes(
         &self,

@@ -30,6 +30,7 @@ impl Acks {
         self.0.clear();
     }
 
+    //= rfc9147#7.1-s2
     /// The content of an ACK for the newest that fit `bytes_max`.
     pub fn encode(&self, bytes_max: usize) -> Vec<u8> {
         let fit = (bytes_max.saturating_sub(2) / 16).min(self.0.len());
@@ -65,6 +66,7 @@ pub(crate) fn decode(content: &[u8]) -> Result<impl Iterator<Item = u64> + '_, E
 mod tests {
     use super::*;
 
+    //= test rfc9147#7.1-s2
     #[test]
     fn reads_what_it_writes_and_forgets_the_oldest() {
         let mut acks = Acks::default();

@@ -3,22 +3,27 @@
 //! Windows and sequence numbers live with the side that keeps them. They count epoch and sequence number in one number
 //! ([`record::number`]), so that a window or a lease from before a restart also says which keys it is about.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bartizan_crypto::Provider;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::ContentType;
 
+use super::ack::Acks;
 use super::flight::Sealer;
 use super::messages::{self, Message, Side, kind};
 use super::post::Post;
 use super::record::{self, ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use super::schedule::{EPOCH_APPLICATION, EPOCH_HANDSHAKE, RecordKey, next_secret};
+use super::spares::Spares;
 use super::{Fault, ack};
+use crate::codec::try_copy;
 use crate::hash::Digest;
+use crate::key::RecordKeyRef;
 use crate::{AlertDescription, CipherSuite, ConnectionId, Error, Instant, ReplayWindow, limits};
 
-/// The keys that every record touches.
+/// The keys that every record touches, and their epochs.
 #[derive(Clone)]
 pub(crate) struct Keys13 {
     pub read: RecordKey,
@@ -34,20 +39,29 @@ pub(crate) struct Secrets13 {
     pub write: Digest,
 }
 
+/// What an association has beside its keys, its window and its numbers: nothing that a usual record touches.
 pub(crate) struct Established {
-    pub keys: Keys13,
     pub secrets: Secrets13,
-    /// Opens repetitions of the peer's last flight, until it has shown that it needs none.
-    pub handshake_read: Option<(RecordKey, Digest)>,
-    /// Which of its records have been opened, so that each is answered once.
-    pub handshake_window: ReplayWindow,
+    pub last_flight: Option<Box<LastFlight>>,
     /// The peer may go on to the next epoch: it has announced it, or may have before a restart.
     pub read_granted: bool,
     /// We may go on to the next epoch: the peer has acknowledged our KeyUpdate.
     pub write_granted: bool,
-    /// Records that did not open under the keys for reading.
-    pub forgeries: u64,
     pub post: Post,
+}
+
+const _: () = assert!(size_of::<Established>() <= 128, "a million idle associations have one of these each");
+
+/// The client's last flight, for as long as it may be repeated because our ACK for it was lost.
+pub(crate) struct LastFlight {
+    /// Opens repetitions.
+    pub secret: Digest,
+    /// Which of its records have been opened, so that each is answered once.
+    pub window: ReplayWindow,
+    /// The records that are to be acknowledged once the association is durable.
+    pub acks: Acks,
+    /// Until when, data or not.
+    pub until: Instant,
 }
 
 /// What a record held.
@@ -62,202 +76,191 @@ pub(crate) struct Opened<'a> {
 /// What a message after the handshake asks of the side that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// To use this Connection ID: at once, or when it likes.
-    UseConnectionId { cid: ConnectionId, at_once: bool },
+    /// To use these Connection IDs: one of them at once, or when it likes.
+    UseConnectionIds { cids: Spares, at_once: bool },
     /// To give out Connection IDs.
     ConnectionIds(u8),
 }
 
-/// What sending takes beside keys.
+/// Those of the keys in use.
+#[derive(Clone, Copy)]
+pub(crate) struct Epochs {
+    pub read: u16,
+    pub write: u16,
+}
+
+/// What opening takes.
+pub(crate) struct Reading<'a> {
+    pub provider: &'static Provider,
+    pub suite: CipherSuite,
+    pub key: RecordKeyRef<'a>,
+    pub epoch: u16,
+}
+
+/// What sending takes.
 pub(crate) struct Writing<'a> {
     pub provider: &'static Provider,
     pub suite: CipherSuite,
+    pub key: RecordKeyRef<'a>,
+    pub epoch: u16,
     pub cid: &'a ConnectionId,
+    /// Most bytes that the peer takes in one record, type included (RFC 8449 section 4).
+    pub limit: u16,
     pub send_next: &'a mut u64,
     /// The first number that may not be used.
     pub end: u64,
 }
 
-impl Established {
+impl Reading<'_> {
+    /// Opens one record of the epoch, once.
+    pub fn open<'r>(&self, window: &mut ReplayWindow, mut record: Sealed<'r>) -> Result<Opened<'r>, RecordRejection> {
+        let reading = Protection { provider: self.provider, suite: self.suite, key: self.key };
+        let expected = expected(window, self.epoch);
+        let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
+        let number = number(self.epoch, sequence);
+        //= rfc9147#4.5.1-2
+        if !window.is_fresh(number) {
+            return Err(RecordRejection::Replayed);
+        }
+        let (kind, content) = record.open(&reading, sequence)?;
+        //= rfc9147#4.5.1-3
+        //= rfc9147#4.5.1-3
+        let newest = window.is_newest(number);
+        window.mark(number);
+        Ok(Opened { number, newest, kind, content })
+    }
+}
+
+impl Writing<'_> {
+    /// Seals one record under the next number.
+    pub fn seal(&mut self, place: Place, kind: ContentType, content: &[u8]) -> Result<Vec<u8>, Error> {
+        let number = *self.send_next;
+        if number >= self.end || epoch_of(number) != self.epoch {
+            return Err(Error::Unavailable("the leased sequence numbers are used up"));
+        }
+        //= rfc9147#4.2.1-2
+        if sequence_of(number) >= limits::RECORDS_PER_KEY_MAX {
+            return Err(Error::Unavailable("the key is used up"));
+        }
+        *self.send_next += 1;
+        self.protection().seal(self.cid, number, place, kind, content)
+    }
+
+    //= rfc9147#7-4
+    //= rfc9147#7-4
+    /// An ACK for one record.
+    pub fn acknowledge(&mut self, number: u64) -> Result<Vec<u8>, Error> {
+        let mut acks = Acks::default();
+        acks.note(number);
+        self.seal(Place::Last, ACK, &acks.encode(usize::MAX))
+    }
+
+    const fn protection(&self) -> Protection<'_> {
+        Protection { provider: self.provider, suite: self.suite, key: self.key }
+    }
+}
+
+impl Sealer for Writing<'_> {
+    fn content_max(&self, _: u16) -> usize {
+        usize::from(self.limit).saturating_sub(1)
+    }
+
+    fn overhead(&self, _: u16) -> usize {
+        self.protection().overhead(self.cid, Place::Coalesced)
+    }
+
+    fn seal(&mut self, _: u16, content: &[u8]) -> Option<(u64, Vec<u8>)> {
+        let number = *self.send_next;
+        let record = Self::seal(self, Place::Coalesced, ContentType::HANDSHAKE, content).ok()?;
+        Some((number, record))
+    }
+}
+
+impl Keys13 {
     /// Epoch 3, with the application traffic secrets.
-    pub fn new(provider: &'static Provider, suite: CipherSuite, secrets: Secrets13, post: Post) -> Self {
-        let keys = Keys13 {
+    pub fn first(provider: &'static Provider, suite: CipherSuite, secrets: &Secrets13) -> Self {
+        Self {
             read: RecordKey::derive(provider, suite, &secrets.read),
             write: RecordKey::derive(provider, suite, &secrets.write),
             read_epoch: EPOCH_APPLICATION,
             write_epoch: EPOCH_APPLICATION,
-        };
-        Self {
-            keys,
-            secrets,
-            handshake_read: None,
-            handshake_window: ReplayWindow::default(),
-            read_granted: false,
-            write_granted: false,
-            forgeries: 0,
-            post,
         }
     }
+}
 
-    /// Opens one record, once. After too many forgeries there is no telling any more (RFC 9147 section 4.5.3).
-    pub fn open<'r>(
+impl Established {
+    pub const fn new(secrets: Secrets13, post: Post) -> Self {
+        Self { secrets, last_flight: None, read_granted: false, write_granted: false, post }
+    }
+
+    /// A record of the epoch that the peer has announced, or of the handshake's, in which it repeats its last flight.
+    /// If it is the first of the next epoch, that one's key comes back: what was before may be forgotten now
+    /// (RFC 9147 section 8).
+    pub fn open_of_another_epoch<'r>(
         &mut self,
         provider: &'static Provider,
         suite: CipherSuite,
+        epoch: u16,
         window: &mut ReplayWindow,
-        mut record: Sealed<'r>,
-    ) -> Result<Opened<'r>, RecordRejection> {
-        let epoch = self.keys.read_epoch;
-        if !record.may_be_of(epoch) {
-            return self.open_of_another_epoch(provider, suite, window, record);
-        }
-        let reading = Protection { provider, suite, key: &self.keys.read };
-        let expected = expected(window, epoch);
-        let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
-        let number = number(epoch, sequence);
-        if !window.is_fresh(number) {
-            return Err(RecordRejection::Replayed);
-        }
-        let opened = record.open(&reading, sequence);
-        self.conclude(window, number, opened)
-    }
-
-    /// The epoch that the peer has announced, or the handshake's, in which it repeats its last flight.
-    fn open_of_another_epoch<'r>(
-        &mut self,
-        provider: &'static Provider,
-        suite: CipherSuite,
-        window: &mut ReplayWindow,
-        mut record: Sealed<'r>,
-    ) -> Result<Opened<'r>, RecordRejection> {
-        let next = self.keys.read_epoch.checked_add(1).filter(|next| self.read_granted && record.may_be_of(*next));
+        record: Sealed<'r>,
+    ) -> Result<(Opened<'r>, Option<RecordKey>), RecordRejection> {
+        let next = epoch.checked_add(1).filter(|next| self.read_granted && record.may_be_of(*next));
         if let Some(next) = next {
             let secret = next_secret(provider, suite.hash(), &self.secrets.read);
             let key = RecordKey::derive(provider, suite, &secret);
-            let reading = Protection { provider, suite, key: &key };
-            let sequence = record.sequence(&reading, 0).ok_or(RecordRejection::Malformed)?;
-            let opened = record.open(&reading, sequence);
-            let opened = self.conclude(window, number(next, sequence), opened)?;
-            // RFC 9147 section 8: what was before may be forgotten now.
+            let reading = Reading { provider, suite, key: key.as_ref(), epoch: next };
+            let opened = reading.open(window, record)?;
+            //= rfc9147#8-3
+            //= rfc9147#8-3
             self.secrets.read = secret;
-            self.keys.read = key;
-            self.keys.read_epoch = next;
             self.read_granted = false;
-            self.forgeries = 0;
-            return Ok(opened);
+            return Ok((opened, Some(key)));
         }
-        let (key, _) = self.handshake_read.as_ref().ok_or(RecordRejection::Unexpected)?;
+        let last = self.last_flight.as_mut().ok_or(RecordRejection::Unexpected)?;
         if !record.may_be_of(EPOCH_HANDSHAKE) {
             return Err(RecordRejection::Unexpected);
         }
-        let reading = Protection { provider, suite, key };
-        let expected = expected(&self.handshake_window, EPOCH_HANDSHAKE);
-        let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
-        let number = number(EPOCH_HANDSHAKE, sequence);
-        if !self.handshake_window.is_fresh(number) {
-            return Err(RecordRejection::Replayed);
-        }
-        let opened = record.open(&reading, sequence);
-        let (kind, content) = opened.inspect_err(|reason| self.note_failure(*reason))?;
-        self.handshake_window.mark(number);
-        Ok(Opened { number, newest: false, kind, content })
+        let key = RecordKey::derive(provider, suite, &last.secret);
+        let reading = Reading { provider, suite, key: key.as_ref(), epoch: EPOCH_HANDSHAKE };
+        let opened = reading.open(&mut last.window, record)?;
+        Ok((Opened { newest: false, ..opened }, None))
     }
 
-    fn conclude<'r>(
-        &mut self,
-        window: &mut ReplayWindow,
-        number: u64,
-        opened: Result<(ContentType, &'r [u8]), RecordRejection>,
-    ) -> Result<Opened<'r>, RecordRejection> {
-        match opened {
-            Ok((kind, content)) => {
-                let newest = window.is_newest(number);
-                window.mark(number);
-                Ok(Opened { number, newest, kind, content })
-            }
-            Err(reason) => {
-                self.note_failure(reason);
-                Err(reason)
-            }
-        }
-    }
-
-    fn note_failure(&mut self, reason: RecordRejection) {
-        if reason == RecordRejection::Forged {
-            self.forgeries = self.forgeries.saturating_add(1);
-        }
-    }
-
-    /// Whether the association has seen as many forgeries as its cipher survives.
-    pub const fn is_worn_out(&self, suite: CipherSuite, ccm_8: u16) -> bool {
-        self.forgeries >= suite.failed_opens_max(ccm_8)
-    }
-
-    /// Somebody forges records, and there is still time to get away from him: asks the peer for new keys, under which
-    /// the count begins anew. Whether something is to be sent.
-    pub fn evade(&mut self, suite: CipherSuite, ccm_8: u16) -> bool {
-        let quarter = suite.failed_opens_max(ccm_8).div_ceil(4);
-        let time = self.forgeries == 2 * quarter || self.forgeries == 3 * quarter;
-        time && !self.is_updating() && self.update_keys(true).is_ok()
-    }
-
-    /// Seals one record under the next number, in the next epoch if its time has come.
-    pub fn seal(
-        &mut self,
-        writing: &mut Writing<'_>,
-        place: Place,
-        kind: ContentType,
-        content: &[u8],
-    ) -> Result<Vec<u8>, Error> {
-        self.advance(writing);
-        let number = *writing.send_next;
-        if number >= writing.end || epoch_of(number) != self.keys.write_epoch {
-            return Err(Error::Unavailable("the leased sequence numbers are used up"));
-        }
-        if sequence_of(number) >= limits::RECORDS_PER_KEY_MAX {
-            return Err(Error::Unavailable("the key is used up"));
-        }
-        *writing.send_next += 1;
-        self.protection(writing).seal(writing.cid, number, place, kind, content)
-    }
-
-    /// On to the next epoch, if the peer knows of it and there are numbers for it.
-    pub fn advance(&mut self, writing: &mut Writing<'_>) {
-        let Some(next) = self.keys.write_epoch.checked_add(1) else {
-            return;
-        };
-        if !self.write_granted || number(next, 0) >= writing.end {
-            return;
-        }
-        self.secrets.write = next_secret(writing.provider, writing.suite.hash(), &self.secrets.write);
-        self.keys.write = RecordKey::derive(writing.provider, writing.suite, &self.secrets.write);
-        self.keys.write_epoch = next;
+    /// The key of the next epoch in which we send, which begins now.
+    pub fn next_write_key(&mut self, provider: &'static Provider, suite: CipherSuite) -> RecordKey {
+        self.secrets.write = next_secret(provider, suite.hash(), &self.secrets.write);
         self.write_granted = false;
-        *writing.send_next = number(next, 0);
+        RecordKey::derive(provider, suite, &self.secrets.write)
     }
 
-    const fn protection(&self, writing: &Writing<'_>) -> Protection<'_> {
-        Protection { provider: writing.provider, suite: writing.suite, key: &self.keys.write }
+    /// Whether anything is under way that a usual record would have to look at.
+    pub const fn is_busy(&self) -> bool {
+        self.write_granted || self.post.is_busy()
     }
 
-    /// How many bytes a record to this peer is longer than its content.
-    pub fn overhead(&self, writing: &Writing<'_>, place: Place) -> usize {
-        self.protection(writing).overhead(writing.cid, place)
+    /// Asks the peer for new keys, under which the count of forgeries begins anew. Whether something is to be sent.
+    pub fn evade(&mut self, write_epoch: u16) -> bool {
+        !self.is_updating() && self.update_keys(write_epoch, true).is_ok()
     }
 
+    //= rfc9147#4.5.3-s1
     /// Whether it is time for new keys (RFC 9147 section 4.5.3).
     pub fn wants_update(&self, send_next: u64) -> bool {
         sequence_of(send_next) >= limits::RECORDS_PER_KEY && !self.is_updating()
     }
 
+    //= rfc9147#8-2
     /// Whether our next keys are on their way.
     pub fn is_updating(&self) -> bool {
         self.write_granted || self.post.has(kind::KEY_UPDATE)
     }
 
     /// Announces new keys (RFC 9147 section 8), once at a time; `request`: the peer is to do the same.
-    pub fn update_keys(&mut self, request: bool) -> Result<(), Error> {
-        if self.keys.write_epoch == u16::MAX {
+    pub fn update_keys(&mut self, write_epoch: u16, request: bool) -> Result<(), Error> {
+        //= rfc9147#4.2.1-3
+        //= rfc9147#8-4
+        //= rfc9147#8-6
+        if write_epoch == u16::MAX {
             return Err(Error::Unavailable("the last epoch"));
         }
         if self.is_updating() {
@@ -271,33 +274,36 @@ impl Established {
 
     /// Takes in the handshake messages of a record; returns what they ask for, and whether the record is to be
     /// acknowledged.
-    pub fn on_handshake(&mut self, side: Side, content: &[u8]) -> Result<(Vec<Request>, bool), Fault> {
+    pub fn on_handshake(&mut self, side: Side, epochs: Epochs, content: &[u8]) -> Result<(Vec<Request>, bool), Fault> {
         let (messages, taken) = self.post.receive(content)?;
         let mut requests = Vec::new();
         for message in messages {
-            requests.extend(self.on_message(side, &message)?);
+            requests.extend(self.on_message(side, epochs, &message)?);
         }
         Ok((requests, taken))
     }
 
-    fn on_message(&mut self, side: Side, message: &Message) -> Result<Option<Request>, Fault> {
+    fn on_message(&mut self, side: Side, epochs: Epochs, message: &Message) -> Result<Option<Request>, Fault> {
         match (message.kind, side) {
             (kind::KEY_UPDATE, _) => {
                 let request = messages::decode_key_update(&message.body)?;
-                if self.keys.read_epoch == u16::MAX {
+                //= rfc9147#4.2.1-4
+                //= rfc9147#6.1-1
+                if epochs.read == u16::MAX {
                     return Err(Error::Unavailable("the last epoch").into());
                 }
                 self.read_granted = true;
-                if request && self.keys.write_epoch != u16::MAX {
-                    self.update_keys(false)?;
+                //= rfc9147#8-s2
+                if request && epochs.write != u16::MAX {
+                    self.update_keys(epochs.write, false)?;
                 }
                 Ok(None)
             }
             // Resumption is by Connection ID; a ticket is acknowledged and forgotten.
             (kind::NEW_SESSION_TICKET, Side::Client) => Ok(None),
             (kind::NEW_CONNECTION_ID, _) => {
-                let (cid, at_once) = messages::decode_new_connection_id(&message.body)?;
-                Ok(cid.map(|cid| Request::UseConnectionId { cid, at_once }))
+                let (cids, at_once) = messages::decode_new_connection_id(&message.body)?;
+                Ok(Some(Request::UseConnectionIds { cids, at_once }))
             }
             (kind::REQUEST_CONNECTION_ID, _) => {
                 let count = messages::decode_request_connection_id(&message.body)?;
@@ -315,13 +321,6 @@ impl Established {
         Ok(acked == Some(kind::KEY_UPDATE))
     }
 
-    /// An ACK for one record.
-    pub fn acknowledge(&mut self, writing: &mut Writing<'_>, number: u64) -> Result<Vec<u8>, Error> {
-        let mut acks = ack::Acks::default();
-        acks.note(number);
-        self.seal(writing, Place::Last, ACK, &acks.encode(usize::MAX))
-    }
-
     /// Datagrams with what is due after the handshake: the next message, or the last again.
     pub fn transmit(
         &mut self,
@@ -330,17 +329,11 @@ impl Established {
         mtu: usize,
         retransmit_ms: u64,
     ) -> Vec<Vec<u8>> {
-        let repeat = self.post.timer.is_some_and(|timer| timer.is_due(now));
-        if let Some(timer) = self.post.timer.as_mut().filter(|_| repeat) {
-            timer.back_off(now);
-        }
-        if !self.post.begin(now, self.keys.write_epoch, retransmit_ms) && !repeat {
+        let repeat = self.post.is_due(now);
+        if !self.post.begin(now, writing.epoch, retransmit_ms) && !repeat {
             return Vec::new();
         }
-        let mut flight = core::mem::take(self.post.flight());
-        let datagrams = flight.transmit(mtu, &mut Both { established: self, writing });
-        *self.post.flight() = flight;
-        datagrams
+        self.post.flight().map(|flight| flight.transmit(mtu, writing)).unwrap_or_default()
     }
 }
 
@@ -352,22 +345,15 @@ const fn expected(window: &ReplayWindow, epoch: u16) -> u64 {
     }
 }
 
-struct Both<'a, 'w> {
-    established: &'a mut Established,
-    writing: &'a mut Writing<'w>,
+//= rfc9147#4.5.3-s2
+//= rfc9147#4.5.3-s2
+/// Whether somebody has forged so many records that new keys are due, and there is still time for them.
+pub(crate) const fn is_time_to_evade(forgeries: u64, suite: CipherSuite, ccm_8: u16) -> bool {
+    let quarter = suite.failed_opens_max(ccm_8).div_ceil(4);
+    forgeries == 2 * quarter || forgeries == 3 * quarter
 }
 
-impl Sealer for Both<'_, '_> {
-    fn overhead(&self, _: u16) -> usize {
-        self.established.overhead(self.writing, Place::Coalesced)
-    }
-
-    fn seal(&mut self, _: u16, content: &[u8]) -> Option<(u64, Vec<u8>)> {
-        let record = self.established.seal(self.writing, Place::Coalesced, ContentType::HANDSHAKE, content).ok()?;
-        Some((*self.writing.send_next - 1, record))
-    }
-}
-
+//= rfc9147#4.5.2-1
 /// The last alert of a side that gives up.
 pub(crate) const WORN_OUT: AlertDescription = AlertDescription::BAD_RECORD_MAC;
 
@@ -391,18 +377,24 @@ pub(crate) fn restore(
     kept: Kept,
     window: &ReplayWindow,
     lease: u64,
-) -> Established {
+) -> (Established, Keys13) {
     let top = if window.bits == 0 { 0 } else { epoch_of(window.top) };
     let (read, read_epoch) = secret_of(provider, suite, kept.secrets.read, kept.read_epoch, top);
     let (write, write_epoch) = secret_of(provider, suite, kept.secrets.write, kept.write_epoch, epoch_of(lease));
     let sent = kept.send_next.saturating_add(write_epoch.saturating_sub(kept.write_epoch));
-    let mut established = Established::new(provider, suite, Secrets13 { read, write }, Post::resumed(sent, kept.due));
-    established.keys.read_epoch = read_epoch;
-    established.keys.write_epoch = write_epoch;
+    let secrets = Secrets13 { read, write };
+    let keys = Keys13 { read_epoch, write_epoch, ..Keys13::first(provider, suite, &secrets) };
+    let mut established = Established::new(secrets, Post::resumed(sent, kept.due, kept.next));
     established.read_granted = true;
-    established.handshake_read =
-        kept.handshake_read.map(|secret| (RecordKey::derive(provider, suite, &secret), secret));
-    established
+    established.last_flight = kept.handshake_read.map(|secret| {
+        Box::new(LastFlight {
+            secret,
+            window: ReplayWindow::default(),
+            acks: Acks::default(),
+            until: Instant::default(),
+        })
+    });
+    (established, keys)
 }
 
 /// What has to be kept of an association.
@@ -415,24 +407,28 @@ pub(crate) struct Kept {
     pub send_next: u16,
     pub due: u16,
     pub handshake_read: Option<Digest>,
+    /// Our next message, if it is no KeyUpdate: the peer may have it already.
+    pub next: Option<(u8, Vec<u8>)>,
 }
 
+/// Flags of what follows.
+const HAS_HANDSHAKE_READ: u8 = 1;
+const HAS_NEXT: u8 = 2;
+
 impl Established {
-    pub fn keep(&self) -> Kept {
-        // A KeyUpdate that is not acknowledged yet would be repeated under the same number.
-        let unfinished = u16::from(self.is_updating() && !self.post_is_waiting());
+    pub fn keep(&self, read_epoch: u16, write_epoch: u16) -> Kept {
+        // A message that is not acknowledged yet is repeated under the same number. A KeyUpdate is counted by the epoch
+        // once that begins.
+        let uncounted = u16::from(self.post.is_under_way()) + u16::from(self.write_granted);
         Kept {
             secrets: self.secrets.clone(),
-            read_epoch: self.keys.read_epoch,
-            write_epoch: self.keys.write_epoch,
-            send_next: self.post.send_next.saturating_sub(unfinished),
+            read_epoch,
+            write_epoch,
+            send_next: self.post.send_next.saturating_sub(uncounted),
             due: self.post.due(),
-            handshake_read: self.handshake_read.as_ref().map(|(_, secret)| secret.clone()),
+            handshake_read: self.last_flight.as_ref().map(|last| last.secret.clone()),
+            next: self.post.next(),
         }
-    }
-
-    fn post_is_waiting(&self) -> bool {
-        !self.write_granted && self.post.timer.is_none()
     }
 }
 
@@ -444,9 +440,15 @@ impl Kept {
         }
         put(self.secrets.read.as_slice());
         put(self.secrets.write.as_slice());
-        put(&[u8::from(self.handshake_read.is_some())]);
+        let next = self.next.as_ref().and_then(|(kind, body)| Some((*kind, u8::try_from(body.len()).ok()?, body)));
+        let handshake_read = if self.handshake_read.is_some() { HAS_HANDSHAKE_READ } else { 0 };
+        put(&[handshake_read | if next.is_some() { HAS_NEXT } else { 0 }]);
         if let Some(secret) = &self.handshake_read {
             put(secret.as_slice());
+        }
+        if let Some((kind, length, body)) = next {
+            put(&[kind, length]);
+            put(body);
         }
     }
 
@@ -455,15 +457,22 @@ impl Kept {
         let (read_epoch, write_epoch) = (reader.u16()?, reader.u16()?);
         let (send_next, due) = (reader.u16()?, reader.u16()?);
         let secrets = Secrets13 { read: Digest::of(reader.take(length)?), write: Digest::of(reader.take(length)?) };
-        let handshake_read = match reader.u8()? {
+        let flags = reader.u8()?;
+        if flags & !(HAS_HANDSHAKE_READ | HAS_NEXT) != 0 {
+            return Err(Error::Malformed("an impossible flag"));
+        }
+        let handshake_read = match flags & HAS_HANDSHAKE_READ {
             0 => None,
-            1 => Some(Digest::of(reader.take(length)?)),
-            _ => return Err(Error::Malformed("an impossible flag")),
+            _ => Some(Digest::of(reader.take(length)?)),
+        };
+        let next = match flags & HAS_NEXT {
+            0 => None,
+            _ => Some((reader.u8()?, try_copy(reader.vec8()?).ok_or(Error::Unavailable("no memory for a message"))?)),
         };
         if read_epoch < EPOCH_APPLICATION || write_epoch < EPOCH_APPLICATION {
             return Err(Error::Malformed("an epoch of the handshake"));
         }
-        Ok(Self { secrets, read_epoch, write_epoch, send_next, due, handshake_read })
+        Ok(Self { secrets, read_epoch, write_epoch, send_next, due, handshake_read, next })
     }
 }
 

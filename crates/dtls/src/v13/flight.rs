@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::messages::{Fragment, HEADER_BYTES};
-use crate::limits::{PLAINTEXT_BYTES_MAX, SENT_RECORDS_MAX};
+use crate::limits::SENT_RECORDS_MAX;
 
 /// Least useful part of a message in a datagram that already holds something.
 const CHUNK_BYTES_MIN: usize = 32;
@@ -40,6 +40,9 @@ pub(crate) trait Sealer {
     /// How many bytes a record of this epoch is longer than its content.
     fn overhead(&self, epoch: u16) -> usize;
 
+    /// Most bytes that the peer takes in one record of this epoch.
+    fn content_max(&self, epoch: u16) -> usize;
+
     /// A record and its number; `None` if there is no number left, or no key.
     fn seal(&mut self, epoch: u16, content: &[u8]) -> Option<(u64, Vec<u8>)>;
 }
@@ -56,11 +59,17 @@ impl Flight {
         self.pieces.clear();
     }
 
+    /// What is sent.
+    pub fn messages(&self) -> &[Outgoing] {
+        &self.messages
+    }
+    //= rfc9147#7.2-1
     /// Whether everything was sent and acknowledged.
     pub fn is_acked(&self) -> bool {
         !self.pieces.is_empty() && self.pieces.iter().all(|piece| piece.acked)
     }
 
+    //= rfc9147#7.2-2
     /// Notes what the peer has; whether that was news.
     pub fn on_ack(&mut self, numbers: impl Iterator<Item = u64>) -> bool {
         let mut news = false;
@@ -74,6 +83,17 @@ impl Flight {
         news
     }
 
+    /// Notes that the peer has all messages of an epoch: it uses keys that only they could give it.
+    pub fn on_epoch(&mut self, epoch: u16) {
+        for piece in &mut self.pieces {
+            let message = self.messages.get(piece.message);
+            piece.acked |= message.is_some_and(|message| message.epoch == epoch);
+        }
+    }
+
+    //= rfc9147#4-6
+    //= rfc9147#4.2.1-1
+    //= rfc9147#5.5-5
     /// Datagrams with all that is not acknowledged, under fresh record numbers.
     pub fn transmit(&mut self, mtu: usize, sealer: &mut dyn Sealer) -> Vec<Vec<u8>> {
         let mut packer = Packer::new(mtu, sealer, &mut self.sent);
@@ -85,6 +105,8 @@ impl Flight {
     }
 }
 
+//= rfc9147#5.5-1
+//= rfc9147#5.5-2
 fn cut(messages: &[Outgoing], pieces: &mut Vec<Piece>, packer: &mut Packer<'_>) {
     for (index, message) in messages.iter().enumerate() {
         let mut offset = 0;
@@ -103,6 +125,8 @@ fn cut(messages: &[Outgoing], pieces: &mut Vec<Piece>, packer: &mut Packer<'_>) 
     }
 }
 
+//= rfc9147#5.8.1-s1
+//= rfc9147#7.2-s1
 fn repeat(messages: &[Outgoing], pieces: &[Piece], packer: &mut Packer<'_>) {
     for (index, piece) in pieces.iter().enumerate().filter(|(_, piece)| !piece.acked) {
         if let Some(message) = messages.get(piece.message) {
@@ -154,10 +178,11 @@ impl<'a> Packer<'a> {
         self.room()
     }
 
+    //= rfc9147#4.3-s1
     fn room(&self) -> usize {
         let used = self.datagram.len() + self.content.len() + self.sealer.overhead(self.epoch);
-        let record = PLAINTEXT_BYTES_MAX.saturating_sub(self.content.len());
-        self.mtu.saturating_sub(used).min(record)
+        let content = self.sealer.content_max(self.epoch).saturating_sub(self.content.len());
+        self.mtu.saturating_sub(used).min(content)
     }
 
     fn put(&mut self, message: &Outgoing, offset: usize, length: usize, piece: usize) {
@@ -168,6 +193,7 @@ impl<'a> Packer<'a> {
         self.inside.push(piece);
     }
 
+    //= rfc9147#4.3-3
     fn end_record(&mut self) {
         let content = core::mem::take(&mut self.content);
         let inside = core::mem::take(&mut self.inside);
@@ -214,6 +240,10 @@ mod tests {
             3
         }
 
+        fn content_max(&self, epoch: u16) -> usize {
+            if epoch == 0 { usize::MAX } else { 300 }
+        }
+
         fn seal(&mut self, epoch: u16, content: &[u8]) -> Option<(u64, Vec<u8>)> {
             self.0 += 1;
             let length = (content.len() as u16).to_be_bytes();
@@ -237,6 +267,7 @@ mod tests {
         core::iter::from_fn(|| Some((reader.u8().ok()?, reader.vec16().ok()?.to_vec()))).collect()
     }
 
+    //= test rfc9147#4.3-s1
     #[test]
     fn fragments_fit_the_mtu_and_reassemble() {
         for mtu in [128, 200, 512, 1200] {
@@ -244,7 +275,8 @@ mod tests {
             let mut reassembly = Reassembly::new(0, 4096);
             for datagram in flight.transmit(mtu, &mut Clear(0)) {
                 assert!(datagram.len() <= mtu, "{} > {mtu}", datagram.len());
-                for (_, content) in records(&datagram) {
+                for (epoch, content) in records(&datagram) {
+                    assert!(epoch == 0 || content.len() <= 300);
                     let mut reader = Reader::new(&content);
                     while !reader.is_empty() {
                         reassembly.accept(&Fragment::read(&mut reader).unwrap());
@@ -262,9 +294,23 @@ mod tests {
         let datagrams = flight.transmit(1200, &mut Clear(0));
         assert_eq!(datagrams.len(), 1);
         let epochs: Vec<u8> = records(&datagrams[0]).iter().map(|(epoch, _)| *epoch).collect();
-        assert_eq!(epochs, [0, 2]);
+        assert_eq!(epochs, [0, 2, 2, 2]);
     }
 
+    #[test]
+    fn who_uses_the_keys_has_the_message_that_gave_them() {
+        let mut flight = flight();
+        flight.transmit(1200, &mut Clear(0));
+        flight.on_epoch(0);
+        let again = flight.transmit(1200, &mut Clear(0));
+        assert!(again.iter().flat_map(|datagram| records(datagram)).all(|(epoch, _)| epoch == 2));
+        assert!(!again.is_empty());
+        flight.on_epoch(2);
+        assert!(flight.is_acked());
+    }
+
+    //= test rfc9147#5.8.1-s1
+    //= test rfc9147#7.2-s1
     #[test]
     fn only_what_is_missing_is_sent_again() {
         let mut flight = flight();

@@ -143,6 +143,7 @@ fn encode(random: &[u8; 32], suite: CipherSuite, extensions: Writer) -> Vec<u8> 
     put_u16(&mut out, DTLS_1_2);
     out.extend_from_slice(random);
     // RFC 9147 section 5: a server of DTLS does not echo the session id.
+    //= rfc9147#5-1
     put_vec8(&mut out, &[]);
     put_u16(&mut out, suite.code());
     out.push(0);

@@ -61,6 +61,7 @@ fn handshake_stage(provider: &'static Provider) -> Schedule {
     schedule
 }
 
+//= test rfc9147#5.9-1
 #[test]
 fn secrets_and_keys() {
     for provider in [&RUSTCRYPTO, &AWS_LC] {
@@ -77,6 +78,7 @@ fn secrets_and_keys() {
         assert_eq!(schedule.derive("c ap traffic", &handshake).as_slice(), bytes(CLIENT_TRAFFIC));
         assert_eq!(schedule.derive("s ap traffic", &handshake).as_slice(), bytes(SERVER_TRAFFIC));
         let key = RecordKey::derive(provider, SUITE, &digest(CLIENT_TRAFFIC));
+        let key = key.as_ref();
         assert_eq!(key.key(16), bytes("9ba90dbce8857bc1fcb81d41a0465cfe"));
         assert_eq!(key.nonce(0).as_slice(), bytes("682219974631fa0656ee4eff"));
         assert_eq!(key.sn(16), bytes("5cb5bd8bac29777c650c0dde22d16d47"));
@@ -135,7 +137,7 @@ fn records() {
     ];
     for (secret, sequence, kind, record, content) in cases {
         let key = RecordKey::derive(&RUSTCRYPTO, SUITE, &digest(secret));
-        let protection = Protection { provider: &RUSTCRYPTO, suite: SUITE, key: &key };
+        let protection = Protection { provider: &RUSTCRYPTO, suite: SUITE, key: key.as_ref() };
         let mut datagram = bytes(record);
         let (mut sealed, rest) = split(&mut datagram, 0).unwrap();
         assert!(rest.is_empty());

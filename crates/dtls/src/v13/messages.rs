@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::spares::Spares;
 use crate::codec::{Reader, put_u16, put_u24, put_vec8, put_vec16};
 use crate::credential::{Credential, SignatureScheme};
 use crate::handshake::extension::{Extensions, Writer};
@@ -230,21 +231,22 @@ pub(crate) fn decode_key_update(body: &[u8]) -> Result<bool, Error> {
 
 /// NewConnectionId (RFC 9147 section 9): the first of the new ones that we can hold, and whether it is to be used at
 /// once.
-pub(crate) fn decode_new_connection_id(body: &[u8]) -> Result<(Option<ConnectionId>, bool), Error> {
+pub(crate) fn decode_new_connection_id(body: &[u8]) -> Result<(Spares, bool), Error> {
     let mut reader = Reader::new(body);
     let mut list = Reader::new(reader.vec16()?);
     let usage = reader.u8()?;
     reader.finish()?;
-    let mut first = None;
+    let mut cids = Spares::default();
     while !list.is_empty() {
-        let cid = list.vec8()?;
-        first = first.or(ConnectionId::new(cid).filter(|cid| !cid.is_empty()));
+        if let Some(cid) = ConnectionId::new(list.vec8()?) {
+            cids.push(cid);
+        }
     }
     match usage {
         // RFC 9147 section 9: one of these or none at all.
-        0 if first.is_none() => Err(Error::Unsupported("no Connection ID that we can hold")),
-        0 => Ok((first, true)),
-        1 => Ok((first, false)),
+        0 if cids.is_empty() => Err(Error::Unsupported("no Connection ID that we can hold")),
+        0 => Ok((cids, true)),
+        1 => Ok((cids, false)),
         _ => Err(Error::Misbehaved("a NewConnectionId with an unknown usage")),
     }
 }
@@ -256,6 +258,10 @@ pub(crate) fn encode_new_connection_id(cids: &[ConnectionId], at_once: bool) -> 
     put_vec16(&mut out, &list);
     out.push(u8::from(!at_once));
     out
+}
+
+pub(crate) fn encode_request_connection_id(count: u8) -> Vec<u8> {
+    alloc::vec![count]
 }
 
 /// RequestConnectionId (RFC 9147 section 9): how many.
@@ -289,11 +295,13 @@ mod tests {
     fn connection_ids_read_what_they_write() {
         let cids = [ConnectionId::new(b"first").unwrap(), ConnectionId::new(b"second").unwrap()];
         let body = encode_new_connection_id(&cids, true);
-        assert_eq!(decode_new_connection_id(&body), Ok((Some(cids[0]), true)));
+        let (mut decoded, at_once) = decode_new_connection_id(&body).unwrap();
+        assert_eq!((decoded.take(), decoded.take(), decoded.take()), (Some(cids[0]), Some(cids[1]), None));
+        assert!(at_once);
         for length in 0..body.len() {
             assert!(decode_new_connection_id(&body[..length]).is_err());
         }
-        assert_eq!(decode_new_connection_id(&[0, 0, 1]), Ok((None, false)));
+        assert_eq!(decode_new_connection_id(&[0, 0, 1]), Ok((Spares::default(), false)));
         assert!(decode_new_connection_id(&[0, 0, 2]).is_err());
         assert!(decode_new_connection_id(&[0, 0, 0]).is_err(), "nothing to use at once");
     }

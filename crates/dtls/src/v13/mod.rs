@@ -7,6 +7,8 @@ pub(crate) mod flight;
 pub(crate) mod hello;
 #[cfg(test)]
 mod known_answers;
+#[cfg(test)]
+mod last_epoch;
 pub(crate) mod messages;
 pub(crate) mod offer;
 pub(crate) mod post;
@@ -15,6 +17,7 @@ pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod sealer;
 pub(crate) mod share;
+pub(crate) mod spares;
 pub(crate) mod transcript;
 
 use crate::{AlertDescription, Error};

@@ -13,6 +13,7 @@ use crate::codec::{Reader, put_u16, put_vec8, put_vec16, u16s};
 use crate::credential::CertificateType;
 use crate::handshake::extension::{RENEGOTIATION_SCSV, Writer, kind};
 use crate::handshake::hello::ClientHello;
+use crate::handshake::negotiation;
 use crate::hash::{Digest, Hash};
 use crate::{CipherSuite, ConnectionId, Error, Group, Versions};
 
@@ -42,6 +43,8 @@ pub(crate) struct Offer<'a> {
     pub server_types: &'a [u8],
     pub client_types: &'a [u8],
     pub connection_id: Option<ConnectionId>,
+    /// What we may send (RFC 8449).
+    pub record_size_limit: Option<u16>,
 }
 
 /// The first pre-shared key that a client offers.
@@ -65,6 +68,7 @@ impl<'a> Offer<'a> {
             None => Ok(&[CertificateType::X509 as u8][..]),
         };
         // RFC 9147 section 5.3: legacy fields.
+        //= rfc9147#5.3-4
         if hello.version != DTLS_1_2 || !hello.cookie.is_empty() || hello.compression != [0] {
             return Err(Error::Misbehaved("a legacy field with a meaning"));
         }
@@ -86,6 +90,7 @@ impl<'a> Offer<'a> {
             server_types: types(kind::SERVER_CERTIFICATE_TYPE)?,
             client_types: types(kind::CLIENT_CERTIFICATE_TYPE)?,
             connection_id: extensions.connection_id,
+            record_size_limit: negotiation::record_size_limit_13(extensions)?,
         })
     }
 
@@ -178,6 +183,8 @@ pub(crate) struct Hello<'a> {
     /// Certificates are taken; of which types, and which types we can show.
     pub server_types: &'a [CertificateType],
     pub client_types: &'a [CertificateType],
+    pub server_name: Option<&'a str>,
+    pub record_size_limit: Option<u16>,
 }
 
 /// A hello in two parts, between which DTLS 1.2 puts its cookie.
@@ -202,8 +209,10 @@ impl Hello<'_> {
     /// Encodes the hello and signs it with the pre-shared key; `transcript` is what came before it.
     pub fn encode(&self, provider: &'static Provider, transcript: &Transcript, psk: &[u8]) -> Encoded {
         let mut before = Vec::new();
+        //= rfc9147#5.3-1
         put_u16(&mut before, DTLS_1_2);
         before.extend_from_slice(self.random);
+        //= rfc9147#5.3-2
         put_vec8(&mut before, &[]);
         let mut after = Vec::new();
         let mut suites = Vec::new();
@@ -233,6 +242,7 @@ impl Hello<'_> {
     fn extensions(&self) -> Writer {
         let mut writer = Writer::default();
         // First, so that a server can judge a hello in fragments by the first of them.
+        //= rfc9147#5.1-1
         if let Some(cookie) = self.cookie {
             let mut body = Vec::new();
             put_vec16(&mut body, cookie);
@@ -244,6 +254,7 @@ impl Hello<'_> {
         }
         if let Some(cid) = self.own_cid {
             writer.connection_id(cid);
+            //= rfc9853#3-1
             if self.rrc {
                 writer.put(kind::RRC, &[]);
             }
@@ -259,6 +270,12 @@ impl Hello<'_> {
             }
         }
         self.put_certificates(&mut writer);
+        if let Some(name) = self.server_name {
+            negotiation::put_server_name(&mut writer, name);
+        }
+        if let Some(limit) = self.record_size_limit {
+            negotiation::put_record_size_limit(&mut writer, limit);
+        }
         self.put_psk(&mut writer);
         writer
     }
@@ -364,6 +381,8 @@ mod tests {
             psk: Some((b"meter-1", Hash::Sha256)),
             server_types: &[CertificateType::RawPublicKey],
             client_types: &[],
+            server_name: Some("server.example"),
+            record_size_limit: Some(512),
         }
     }
 
@@ -381,6 +400,7 @@ mod tests {
             assert_eq!(offer.share(Group::X25519MlKem768), None);
             assert!(offer.takes_scheme(0x0403) && !offer.takes_scheme(0x0401));
             assert_eq!((offer.server_types, offer.client_types), (&[2][..], &[0][..]));
+            assert_eq!(offer.record_size_limit, Some(512));
             let psk = offer.psk.unwrap();
             assert_eq!((psk.identity, psk.plain, psk.ephemeral), (&b"meter-1"[..], false, true));
             let part = &body[..body.len() - psk.binders_len];

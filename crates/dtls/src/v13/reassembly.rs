@@ -63,10 +63,16 @@ impl Reassembly {
         self.due
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.partials.is_empty()
+    }
+    //= rfc9147#5.2-1
     pub const fn is_old(&self, fragment: &Fragment<'_>) -> bool {
         fragment.sequence < self.due
     }
 
+    //= rfc9147#5.5-3
     pub fn accept(&mut self, fragment: &Fragment<'_>) -> Accepted {
         if self.is_old(fragment) {
             return Accepted::Old;
@@ -89,12 +95,15 @@ impl Reassembly {
             match self.accept(&Fragment::read(&mut reader)?) {
                 Accepted::Kept => taken.kept = true,
                 Accepted::Old => taken.old = true,
+                //= rfc9147#7-1
+                //= rfc9147#7-2
                 Accepted::Refused => taken.whole = false,
             }
         }
         Ok(taken)
     }
 
+    //= rfc9147#5.2-s1
     /// The message that is due, once it is complete.
     pub fn next(&mut self) -> Option<Message> {
         let due = self.due;
@@ -156,6 +165,7 @@ impl Partial {
         self.length == 0 || self.have.first() == Some(&(0, self.length))
     }
 
+    //= rfc9147#5.5-4
     /// Bytes that are there already stay as they are.
     fn add(&mut self, fragment: &Fragment<'_>) -> Option<()> {
         let (start, end) = (fragment.offset, fragment.offset.checked_add(fragment.body.len())?);
@@ -207,6 +217,7 @@ mod tests {
         Fragment { kind: 11, length, sequence, offset, body }
     }
 
+    //= test rfc9147#5.5-4
     #[test]
     fn overlapping_fragments_in_any_order_make_the_message() {
         let mut reassembly = Reassembly::new(1, MAX);
@@ -218,6 +229,7 @@ mod tests {
         assert_eq!(reassembly.accept(&piece(1, 6, 0, b"abc")), Accepted::Old);
     }
 
+    //= test rfc9147#5.5-3
     #[test]
     fn any_order_of_any_pieces_makes_the_message() {
         let whole: Vec<u8> = (0..200).map(|index| index as u8).collect();
@@ -238,6 +250,7 @@ mod tests {
         }
     }
 
+    //= test rfc9147#5.2-s1
     #[test]
     fn messages_come_out_in_order() {
         let mut reassembly = Reassembly::new(0, MAX);
@@ -272,6 +285,8 @@ mod tests {
         assert_eq!(reassembly.accept(&piece(ahead, 0, 0, b"")), Accepted::Kept);
     }
 
+    //= test rfc9147#7-1
+    //= test rfc9147#7-2
     #[test]
     fn a_record_of_which_a_part_was_refused_is_not_whole() {
         let record = |numbers: &[u16]| {

@@ -6,7 +6,7 @@ use bartizan_crypto::Provider;
 use bartizan_wire::event::RecordRejection;
 use bartizan_wire::record::ContentType;
 
-use super::schedule::RecordKey;
+use crate::key::RecordKeyRef;
 use crate::limits::SEQUENCE_MAX;
 use crate::{CipherSuite, ConnectionId, Error, limits};
 
@@ -49,7 +49,7 @@ pub(crate) const fn is_unified(first: u8) -> bool {
 pub(crate) struct Protection<'a> {
     pub provider: &'static Provider,
     pub suite: CipherSuite,
-    pub key: &'a RecordKey,
+    pub key: RecordKeyRef<'a>,
 }
 
 /// Where a record stands in its datagram.
@@ -84,7 +84,10 @@ pub(crate) fn split(datagram: &mut [u8], cid_len: usize) -> Result<(Sealed<'_>, 
             (length_at + 2, length_at + 2 + usize::from(u16::from_be_bytes(*length)))
         }
     };
+    //= rfc9147#4.3-1
+    //= rfc9147#4.3-2
     let (bytes, rest) = datagram.split_at_mut_checked(end).ok_or(malformed)?;
+    //= rfc9147#4.2.3-1
     if bytes.len() < header_len + SAMPLE_BYTES {
         return Err(malformed);
     }
@@ -106,6 +109,11 @@ impl<'a> Sealed<'a> {
     /// Bytes of the whole record.
     pub const fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// How much is encrypted, type and padding included (RFC 8449 section 4), if it is authentic.
+    pub fn inner_len(&self, provider: &Provider, suite: CipherSuite) -> usize {
+        self.bytes.len().saturating_sub(self.header_len + suite.aead(provider).tag_len)
     }
 
     /// The low bits of the epoch.
@@ -160,6 +168,7 @@ impl<'a> Sealed<'a> {
     }
 }
 
+//= rfc9147#4.2.2-s1
 /// The number that ends in `end` and is nearest to `expected`.
 const fn nearest(expected: u64, end: u64, bits: u32) -> u64 {
     let span = 1 << bits;
@@ -198,6 +207,7 @@ impl Protection<'_> {
         1 + cid.len() + 2 + length + 1 + self.suite.aead(self.provider).tag_len
     }
 
+    //= rfc9147#4-5
     /// A whole record. An empty `cid` means a record without one.
     pub fn seal(
         &self,
@@ -213,6 +223,7 @@ impl Protection<'_> {
         out.try_reserve_exact(content.len() + self.overhead(cid, place) + SAMPLE_BYTES)
             .map_err(|_| Error::Unavailable("no memory for a record"))?;
         // RFC 9147 section 4.2.3: pad what is shorter than a sample.
+        //= rfc9147#4.2.3-2
         let body_len = (content.len() + 1 + aead.tag_len).max(SAMPLE_BYTES);
         let body_len = u16::try_from(body_len).map_err(|_| Error::Misuse("longer than a record can be"))?;
         let short = sequence < SHORT_SEQUENCE_END;
@@ -238,6 +249,7 @@ fn put_header(out: &mut Vec<u8>, cid: &ConnectionId, number: u64, place: Place, 
     let mut first = FIXED | epoch_of(number) as u8 & EPOCH_MASK;
     first |= if cid.is_empty() { 0 } else { HAS_CID };
     first |= if short { 0 } else { LONG_SEQUENCE };
+    //= rfc9147#4-4
     first |= if place == Place::Coalesced { HAS_LENGTH } else { 0 };
     out.push(first);
     out.extend_from_slice(cid.as_slice());
@@ -253,7 +265,7 @@ fn put_header(out: &mut Vec<u8>, cid: &ConnectionId, number: u64, place: Place, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::schedule::EPOCH_APPLICATION;
+    use super::super::schedule::{EPOCH_APPLICATION, RecordKey};
     use super::*;
     use crate::Version;
     use crate::hash::Digest;
@@ -283,7 +295,7 @@ mod tests {
     fn every_suite_opens_what_it_sealed_and_no_bit_of_it_may_change() {
         for suite in suites() {
             let key = RecordKey::derive(&RUSTCRYPTO, suite, &Digest::of(&[7; 48]));
-            let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+            let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
             for (cid, sequence) in [(&b""[..], 0), (b"12345678", 127), (b"", 128), (b"1234", 0xFFFF_FFFF)] {
                 let cid = ConnectionId::new(cid).unwrap();
                 for place in [Place::Last, Place::Coalesced] {
@@ -306,17 +318,19 @@ mod tests {
         }
     }
 
+    //= test rfc9147#4.2.3-2
     #[test]
     fn the_shortest_record_still_has_a_sample() {
         let suite = CipherSuite::Aes128Ccm8Sha256;
         let key = RecordKey::derive(&RUSTCRYPTO, suite, &Digest::of(&[7; 32]));
-        let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+        let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
         let app = ContentType::APPLICATION_DATA;
         let mut sealed = protection.seal(&ConnectionId::EMPTY, 5, Place::Last, app, b"").unwrap();
         assert_eq!(sealed.len(), 2 + SAMPLE_BYTES);
         assert_eq!(open(&protection, 0, 0, &mut sealed), Ok((5, Vec::new())));
     }
 
+    //= test rfc9147#4.2.2-s1
     #[test]
     fn the_nearest_number_is_taken() {
         assert_eq!(nearest(0, 5, 8), 5);
@@ -333,11 +347,12 @@ mod tests {
         }
     }
 
+    //= test rfc9147#4.2.3-1
     #[test]
     fn truncations_are_malformed() {
         let suite = CipherSuite::Aes128GcmSha256;
         let key = RecordKey::derive(&RUSTCRYPTO, suite, &Digest::of(&[7; 32]));
-        let protection = Protection { provider: &RUSTCRYPTO, suite, key: &key };
+        let protection = Protection { provider: &RUSTCRYPTO, suite, key: key.as_ref() };
         let app = ContentType::APPLICATION_DATA;
         let cid = ConnectionId::new(b"12345678").unwrap();
         let sealed = protection.seal(&cid, 5, Place::Coalesced, app, b"x").unwrap();

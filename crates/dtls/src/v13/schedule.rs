@@ -5,7 +5,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::CipherSuite;
 use crate::hash::{Digest, Hash};
+use crate::key::RecordKeyRef;
 
+//= rfc9147#5.9-1
 /// RFC 9147 section 5.9: no space at its end, unlike TLS's.
 const PREFIX: &[u8] = b"dtls13";
 /// What the exported keying material is for; evidence will be bound to it.
@@ -36,22 +38,8 @@ impl RecordKey {
         key
     }
 
-    /// The cipher's key, of which a suite uses the first bytes.
-    pub fn key(&self, length: usize) -> &[u8] {
-        self.key.get(..length).unwrap_or_default()
-    }
-
-    /// The key that hides sequence numbers.
-    pub fn sn(&self, length: usize) -> &[u8] {
-        self.sn.get(..length).unwrap_or_default()
-    }
-
-    /// RFC 8446 section 5.3: the IV with the padded sequence number on top.
-    pub fn nonce(&self, sequence: u64) -> [u8; 12] {
-        let mut nonce = self.iv;
-        let tail = nonce.iter_mut().skip(4).zip(sequence.to_be_bytes());
-        tail.for_each(|(to, from)| *to ^= from);
-        nonce
+    pub const fn as_ref(&self) -> RecordKeyRef<'_> {
+        RecordKeyRef { key: &self.key, iv: &self.iv, sn: &self.sn }
     }
 }
 

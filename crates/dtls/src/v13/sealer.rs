@@ -10,6 +10,7 @@ use super::ack::Acks;
 use super::flight::Sealer;
 use super::record::{ACK, Place, Protection, Sealed, epoch_of, number, sequence_of};
 use super::schedule::{EPOCH_HANDSHAKE, RecordKey};
+use crate::handshake::negotiation::RecordLimits;
 use crate::hash::Digest;
 use crate::record::plain;
 use crate::{CipherSuite, ConnectionId, ReplayWindow};
@@ -29,6 +30,8 @@ pub(crate) struct HandshakeKeys {
     write_next: u64,
     /// What we put into records.
     pub peer_cid: ConnectionId,
+    /// What the peer takes, and what it may send.
+    pub limits: RecordLimits,
 }
 
 impl HandshakeKeys {
@@ -49,6 +52,7 @@ impl HandshakeKeys {
             forgeries: 0,
             write_next: number(EPOCH_HANDSHAKE, 0),
             peer_cid,
+            limits: RecordLimits::NONE_13,
         }
     }
 
@@ -58,7 +62,10 @@ impl HandshakeKeys {
         provider: &'static Provider,
         mut record: Sealed<'r>,
     ) -> Result<(u64, ContentType, &'r [u8]), RecordRejection> {
-        let reading = Protection { provider, suite: self.suite, key: &self.read };
+        if record.inner_len(provider, self.suite) > usize::from(self.limits.receive) {
+            return Err(RecordRejection::Malformed);
+        }
+        let reading = Protection { provider, suite: self.suite, key: self.read.as_ref() };
         let expected = if self.window.bits == 0 { 0 } else { sequence_of(self.window.top) + 1 };
         let sequence = record.sequence(&reading, expected).ok_or(RecordRejection::Malformed)?;
         let number = number(EPOCH_HANDSHAKE, sequence);
@@ -91,20 +98,22 @@ impl HandshakeKeys {
         if epoch_of(number) != EPOCH_HANDSHAKE {
             return None;
         }
-        let writing = Protection { provider, suite: self.suite, key: &self.write };
+        let writing = Protection { provider, suite: self.suite, key: self.write.as_ref() };
         let record = writing.seal(&self.peer_cid, number, place, kind, content).ok()?;
         self.write_next += 1;
         Some((number, record))
     }
 
+    //= rfc9147#7-3
     /// An ACK, as long as a datagram of `mtu` bytes takes.
     pub fn acknowledge(&mut self, provider: &'static Provider, acks: &Acks, mtu: usize) -> Option<Vec<u8>> {
-        let content = acks.encode(mtu.saturating_sub(self.overhead(provider)));
+        let content = acks
+            .encode(mtu.saturating_sub(self.overhead(provider)).min(usize::from(self.limits.send).saturating_sub(1)));
         self.seal(provider, Place::Last, ACK, &content).map(|(_, record)| record)
     }
 
     fn overhead(&self, provider: &'static Provider) -> usize {
-        let writing = Protection { provider, suite: self.suite, key: &self.write };
+        let writing = Protection { provider, suite: self.suite, key: self.write.as_ref() };
         writing.overhead(&self.peer_cid, Place::Coalesced)
     }
 }
@@ -118,6 +127,13 @@ pub(crate) struct HandshakeSealer<'a> {
 }
 
 impl Sealer for HandshakeSealer<'_> {
+    fn content_max(&self, epoch: u16) -> usize {
+        match (&self.keys, epoch) {
+            (Some(keys), EPOCH_HANDSHAKE) => usize::from(keys.limits.send).saturating_sub(1),
+            _ => usize::MAX,
+        }
+    }
+
     fn overhead(&self, epoch: u16) -> usize {
         match (&self.keys, epoch) {
             (Some(keys), EPOCH_HANDSHAKE) => keys.overhead(self.provider),

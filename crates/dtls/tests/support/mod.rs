@@ -329,6 +329,11 @@ impl World {
                     self.server.confirm_durable(now, *session);
                 }
             }
+            EndpointEvent::StateChanged { session, .. } if self.confirm => {
+                let state = self.server.state(*session).unwrap();
+                self.disk.states.insert(*session, state.to_bytes());
+                self.server.confirm_durable(now, *session);
+            }
             EndpointEvent::LeaseLow { session, upto } => {
                 self.disk.leases.insert(*session, *upto);
                 self.server.extend_lease(*session, *upto);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bartizan_wire::Access;
 
 use super::load::Reader;
-use super::setting::{DtlsVersions, FilePath, LogFormat, LogLevel, MetricsReader, Raw, Setting, Within};
+use super::setting::{AddressCheck, DtlsVersions, FilePath, LogFormat, LogLevel, MetricsReader, Raw, Setting, Within};
 
 /// One key as people see it.
 pub struct Key {
@@ -128,6 +128,10 @@ sections! {
         dtls: DtlsVersions = "\"both\"", Restart;
         /// Refuse devices that do not offer a Connection ID: each of their naps costs a handshake.
         require_cid: bool = "false", Restart;
+        /// When a device is asked whether it is at its new address (RFC 9853). "basic": before more than three times what came
+        /// from there goes there, so that a wake-up costs nothing more. "enhanced": at every new address, the old one first,
+        /// which finds out who passes on records from an address of his own, for two datagrams or more a wake-up.
+        address_check: AddressCheck = "\"basic\"", Restart;
         /// Send sequence numbers leased at a time: how many are skipped after a crash, and how seldom the disk is asked.
         lease: Within<16, 1048576> = "1024", Restart;
     }

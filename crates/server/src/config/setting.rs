@@ -202,6 +202,25 @@ words! {
     }
 }
 
+words! {
+    /// When the gateway asks a device at a new address whether it is there (RFC 9853).
+    AddressCheck {
+        /// When something longer has to go there.
+        Basic = "basic",
+        /// Always, and at the old address first.
+        Enhanced = "enhanced",
+    }
+}
+
+impl From<AddressCheck> for bartizan_dtls::PathCheck {
+    fn from(check: AddressCheck) -> Self {
+        match check {
+            AddressCheck::Basic => Self::Basic,
+            AddressCheck::Enhanced => Self::Enhanced,
+        }
+    }
+}
+
 impl From<DtlsVersions> for bartizan_dtls::Versions {
     fn from(versions: DtlsVersions) -> Self {
         match versions {

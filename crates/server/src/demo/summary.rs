@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
-use bartizan_sim::{Attack, Tally};
+use bartizan_dtls::Version;
+use bartizan_sim::{Attack, City, Tally};
 use bartizan_wire::UnixMillis;
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ use super::watch::{Released, Watch, time_of};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     pub devices: u32,
+    /// Of these, with DTLS 1.3; the others speak 1.2.
+    pub devices_dtls_1_3: usize,
     pub seed: u64,
     pub time_scale: u32,
     pub seconds: u64,
@@ -124,6 +127,7 @@ impl Summary {
         let alarms = alarms.filter(|name| innocent(name) && !isolated.contains(&(*name).to_owned()));
         Self {
             devices: plan.devices,
+            devices_dtls_1_3: City::plan(plan.seed, plan.devices as usize).speaking(Version::Dtls13),
             seed: plan.seed,
             time_scale: plan.scale,
             seconds: plan.seconds,
@@ -173,8 +177,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\nSummary: {} devices, {} messages upstream, time scale {}",
-            self.devices, self.messages, self.time_scale
+            "\nSummary: {} devices, {} of them with DTLS 1.3, {} messages upstream, time scale {}",
+            self.devices, self.devices_dtls_1_3, self.messages, self.time_scale
         )?;
         for attack in &self.attacks {
             write!(f, "{attack}")?;

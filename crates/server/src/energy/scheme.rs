@@ -239,7 +239,7 @@ fn certified(kind: CertificateType, suite: CipherSuite) -> Result<(ClientConfig,
     let client = ClientConfig {
         versions,
         suites: vec![suite],
-        groups: vec![Group::X25519],
+        groups: vec![Group::X25519, Group::Secp256r1], // the second for the certificates' keys (RFC 8422 section 5.1)
         own_cid: None,
         credential: Some(meter.credential(kind)?),
         ..ClientConfig::certified(&RUSTCRYPTO, gate.verifier(kind))

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bartizan_dtls::Versions;
+use bartizan_dtls::{PathCheck, Versions};
 use bartizan_wire::{Access, DeviceKey};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -56,6 +56,8 @@ pub struct GatewayOptions {
     pub lease: u64,
     /// Refuse devices without Connection ID.
     pub require_cid: bool,
+    /// When a device is asked whether it is at its new address.
+    pub path_check: PathCheck,
     /// How long after its last record a device counts as awake, in milliseconds. LPWA networks release a
     /// radio connection after 10 to 20 s of silence; a command queued later waits for the next record.
     pub awake_ms: u64,
@@ -76,6 +78,7 @@ impl GatewayOptions {
             versions: Versions::BOTH,
             lease: 1_024,
             require_cid: false,
+            path_check: PathCheck::Basic,
             awake_ms: 10_000,
             journal_bytes_min: JOURNAL_FILE_BYTES_MIN,
         }

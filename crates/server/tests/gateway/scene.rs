@@ -73,6 +73,11 @@ impl Scene {
         Self::with_options(|options| options.journal_bytes_min = 4096).await
     }
 
+    /// That asks at every new address, and at the old one first.
+    pub async fn of_the_wary() -> Self {
+        Self::with_options(|options| options.path_check = bartizan_dtls::PathCheck::Enhanced).await
+    }
+
     async fn with_options(change: impl FnOnce(&mut GatewayOptions)) -> Self {
         let Self { folder, app, gateway, tenant } = Self::new().await;
         gateway.drain(PATIENCE).await;

@@ -101,7 +101,9 @@ fn answer(endpoint: &mut Endpoint, now: Instant, event: EndpointEvent, seen: &mu
             let key = config::psk().ok().filter(|_| identity == IDENTITY.as_bytes());
             endpoint.provide_psk(now, handshake, key.map(|key| PskEntry { key, principal: 7 }));
         }
-        EndpointEvent::Establishing { session, .. } => endpoint.confirm_durable(now, session),
+        EndpointEvent::Establishing { session, .. } | EndpointEvent::StateChanged { session, .. } => {
+            endpoint.confirm_durable(now, session);
+        }
         EndpointEvent::Established { session, connection_id, suite, .. } => {
             seen.handshakes += 1;
             seen.suite = suite.code();

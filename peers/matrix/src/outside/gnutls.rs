@@ -8,7 +8,7 @@ use bartizan_peer_common::{Auth, Group, Role, Suite};
 
 use super::openssl::exchange;
 use super::process::{Process, free_port};
-use super::{MESSAGES, Serving, Told, after, program, words};
+use super::{Serving, Told, after, messages, program, words};
 use crate::credentials::SERVER_NAME;
 use crate::{Cell, Credentials, IDENTITY, PSK_HEX};
 
@@ -26,7 +26,7 @@ pub fn converse(cell: &Cell, credentials: &Credentials, address: SocketAddr) -> 
     arguments.extend(keys(cell, credentials, Role::Client));
     arguments.push("127.0.0.1".to_owned());
     let mut process = Process::start(&program(cell.outside).context("not installed")?, &arguments)?;
-    for message in MESSAGES {
+    for message in messages(cell) {
         exchange(cell, &mut process, message)?;
     }
     process.finish(Duration::from_secs(10))?; // at the end of its input it says close_notify

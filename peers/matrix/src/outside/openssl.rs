@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use bartizan_peer_common::{Auth, Group, Role, Suite};
 
 use super::process::{Process, free_port};
-use super::{MARK, MESSAGES, Serving, TRIES, Told, after, program, words};
+use super::{MARK, Serving, TRIES, Told, after, messages, program, words};
 use crate::credentials::SERVER_NAME;
 use crate::{Cell, Credentials, IDENTITY, PSK_HEX};
 
@@ -20,7 +20,7 @@ pub fn converse(cell: &Cell, credentials: &Credentials, address: SocketAddr) -> 
         arguments.extend(words(&["-verify_hostname", SERVER_NAME]));
     }
     let mut process = Process::start(&program(cell.outside).context("not installed")?, &arguments)?;
-    for message in MESSAGES {
+    for message in messages(cell) {
         exchange(cell, &mut process, message)?;
     }
     process.say("Q")?; // it says close_notify and ends

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use bartizan_peer_common::{Role, to_hex};
 
 use super::process::Process;
-use super::{MESSAGES, Serving, TRIES, Told, after, program, words};
+use super::{Serving, TRIES, Told, after, messages, program, words};
 use crate::{Cell, Credentials, IDENTITY, PSK_HEX};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ pub fn converse(cell: &Cell, credentials: &Credentials, address: SocketAddr) -> 
     if process.hear(HANDSHAKE_MAX, |line| (line == "ready").then_some(())).is_none() {
         bail!("no handshake:\n{}", process.transcript());
     }
-    for (at, message) in MESSAGES.iter().enumerate() {
+    for (at, message) in messages(cell).iter().enumerate() {
         if at == 1 && cell.rebind {
             process.say("rebind")?;
         }

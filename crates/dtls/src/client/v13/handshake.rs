@@ -56,6 +56,23 @@ pub(crate) enum Step {
 }
 
 impl Phase {
+    #[cfg(test)]
+    pub const ALL: [Self; 9] = [
+        Self::Hello,
+        Self::Retried,
+        Self::Extensions,
+        Self::Request,
+        Self::Certificate,
+        Self::CertificateVerify,
+        Self::Finished,
+        Self::Ack,
+        Self::Done,
+    ];
+
+    //= rfc9147#5-2
+    //= rfc9147#5.1-4
+    //= rfc9147#5.1-6
+    //= rfc9147#11-1
     /// The transition table (RFC 8446 appendix A.1, RFC 9147 figure 6): the phase after `step`, or `None` if it has no
     /// place here. `psk`: the server took our pre-shared key, and shows no certificate.
     pub const fn after(self, step: Step, psk: bool) -> Option<Self> {
@@ -72,6 +89,20 @@ impl Phase {
             _ => None,
         }
     }
+}
+
+impl Step {
+    #[cfg(test)]
+    pub const ALL: [Self; 8] = [
+        Self::HelloRetryRequest,
+        Self::ServerHello,
+        Self::EncryptedExtensions,
+        Self::CertificateRequest,
+        Self::Certificate,
+        Self::CertificateVerify,
+        Self::Finished,
+        Self::Acknowledged,
+    ];
 }
 
 pub(in super::super) struct Handshake {
@@ -168,6 +199,7 @@ impl Handshake {
         self.config.own_cid.map_or(0, |cid| cid.len())
     }
 
+    //= rfc9147#9.1-1
     /// Whether the record carries the Connection ID that was negotiated, or none where none was.
     pub fn is_named_by(&self, record: &Sealed<'_>) -> bool {
         let own = self.cids.map(|(own, _)| own).unwrap_or_default();
@@ -182,6 +214,7 @@ impl Handshake {
         self.phase == Phase::Hello && self.config.versions.contains(Version::Dtls12)
     }
 
+    //= rfc9147#5.2-3
     /// The same hello, and what DTLS 1.2 makes of it.
     pub fn continue_as_dtls_1_2(&mut self, now: Instant) -> Result<dtls_1_2::Handshake, Error> {
         let hello = core::mem::take(&mut self.hello);
@@ -219,6 +252,8 @@ impl Handshake {
         self.ack_at.map_or(self.timer.deadline, |at| at.min(self.timer.deadline))
     }
 
+    //= rfc9147#7.1-1
+    //= rfc9147#7.1-s1
     /// A record of epoch 2 has brought something of an unfinished flight (RFC 9147 section 7.1).
     pub fn note_record(&mut self, now: Instant, number: u64) {
         self.acks.note(number);

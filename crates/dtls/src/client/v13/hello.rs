@@ -37,6 +37,7 @@ impl Handshake {
         }
     }
 
+    //= rfc9147#5.1-3
     fn put_hello(&mut self, cookie: Option<&[u8]>) -> Result<(), Error> {
         let provider = self.config.provider;
         let server_types = self.config.verifier.as_ref().map(|verifier| verifier.kinds()).unwrap_or_default();
@@ -60,8 +61,12 @@ impl Handshake {
             psk: psk.map(|hash| (&*self.config.identity, hash)),
             server_types,
             client_types: client_types.as_slice(),
+            server_name: self.config.server_name.as_deref(),
+            record_size_limit: self.config.record_size_limit,
         };
         let encoded = hello.encode(provider, &self.transcript, self.config.psk.expose());
+        //= rfc9147#5.1-2
+        //= rfc9147#5.3-3
         let body = encoded.with_cookie(&[]);
         self.hello = encoded;
         self.transcript.append(message::CLIENT_HELLO, &body)?;

@@ -45,9 +45,9 @@ impl Connection {
         let State::Connected13(association) = &mut self.state else {
             return;
         };
-        let post = &mut association.established.post;
+        let post = &association.established.post;
         let spent = |timer: &Timer| timer.is_due(now) && timer.transmissions >= limits::CLIENT_TRANSMISSIONS_MAX;
-        if post.timer.as_ref().is_some_and(spent) {
+        if post.timer().is_some_and(spent) {
             return self.end(CloseReason::TimedOut);
         }
         self.transmit_post(now);
@@ -107,6 +107,7 @@ impl Connection {
         // Whoever speaks under keys has not given up: an alert in the clear was somebody else's.
         handshake.alert = None;
         match kind {
+            //= rfc9147#7.1-3
             ContentType::HANDSHAKE => self.on_protected_fragments(now, number, content),
             ACK => match ack::decode(content) {
                 Ok(numbers) => {
@@ -212,9 +213,10 @@ impl Connection {
             return;
         };
         let held = core::mem::take(&mut handshake.held);
-        let Some(association) = handshake.association.take() else {
+        let Some(mut association) = handshake.association.take() else {
             return;
         };
+        association.restock();
         self.events.push_back(ConnectionEvent::Connected {
             suite: association.suite,
             peer_cid: !association.peer_cid.is_empty(),
@@ -237,10 +239,10 @@ impl Connection {
         let opened = match association.open(record) {
             Ok(opened) => opened,
             Err(reason) => {
-                let suite = association.suite;
-                let worn_out = association.established.is_worn_out(suite, limits::FORGERIES_MAX_CCM_8);
-                let evades = reason == RecordRejection::Forged
-                    && association.established.evade(suite, limits::FORGERIES_MAX_CCM_8);
+                //= rfc9147#4.5.2-s1
+                //= rfc9147#11-s3
+                let worn_out = association.is_worn_out();
+                let evades = reason == RecordRejection::Forged && association.evade();
                 self.reject(reason);
                 if worn_out {
                     self.give_up(Fault::new(WORN_OUT, Error::Misbehaved("too many forged records")));
@@ -268,7 +270,7 @@ impl Connection {
 
     fn on_association_ack(&mut self, now: Instant, content: &[u8]) {
         let outcome = match &mut self.state {
-            State::Connected13(association) => association.established.on_ack(content).map(|_| false),
+            State::Connected13(association) => association.on_ack(content).map(|()| false),
             State::Handshaking13(handshake) => ack::decode(content).map(|numbers| handshake.on_ack(numbers)),
             _ => return,
         };
@@ -282,6 +284,7 @@ impl Connection {
     fn on_data13(&mut self, data: &[u8]) {
         match (&mut self.state, try_copy(data)) {
             (State::Connected13(_), Some(data)) => self.events.push_back(ConnectionEvent::Data(data)),
+            //= rfc9147#5.8.1-2
             (State::Handshaking13(handshake), Some(data)) if handshake.held.len() < limits::EARLY_RECORDS_MAX => {
                 handshake.held.push(data);
             }
@@ -294,12 +297,31 @@ impl Connection {
         match Alert::decode(content) {
             Some(alert) if alert.description == AlertDescription::CLOSE_NOTIFY => {
                 self.say_goodbye(AlertDescription::CLOSE_NOTIFY);
+                //= rfc9147#5.10-1
                 self.end(CloseReason::Peer);
             }
             Some(alert) if alert.description == AlertDescription::USER_CANCELED => {}
             Some(alert) => self.end(CloseReason::Alert(alert.description)),
             None => self.reject(RecordRejection::Malformed),
         }
+    }
+
+    /// Sends data, in one datagram with what is due after the handshake if both fit.
+    pub(in crate::client) fn send13(&mut self, now: Instant, data: &[u8]) -> Result<(), Error> {
+        let State::Connected13(association) = &mut self.state else {
+            return Err(Error::Misuse("not connected"));
+        };
+        let mut datagrams = association.transmit(now);
+        let sealed = association.seal(ContentType::APPLICATION_DATA, data);
+        if let Ok(record) = &sealed {
+            match datagrams.last_mut().filter(|last| last.len().saturating_add(record.len()) <= association.mtu) {
+                Some(last) => last.extend_from_slice(record),
+                None => datagrams.push(record.clone()),
+            }
+        }
+        self.outbox.extend(datagrams);
+        self.transmit_post(now);
+        sealed.map(|_| ())
     }
 
     /// Sends what is due after the handshake.

@@ -10,21 +10,38 @@ use super::hello::unsupported;
 use crate::codec::u16s;
 use crate::credential::{CertificateType, Credential};
 use crate::handshake::extension::kind;
+use crate::handshake::negotiation::{self, RecordLimits};
 use crate::v13::Fault;
-use crate::v13::established::{Established, FIRST_NUMBER, Secrets13};
+use crate::v13::established::{Established, FIRST_NUMBER, Keys13, Secrets13};
 use crate::v13::messages::{self, Side, kind as message, signed_content};
 use crate::v13::post::Post;
 use crate::v13::schedule::{Schedule, verify_data};
+use crate::v13::spares::Spares;
 use crate::{AlertDescription, Error, ReplayWindow};
 
 /// What EncryptedExtensions may hold: answers, and the server's groups for another time.
-const IN_EXTENSIONS: [u16; 3] = [kind::SUPPORTED_GROUPS, kind::SERVER_CERTIFICATE_TYPE, kind::CLIENT_CERTIFICATE_TYPE];
+const IN_EXTENSIONS: [u16; 5] = [
+    kind::SERVER_NAME,
+    kind::SUPPORTED_GROUPS,
+    kind::SERVER_CERTIFICATE_TYPE,
+    kind::CLIENT_CERTIFICATE_TYPE,
+    kind::RECORD_SIZE_LIMIT,
+];
 
 impl Handshake {
     pub(super) fn on_extensions(&mut self, body: &[u8]) -> Result<(), Fault> {
         let extensions = messages::decode_extensions(body)?;
-        if !extensions.are_among(&IN_EXTENSIONS) {
+        let asked = |kind: u16| match kind {
+            kind::SERVER_NAME => self.config.server_name.is_some(),
+            kind::RECORD_SIZE_LIMIT => self.config.record_size_limit.is_some(),
+            _ => true,
+        };
+        if !extensions.are_among(&IN_EXTENSIONS) || !extensions.iter().all(|(kind, _)| asked(kind)) {
             return Err(unsupported());
+        }
+        let limit = negotiation::record_size_limit_13(&extensions)?;
+        if let (Some(send), Some(receive), Some(keys)) = (limit, self.config.record_size_limit, self.keys.as_mut()) {
+            keys.limits = RecordLimits { send, receive, in_the_clear: false };
         }
         if let Some(body) = extensions.body(kind::SERVER_CERTIFICATE_TYPE) {
             self.server_type = chosen_type(body)?;
@@ -96,6 +113,7 @@ impl Handshake {
         let mut schedule = self.schedule.take().ok_or(Error::Misbehaved("Finished without keys"))?;
         schedule.advance(None);
         let base = keys.write_secret.clone();
+        //= rfc9147#7.2-3
         self.flight.clear();
         let association = self.associate(&schedule)?;
         self.put_certificate()?;
@@ -128,12 +146,17 @@ impl Handshake {
             suite,
             own_cid,
             peer_cid: peer_cid.unwrap_or_default(),
-            spare_cid: None,
+            spares: Spares::default(),
+            asked: false,
+            connection_ids: self.config.connection_ids,
             window: ReplayWindow::default(),
             send_next: FIRST_NUMBER,
             lease: None,
             exporter: schedule.exporter(&transcript),
-            established: Established::new(provider, suite, secrets, Post::new(0, 0)),
+            limits: self.keys.as_ref().map_or(RecordLimits::NONE_13, |keys| keys.limits),
+            keys: Keys13::first(provider, suite, &secrets),
+            forgeries: 0,
+            established: Established::new(secrets, Post::new(0, 0)),
             mtu: self.config.mtu,
             retransmit_ms: self.config.retransmit_ms,
         })

@@ -40,6 +40,7 @@ impl Cookie {
         put_u16(&mut out, self.suite.code());
         put_u16(&mut out, self.group.map_or(0, Group::code));
         out.extend_from_slice(self.hello.as_slice());
+        //= rfc9147#11-2
         let [mac, _] = cookies.macs(now, rng, &[LABEL, &cookie_bytes(remote), random, &out]);
         out.extend_from_slice(&mac);
         out
@@ -56,6 +57,7 @@ impl Cookie {
     ) -> Option<Self> {
         let (content, mac) = cookie.split_last_chunk::<COOKIE_BYTES>()?;
         let macs = cookies.macs(now, rng, &[LABEL, &cookie_bytes(remote), random, content]);
+        //= rfc9147#11-3
         if !macs.iter().any(|expected| constant_time_eq(expected, mac)) {
             return None;
         }

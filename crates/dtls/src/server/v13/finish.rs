@@ -10,20 +10,18 @@ use bartizan_wire::record::ContentType;
 use super::super::endpoint::Endpoint;
 use super::super::event::{EndpointEvent, HandshakeId};
 use super::super::slab::{self, NewSession};
-use super::Session13;
 use super::flight::failure_of;
 use super::table::{Handshake, Phase, Step};
 use crate::alert::Alert;
 use crate::rrc::Path;
-use crate::schedule::TrafficKey;
 use crate::v13::Fault;
 use crate::v13::ack;
-use crate::v13::established::{Established, WORN_OUT};
+use crate::v13::established::{Established, Keys13, LastFlight, WORN_OUT};
 use crate::v13::messages::{self, Message, Side, kind, signed_content};
 use crate::v13::post::Post;
 use crate::v13::record::{ACK, Place, Sealed};
-use crate::v13::schedule::{EPOCH_APPLICATION, verify_data};
-use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, record};
+use crate::v13::schedule::verify_data;
+use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, limits, record};
 
 impl Endpoint {
     /// A record of epoch 2 for a handshake.
@@ -81,6 +79,9 @@ impl Endpoint {
             Ok(numbers) => {
                 let mut any = false;
                 let news = handshake.flight.on_ack(numbers.inspect(|_| any = true));
+                // The record is protected, so the whole ServerHello has arrived, whatever the list says. Left in front
+                // of the rest it would do harm: wolfSSL drops what follows an old record in its datagram.
+                handshake.flight.on_epoch(0);
                 // RFC 9147 section 7.2: what is missing goes out at once; an empty ACK misses everything.
                 if (news || !any) && !handshake.flight.is_acked() && handshake.awaits_flight() {
                     if !any && !handshake.timer.may_answer(now) {
@@ -163,9 +164,11 @@ impl Endpoint {
         };
         let (session, principal) = (handshake.session, handshake.principal.unwrap_or_default());
         let post = Post::new(handshake.message_sequence, handshake.reassembly.due());
-        let mut established = Established::new(provider, terms.suite, secrets, post);
-        established.handshake_read = Some((keys.read.clone(), keys.read_secret.clone()));
-        established.handshake_window = keys.window;
+        let first = Keys13::first(provider, terms.suite, &secrets);
+        let mut established = Established::new(secrets, post);
+        let until = now.plus(limits::LAST_FLIGHT_MS);
+        let last = LastFlight { secret: keys.read_secret.clone(), window: keys.window, acks: handshake.acks, until };
+        established.last_flight = Some(Box::new(last));
         self.serial = self.serial.saturating_add(1);
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = exporter;
@@ -174,9 +177,11 @@ impl Endpoint {
                 true => Authentication::PreSharedKey,
                 false => Authentication::by(terms.client_type),
             };
-            cold.v13 = Some(Box::new(Session13::new(now, established, handshake.acks, self.config.lease)));
+            cold.v13 = Some(Box::new(established));
+            if terms.says_limit {
+                cold.rare_mut().limits = terms.limits;
+            }
         }
-        let blank = TrafficKey::BLANK;
         let new = NewSession {
             phase: slab::Phase::AwaitDurable,
             suite: terms.suite,
@@ -184,12 +189,15 @@ impl Endpoint {
             remote: handshake.remote,
             peer_cid: terms.peer_cid.unwrap_or_default(),
             own_cid: terms.peer_cid.is_some(),
-            read: blank.as_ref(),
-            write: blank.as_ref(),
-            epoch: EPOCH_APPLICATION,
+            read: first.read.as_ref(),
+            write: first.write.as_ref(),
+            read_epoch: first.read_epoch,
+            write_epoch: first.write_epoch,
+            //= rfc9147#4.5.1-1
+            //= rfc9147#4.5.1-1
             window: ReplayWindow::default(),
             send_next: 0,
-            lease: 0,
+            lease: self.config.lease,
             last_seen: now,
             rrc: terms.rrc,
             path: Path::VALIDATED,

@@ -12,6 +12,7 @@ use super::terms::Terms;
 use crate::credential::CertificateType;
 use crate::handshake::extension::{Writer, kind as extension};
 use crate::handshake::hello::ClientHello;
+use crate::handshake::negotiation;
 use crate::v13::Fault;
 use crate::v13::established::Secrets13;
 use crate::v13::flight::Outgoing;
@@ -93,7 +94,9 @@ impl Endpoint {
         let write = schedule.derive("s hs traffic", &transcript);
         let peer_cid = terms.peer_cid.unwrap_or_default();
         let base = write.clone();
-        handshake.keys = Some(HandshakeKeys::new(provider, terms.suite, read, write, peer_cid));
+        let mut keys = HandshakeKeys::new(provider, terms.suite, read, write, peer_cid);
+        keys.limits = terms.limits;
+        handshake.keys = Some(keys);
         self.put_extensions(handshake, &terms)?;
         if !terms.psk {
             self.put_certificate(handshake, &terms)?;
@@ -146,6 +149,9 @@ impl Endpoint {
         }
         if !terms.psk && terms.client_type == CertificateType::RawPublicKey {
             writer.put(extension::CLIENT_CERTIFICATE_TYPE, &[CertificateType::RawPublicKey as u8]);
+        }
+        if terms.says_limit {
+            negotiation::put_record_size_limit(&mut writer, terms.limits.receive);
         }
         put(handshake, kind::ENCRYPTED_EXTENSIONS, EPOCH_HANDSHAKE, messages::encode_extensions(writer))
     }

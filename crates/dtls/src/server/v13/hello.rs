@@ -76,6 +76,7 @@ impl Endpoint {
         };
         let Some(cookie) = Cookie::open(bytes, &mut self.cookies, now, &mut *self.rng, remote, &hello.random) else {
             // RFC 9147 section 5.1.
+            //= rfc9147#5.1-5
             let alert = Alert::fatal(AlertDescription::ILLEGAL_PARAMETER).encode();
             let record = record::plain(bartizan_wire::record::ContentType::ALERT, record_sequence, &alert);
             self.transmit(remote, record);
@@ -90,6 +91,9 @@ impl Endpoint {
         }
     }
 
+    //= rfc9147#5.1-s1
+    //= rfc9147#5.1-s2
+    //= rfc9147#11-s1
     /// RFC 9147 section 5.1: nothing is kept, and the answer is no longer than the hello.
     #[allow(clippy::too_many_arguments, reason = "the parts of one hello")]
     fn request_retry(

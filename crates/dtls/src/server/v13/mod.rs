@@ -4,9 +4,10 @@ mod cookie;
 mod finish;
 mod flight;
 mod hello;
+mod numbers;
 mod session;
 pub(crate) mod table;
 mod terms;
 
-pub(super) use session::Session13;
+pub(super) use numbers::window_within;
 pub(super) use table::Table;

@@ -47,6 +47,12 @@ pub(crate) enum Step {
 }
 
 impl Phase {
+    #[cfg(test)]
+    pub const ALL: [Self; 6] =
+        [Self::Hello, Self::Psk, Self::Certificate, Self::CertificateVerify, Self::Finished, Self::Done];
+
+    //= rfc9147#5-2
+    //= rfc9147#5.2-2
     /// The transition table (RFC 8446 appendix A.2, RFC 9147 figure 6): the phase after `step`, or `None` if it has no
     /// place here. No way leads to the end but through a binder or a signature, and a Finished.
     pub const fn after(self, step: Step) -> Option<Self> {
@@ -60,6 +66,18 @@ impl Phase {
             _ => None,
         }
     }
+}
+
+impl Step {
+    #[cfg(test)]
+    pub const ALL: [Self; 6] = [
+        Self::PskHello,
+        Self::CertificateHello,
+        Self::PskProvided,
+        Self::Certificate,
+        Self::CertificateVerify,
+        Self::Finished,
+    ];
 }
 
 pub(in super::super) struct Handshake {

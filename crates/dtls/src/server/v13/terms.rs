@@ -5,6 +5,7 @@ use bartizan_wire::event::HandshakeFailure;
 use super::super::config::EndpointConfig;
 use crate::credential::CertificateType;
 use crate::handshake::hello::ClientHello;
+use crate::handshake::negotiation::RecordLimits;
 use crate::hash::Hash;
 use crate::v13::offer::Offer;
 use crate::{AlertDescription, CipherSuite, ConnectionId, Group, Version};
@@ -21,6 +22,9 @@ pub(in super::super) struct Terms {
     pub peer_cid: Option<ConnectionId>,
     /// The return routability check was negotiated.
     pub rrc: bool,
+    /// RFC 8449: what the client takes, and whether it said so.
+    pub limits: RecordLimits,
+    pub says_limit: bool,
 }
 
 /// Why there are no terms, to the peer and to the operator.
@@ -39,6 +43,15 @@ pub(super) fn settle(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &O
     by_psk.or_else(|| by_certificate(config, hello, offer, group)).ok_or(NO_COMMON_GROUND)
 }
 
+fn limits(config: &EndpointConfig, offer: &Offer<'_>) -> RecordLimits {
+    let none = RecordLimits::NONE_13;
+    offer.record_size_limit.map_or(none, |send| RecordLimits {
+        send,
+        receive: config.record_size_limit.unwrap_or(none.receive),
+        in_the_clear: false,
+    })
+}
+
 fn by_psk(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>, group: Option<Group>) -> Option<Terms> {
     let psk = offer.psk?;
     let hash = psk.hash()?;
@@ -48,7 +61,16 @@ fn by_psk(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>, g
     }
     let suite = suite(config, hello, Some(hash))?;
     let client_type = CertificateType::X509;
-    Some(Terms { suite, group, psk: true, client_type, peer_cid: offer.connection_id, rrc: config.checks_paths(hello) })
+    Some(Terms {
+        suite,
+        group,
+        psk: true,
+        client_type,
+        peer_cid: offer.connection_id,
+        rrc: config.checks_paths(hello),
+        limits: limits(config, offer),
+        says_limit: offer.record_size_limit.is_some(),
+    })
 }
 
 /// Clients are always asked for theirs: who nobody is has no place here.
@@ -74,6 +96,8 @@ fn by_certificate(
         client_type,
         peer_cid: offer.connection_id,
         rrc: config.checks_paths(hello),
+        limits: limits(config, offer),
+        says_limit: offer.record_size_limit.is_some(),
     })
 }
 

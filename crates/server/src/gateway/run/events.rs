@@ -18,11 +18,19 @@ use super::{Done, Run};
 use crate::app::{Credential, Device, SessionFacts};
 use crate::limits::{GATEWAY_CREDENTIALS_MAX, GATEWAY_REFUSED_MAX};
 
+const _: () = {
+    use bartizan_dtls::limits as dtls;
+    use bartizan_platform::limits as import;
+    assert!(import::PSK_BYTES_MIN >= dtls::PSK_BYTES_MIN, "DTLS takes every key that an import does");
+};
+
 impl Run {
     pub(super) fn dtls_event(&mut self, event: EndpointEvent) {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => self.find_credential(handshake, identity),
-            EndpointEvent::Establishing { session, .. } => self.establishing(session),
+            EndpointEvent::Establishing { session, .. } | EndpointEvent::StateChanged { session, .. } => {
+                self.establishing(session)
+            }
             EndpointEvent::Established { session, principal, suite, connection_id } => {
                 self.established(session, principal, suite, connection_id)
             }

@@ -186,6 +186,7 @@ fn endpoint_config(options: &GatewayOptions) -> Result<EndpointConfig, bartizan_
         versions: options.versions,
         lease: options.lease,
         require_cid: options.require_cid,
+        path_check: options.path_check,
         ..EndpointConfig::new(&AWS_LC)
     })
 }
