@@ -22,6 +22,8 @@ pub enum Error {
 }
 
 impl Error {
+    /// RFC 5246 section 7.2.2: decrypt_error is for a Finished, too.
+    pub(crate) const ANOTHER_FINISHED: Self = Self::Misbehaved("the server's Finished does not verify");
     pub(crate) const ANOTHER_VERSION: Self = Self::Unsupported("the server speaks another version");
 
     /// The alert that tells the peer (RFC 5246 section 7.2.2).
@@ -29,6 +31,7 @@ impl Error {
     pub fn alert(self) -> AlertDescription {
         match self {
             Self::ANOTHER_VERSION => AlertDescription::PROTOCOL_VERSION,
+            Self::ANOTHER_FINISHED => AlertDescription::DECRYPT_ERROR,
             Self::Malformed(_) => AlertDescription::DECODE_ERROR,
             Self::Misbehaved(_) => AlertDescription::ILLEGAL_PARAMETER,
             Self::Untrusted(alert) => alert,
@@ -78,12 +81,13 @@ mod tests {
     use crate::handshake::hello::ServerHello;
 
     #[test]
-    fn a_server_of_another_version_is_told_so() {
+    fn another_version_and_another_finished_have_alerts_of_their_own() {
         let mut hello = [0; 38];
         hello[..2].copy_from_slice(&[0xFE, 0xFF]);
         let refused = ServerHello::decode(&hello).unwrap_err();
         assert_eq!(refused.alert(), AlertDescription::PROTOCOL_VERSION);
         assert_eq!(crate::v13::hello::ServerHello::decode(&hello).unwrap_err(), refused);
+        assert_eq!(Error::ANOTHER_FINISHED.alert(), AlertDescription::DECRYPT_ERROR);
         hello[1] = 0xFD;
         assert!(ServerHello::decode(&hello).is_ok());
     }

@@ -292,7 +292,7 @@ impl Handshake {
         let keys = self.keys.take().ok_or(Error::Misbehaved("Finished without keys"))?;
         let expected = self.verify_data(&keys, Side::Server);
         if !bartizan_crypto::constant_time_eq(&expected, &message.body) {
-            return Err(Error::Misbehaved("the server's Finished does not verify"));
+            return Err(Error::ANOTHER_FINISHED);
         }
         self.append(message)?;
         self.phase = next;

@@ -106,7 +106,7 @@ impl Handshake {
         let transcript = self.transcript.hash(provider, hash);
         let expected = verify_data(provider, hash, &keys.read_secret, &transcript);
         if !constant_time_eq(expected.as_slice(), body) {
-            let error = Error::Misbehaved("the server's Finished does not verify");
+            let error = Error::ANOTHER_FINISHED;
             return Err(Fault::new(AlertDescription::DECRYPT_ERROR, error));
         }
         self.transcript.append(message::FINISHED, body)?;
