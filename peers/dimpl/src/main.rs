@@ -106,7 +106,10 @@ impl Session {
         let mut buffer = [0; 2048];
         loop {
             match self.server.poll_output(&mut buffer) {
-                Output::ApplicationData(data) => return Ok(ensure!(data == PAYLOAD, "other data")),
+                Output::ApplicationData(data) => {
+                    ensure!(data == PAYLOAD, "other data");
+                    return Ok(());
+                }
                 Output::Timeout(_) => bail!("the record did not open"),
                 _ => {}
             }
