@@ -61,7 +61,8 @@ pub enum Received<'a> {
 /// # }
 /// ```
 ///
-/// An association of DTLS 1.3 keeps its keys here: messages after the handshake, such as a KeyUpdate or another
+/// An association of DTLS 1.3 allocates once if a message after the handshake was under way when it was saved, and keeps
+/// its keys here: messages after the handshake, such as a KeyUpdate or another
 /// Connection ID, are refused without an acknowledgement, so the server repeats them until they find a
 /// [`Connection`](crate::Connection). A device that sends [`limits::RECORDS_PER_KEY`](crate::limits::RECORDS_PER_KEY)
 /// records has to be one for a while.
