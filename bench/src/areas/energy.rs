@@ -28,7 +28,7 @@ pub fn run() -> anyhow::Result<Vec<Figure>> {
         figure(
             "energy.cid_wake_up_bytes",
             f64::from(pair.cid.bytes()),
-            "the same with a Connection ID of 8 bytes: one datagram each way",
+            "the same with the gateway's Connection ID of 10 bytes: one datagram each way",
         ),
     ])
 }
