@@ -398,7 +398,7 @@ fn connect(now: Instant, variant: usize, resumable: Option<ResumableSession>) ->
     connection.expect("a sound configuration")
 }
 
-fn changed(mut datagram: Vec<u8>, change: Option<(usize, usize)>) -> Vec<u8> {
+pub(crate) fn changed(mut datagram: Vec<u8>, change: Option<(usize, usize)>) -> Vec<u8> {
     match change {
         Some((at, 0)) => datagram.truncate(at),
         Some((at, xor)) => {
@@ -412,10 +412,10 @@ fn changed(mut datagram: Vec<u8>, change: Option<(usize, usize)>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn seeded(body: fn(&[u8]), rounds: u64, length: usize) {
+    pub(crate) fn seeded(body: fn(&[u8]), rounds: u64, length: usize) {
         for seed in 0..rounds {
             let mut state = seed;
             let mut next = || {

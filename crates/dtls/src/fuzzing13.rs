@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 use bartizan_crypto::{INSECURE, Random, Secret, SecretBytes};
 
 use crate::codec::Reader;
+use crate::fuzzing::changed;
 use crate::handshake::hello::ClientHello;
 use crate::limits::REASSEMBLY_13_BYTES_MAX;
 use crate::v13::messages::{self, Fragment};
@@ -286,35 +287,10 @@ fn connect(now: Instant, variant: usize) -> Connection {
     connection.expect("a sound configuration")
 }
 
-fn changed(mut datagram: Vec<u8>, change: Option<(usize, usize)>) -> Vec<u8> {
-    match change {
-        Some((at, 0)) => datagram.truncate(at),
-        Some((at, xor)) => {
-            let length = datagram.len().max(1);
-            let byte = datagram.get_mut(at % length);
-            byte.into_iter().for_each(|byte| *byte ^= xor as u8);
-        }
-        None => {}
-    }
-    datagram
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn seeded(body: fn(&[u8]), rounds: u64, length: usize) {
-        for seed in 0..rounds {
-            let mut state = seed;
-            let mut next = || {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 33) as u8
-            };
-            let length = length * usize::from(next()) / 255;
-            let bytes: Vec<u8> = (0..length).map(|_| next()).collect();
-            body(&bytes);
-        }
-    }
+    use crate::fuzzing::tests::seeded;
 
     #[test]
     fn records_by_seed() {
