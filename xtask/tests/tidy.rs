@@ -265,6 +265,13 @@ fn the_web_lock_file_names_no_host() {
     assert!(hosts.is_empty(), "write it with `npm install --omit-lockfile-registry-resolved`: {:?}", hosts.first());
 }
 
+/// See the comment in Cargo.toml. Look at `dtls.ratio_to_best_peer` before this is taken out.
+#[test]
+fn the_lock_file_keeps_the_fast_aes() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"aes\"\nversion = \"0.9.2\"\n"), "`cargo update -p aes --precise 0.9.2`");
+}
+
 fn packages() -> Vec<Package> {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
     metadata.packages

@@ -119,15 +119,18 @@ pub fn parse(text: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     Ok(text.lines().filter_map(line).collect())
 }
 
-/// Makes so many sessions, receives a record of each in random order, and writes them down.
+/// Makes so many sessions, which have all been used, receives a record of each in random order, and writes them down.
 pub fn hold_sessions(arguments: &[String]) -> anyhow::Result<()> {
     let count: u32 = arguments.first().context("how many sessions")?.parse()?;
     let mut server = Server::new(count, Kind::Psk)?;
     let mut records = Vec::with_capacity(count as usize);
     for first in (0..count).step_by(BATCH as usize) {
         for mut client in server.admit(first, BATCH.min(count - first), Kind::Psk)? {
+            let mut first = client.record(&PAYLOAD)?;
+            server.endpoint.handle(now(), client.address, &mut first);
             records.push((client.address, client.record(&PAYLOAD)?));
         }
+        while server.endpoint.poll().is_some() {}
     }
     let of_records: usize = records.capacity() * size_of::<(SocketAddr, Vec<u8>)>()
         + records.iter().map(|(_, record)| record.capacity().next_multiple_of(16) + 16).sum::<usize>();

@@ -50,6 +50,8 @@ pub(in crate::server) struct Hot {
     pub own_cid: bool,
     /// An application record has opened: the peer has our Finished.
     pub used: bool,
+    /// The cold half may hold a predecessor, record limits or a ticket: what a record has to look at. Few do.
+    pub cold_matters: bool,
     /// LeaseLow was emitted and not answered yet.
     pub lease_asked: bool,
     /// The peer knows the return routability check.
@@ -87,6 +89,7 @@ impl Hot {
             failed_opens: 0,
             own_cid: false,
             used: false,
+            cold_matters: false,
             lease_asked: false,
             rrc: false,
             path: Path::VALIDATED,

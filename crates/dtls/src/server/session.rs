@@ -56,12 +56,13 @@ impl Endpoint {
         //= rfc6347#4.1.2.6-5
         let newest = hot.mark(sequence);
         hot.set_last_seen(now);
+        let cold_matters = hot.cold_matters;
         self.accounted = true;
         if kind == ContentType::RETURN_ROUTABILITY_CHECK {
             return self.on_path_message(now, session, remote, bytes, content);
         }
         self.note_arrival(now, session, remote, bytes, newest);
-        if inner_len > usize::from(RECORD_SIZE_LIMIT_MIN) && self.is_too_long(session, inner_len) {
+        if cold_matters && self.is_too_long(session, inner_len) {
             return self.end(session, AlertDescription::RECORD_OVERFLOW, TOO_LONG);
         }
         match kind {
@@ -72,9 +73,9 @@ impl Endpoint {
         }
     }
 
-    /// RFC 8449 section 4: the client has been told. Few associations have a limit, and it lies in the cold half.
+    /// RFC 8449 section 4: the client has been told.
     fn is_too_long(&self, session: SessionId, inner_len: usize) -> bool {
-        let cold = self.slab.cold(session);
+        let cold = self.slab.cold(session).filter(|_| inner_len > usize::from(RECORD_SIZE_LIMIT_MIN));
         cold.is_some_and(|cold| inner_len > usize::from(cold.limits().receive))
     }
 
@@ -117,7 +118,7 @@ impl Endpoint {
             return;
         };
         let principal = hot.principal;
-        if !core::mem::replace(&mut hot.used, true) {
+        if !core::mem::replace(&mut hot.used, true) && hot.cold_matters {
             self.retire_predecessors(session);
             self.forget_ticket(session);
         }
@@ -299,9 +300,7 @@ impl Endpoint {
             true => self.slab.cold_mut(old).and_then(|cold| cold.replaces.take()),
             false => Some(old),
         };
-        if let Some(cold) = self.slab.cold_mut(session) {
-            cold.replaces = predecessor;
-        }
+        self.slab.set_replaces(session, predecessor);
         if unused {
             self.remove(old, CloseReason::Replaced);
         }

@@ -136,12 +136,24 @@ impl Slab {
         self.cold.get_mut(chunk)?.get_mut(index)
     }
 
+    /// Which association of the same principal this one takes the place of.
+    pub fn set_replaces(&mut self, id: SessionId, older: Option<SessionId>) {
+        if let Some(cold) = self.cold_mut(id) {
+            cold.replaces = older;
+        }
+        if let Some(hot) = self.hot_mut(id).filter(|_| older.is_some()) {
+            hot.cold_matters = true;
+        }
+    }
+
     /// Moves an association into the slot that was taken for it. What it has in the cold half stays.
     pub fn occupy(&mut self, id: SessionId, new: &NewSession<'_>) {
+        let cold_matters = self.cold(id).is_some_and(|cold| cold.replaces.is_some() || cold.rare.is_some());
         let Some(hot) = self.hot_mut(id) else {
             return;
         };
         *hot = Hot::blank(id.generation);
+        hot.cold_matters = cold_matters;
         hot.phase = new.phase;
         hot.suite = new.suite;
         hot.principal = new.principal;

@@ -311,24 +311,18 @@ impl Endpoint {
         };
         if serial_of(&self.slab, newest) < serial {
             self.newest.insert(principal, id);
-            self.set_replaces(id, Some(newest));
+            self.slab.set_replaces(id, Some(newest));
             return;
         }
         let mut newer = newest;
         while let Some(next) = self.slab.cold(newer).and_then(|cold| cold.replaces) {
             if serial_of(&self.slab, next) < serial {
-                self.set_replaces(id, Some(next));
+                self.slab.set_replaces(id, Some(next));
                 break;
             }
             newer = next;
         }
-        self.set_replaces(newer, Some(id));
-    }
-
-    fn set_replaces(&mut self, id: SessionId, older: Option<SessionId>) {
-        if let Some(cold) = self.slab.cold_mut(id) {
-            cold.replaces = older;
-        }
+        self.slab.set_replaces(newer, Some(id));
     }
 
     /// Established, or waiting to become durable.
