@@ -16,6 +16,8 @@ pub static AWS_LC: Provider = Provider {
     hmac_sha256,
     sha384,
     hmac_sha384,
+    sha512,
+    hmac_sha512,
     aes_128_ccm_8: AES_128_CCM_8,
     aes_128_ccm: AES_128_CCM,
     aes_128_gcm: Aead {
@@ -51,6 +53,7 @@ pub static AWS_LC: Provider = Provider {
     },
     ml_kem_768: Kem { generate: ML_KEM_768.generate, encapsulate, decapsulate: ML_KEM_768.decapsulate },
     ecdsa_p256_sha256: SignatureAlgorithm { public: p256_public, sign: p256_sign, verify: p256_verify },
+    ecdsa_p384_sha384_verify: p384_verify,
     ed25519: SignatureAlgorithm { public: ed25519_public, sign: ed25519_sign, verify: ed25519_verify },
 };
 
@@ -80,6 +83,22 @@ fn sha384(parts: &[&[u8]]) -> [u8; 48] {
 
 fn hmac_sha384(key: &[u8], parts: &[&[u8]]) -> [u8; 48] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA384, key));
+    for part in parts {
+        context.update(part);
+    }
+    copied(context.sign().as_ref())
+}
+
+fn sha512(parts: &[&[u8]]) -> [u8; 64] {
+    let mut context = digest::Context::new(&digest::SHA512);
+    for part in parts {
+        context.update(part);
+    }
+    copied(context.finish().as_ref())
+}
+
+fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> [u8; 64] {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA512, key));
     for part in parts {
         context.update(part);
     }
@@ -179,6 +198,14 @@ fn p256_verify(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Fo
         return Err(Forged);
     }
     let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, public);
+    key.verify(message, signature).map_err(|_| Forged)
+}
+
+fn p384_verify(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged> {
+    if public.len() != 97 || public.first() != Some(&4) {
+        return Err(Forged);
+    }
+    let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_ASN1, public);
     key.verify(message, signature).map_err(|_| Forged)
 }
 

@@ -14,6 +14,8 @@ pub static INSECURE: Provider = Provider {
     hmac_sha256: mix,
     sha384: |parts| wide(mix(b"", parts)),
     hmac_sha384: |key, parts| wide(mix(key, parts)),
+    sha512: |parts| wide(mix(b"", parts)),
+    hmac_sha512: |key, parts| wide(mix(key, parts)),
     aes_128_ccm_8: aead::<16, 8>(),
     aes_128_ccm: aead::<16, 16>(),
     aes_128_gcm: aead::<16, 16>(),
@@ -33,6 +35,7 @@ pub static INSECURE: Provider = Provider {
         decapsulate: |_, ciphertext| (ciphertext.len() == KEM_CIPHERTEXT_BYTES).then(|| Secret::new([2; 32])),
     },
     ecdsa_p256_sha256: signatures::<65>(),
+    ecdsa_p384_sha384_verify: signatures::<97>().verify,
     ed25519: signatures::<32>(),
 };
 
@@ -74,8 +77,8 @@ const fn agreement<const SHARE: usize>() -> KeyAgreement {
     }
 }
 
-fn wide(narrow: [u8; 32]) -> [u8; 48] {
-    let mut out = [0; 48];
+fn wide<const N: usize>(narrow: [u8; 32]) -> [u8; N] {
+    let mut out = [0; N];
     out.iter_mut().zip(narrow).for_each(|(to, from)| *to = from);
     out
 }

@@ -15,6 +15,10 @@ pub struct Provider {
     pub sha384: fn(parts: &[&[u8]]) -> [u8; 48],
     /// HMAC-SHA-384 (RFC 2104) over the concatenation of the parts. Keys of any length.
     pub hmac_sha384: fn(key: &[u8], parts: &[&[u8]]) -> [u8; 48],
+    /// SHA-512 over the concatenation of the parts.
+    pub sha512: fn(parts: &[&[u8]]) -> [u8; 64],
+    /// HMAC-SHA-512 (RFC 2104) over the concatenation of the parts. Keys of any length.
+    pub hmac_sha512: fn(key: &[u8], parts: &[&[u8]]) -> [u8; 64],
     /// AES-128-CCM with an 8-byte tag (RFC 6655).
     pub aes_128_ccm_8: Aead,
     /// AES-128-CCM with a 16-byte tag (RFC 6655).
@@ -34,6 +38,9 @@ pub struct Provider {
     /// ECDSA on P-256 with SHA-256 (FIPS 186-5): public keys as uncompressed points, signatures in DER (RFC 3279
     /// section 2.2.3).
     pub ecdsa_p256_sha256: SignatureAlgorithm,
+    /// ECDSA on P-384 with SHA-384: verification only, for what others' hardware signed. Only the server's provider
+    /// has it; the devices' believes nothing.
+    pub ecdsa_p384_sha384_verify: Verify,
     /// Ed25519 (RFC 8032): public keys of 32 bytes, signatures of 64. Verification is strict.
     pub ed25519: SignatureAlgorithm,
 }
@@ -56,6 +63,8 @@ impl Provider {
             // A hash cannot refuse. Nothing is ever protected under this one: its suites' cipher refuses.
             sha384: |_| [0; 48],
             hmac_sha384: |_, _| [0; 48],
+            sha512: |_| [0; 64],
+            hmac_sha512: |_, _| [0; 64],
             aes_128_ccm_8: self.aes_128_ccm_8,
             aes_128_ccm: self.aes_128_ccm,
             aes_128_gcm: Aead::NONE,
@@ -65,6 +74,7 @@ impl Provider {
             secp256r1: KeyAgreement::NONE,
             ml_kem_768: Kem::NONE,
             ecdsa_p256_sha256: SignatureAlgorithm::NONE,
+            ecdsa_p384_sha384_verify: SignatureAlgorithm::NONE.verify,
             ed25519: SignatureAlgorithm::NONE,
         }
     }

@@ -16,10 +16,10 @@ use chacha20poly1305::ChaCha20Poly1305;
 use hmac::{Hmac, Mac};
 use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::{NonZeroScalar, ProjectivePoint, PublicKey};
-use sha2::{Digest, Sha256, Sha384};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use zeroize::Zeroize;
 
-use crate::{Aead, Forged, KeyAgreement, KeyPair, Provider, PublicShare, Random, Secret};
+use crate::{Aead, Forged, KeyAgreement, KeyPair, Provider, PublicShare, Random, Secret, SignatureAlgorithm};
 
 type Aes128Ccm8 = Ccm<Aes128, consts::U8, consts::U12>;
 type Aes128Ccm = Ccm<Aes128, consts::U16, consts::U12>;
@@ -31,6 +31,8 @@ pub static RUSTCRYPTO: Provider = Provider {
     hmac_sha256,
     sha384,
     hmac_sha384,
+    sha512,
+    hmac_sha512,
     aes_128_ccm_8: AES_128_CCM_8,
     aes_128_ccm: AES_128_CCM,
     aes_128_gcm: Aead {
@@ -58,6 +60,7 @@ pub static RUSTCRYPTO: Provider = Provider {
     secp256r1: KeyAgreement { public_len: 65, generate: p256_generate, agree: p256_agree },
     ml_kem_768: ML_KEM_768,
     ecdsa_p256_sha256: signature::ECDSA_P256_SHA256,
+    ecdsa_p384_sha384_verify: SignatureAlgorithm::NONE.verify,
     ed25519: signature::ED25519,
 };
 
@@ -105,6 +108,22 @@ fn sha384(parts: &[&[u8]]) -> [u8; 48] {
 
 fn hmac_sha384(key: &[u8], parts: &[&[u8]]) -> [u8; 48] {
     let mut mac = Hmac::<Sha384>::new_from_slice(key).expect("invariant: HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn sha512(parts: &[&[u8]]) -> [u8; 64] {
+    let mut hash = Sha512::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> [u8; 64] {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("invariant: HMAC takes keys of any length");
     for part in parts {
         mac.update(part);
     }

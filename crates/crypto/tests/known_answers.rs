@@ -97,6 +97,42 @@ fn hmac_sha384_of_rfc_4231() {
     }
 }
 
+#[test]
+fn sha512_of_fips_180() {
+    let expected = hex("ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a
+                        2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
+    for provider in REAL {
+        assert_eq!((provider.sha512)(&[b"a", b"", b"bc"]).to_vec(), expected);
+    }
+}
+
+#[test]
+fn hmac_sha512_of_rfc_4231() {
+    let expected = hex("164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554
+                        9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737");
+    for provider in REAL {
+        let mac = (provider.hmac_sha512)(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
+        assert_eq!(mac.to_vec(), expected);
+    }
+}
+
+/// The key and the signature over "sample" of RFC 6979 section A.2.6.
+#[test]
+fn ecdsa_p384_of_rfc_6979() {
+    let public = hex(
+        "04ec3a4e415b4e19a4568618029f427fa5da9a8bc4ae92e02e06aae5286b300c64def8f0ea9055866064a254515480bc13
+                      8015d9b72d7d57244ea8ef9ac0c621896708a59367f9dfb9f54ca84b3f1c9db1288b231c3ae0d4fe7344fd2533264720",
+    );
+    let signature = hex("306602310094edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd
+                         1e80fabe46023100 99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679
+                         e7b82c71a38628ac8");
+    let verify = AWS_LC.ecdsa_p384_sha384_verify;
+    assert_eq!(verify(&public, b"sample", &signature), Ok(()));
+    assert!(verify(&public, b"simple", &signature).is_err());
+    assert!(verify(&public[..96], b"sample", &signature).is_err());
+    assert!((RUSTCRYPTO.ecdsa_p384_sha384_verify)(&public, b"sample", &signature).is_err(), "it has no P-384");
+}
+
 struct Sealed {
     key: &'static str,
     nonce: &'static str,
@@ -392,6 +428,9 @@ fn providers_agree_on_everything() {
         let macs = REAL.map(|provider| (provider.hmac_sha256)(&key, &[&data]));
         assert_eq!(macs[0], macs[1]);
         assert_eq!((RUSTCRYPTO.sha384)(&[&data]), (AWS_LC.sha384)(&[&data]));
+        assert_eq!((RUSTCRYPTO.sha512)(&[&data]), (AWS_LC.sha512)(&[&data]));
+        let macs = REAL.map(|provider| (provider.hmac_sha512)(&key, &[&data]));
+        assert_eq!(macs[0], macs[1]);
         let macs = REAL.map(|provider| (provider.hmac_sha384)(&key, &[&data]));
         assert_eq!(macs[0], macs[1]);
         for aeads in aeads() {
