@@ -1,0 +1,85 @@
+//! What every evidence format becomes before it is judged.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::Identity;
+
+/// Claims whose signatures have been verified down to `identity`. Whether that identity is a registered one, whether
+/// nonce and binding are the expected ones, and whether the layers are good is for the verifier to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    pub profile: Profile,
+    pub identity: Identity,
+    /// In the order of boot: the first is what the hardware measured.
+    pub layers: Vec<Layer>,
+    /// The challenge that the attester answers (RFC 9711 section 4.1).
+    pub nonce: Vec<u8>,
+    /// The second nonce: a value that only the ends of the session know that carries the evidence.
+    pub binding: Option<[u8; 32]>,
+    /// RFC 9711 section 4.2.10. Rises with every start; without it clones are hard to tell.
+    pub boot_count: Option<u64>,
+    /// RFC 9711 section 4.2.11: random, the same until the next start.
+    pub boot_seed: Option<Vec<u8>>,
+    /// The active security version that the whole claims, and the floor below which the boot loader starts nothing.
+    pub security_version: Option<u64>,
+    pub security_floor: Option<u64>,
+}
+
+/// Which rules the evidence follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// An EAT under a CBOR chain of the Open Profile for DICE.
+    OpenDiceCbor,
+    /// An EAT under its X.509 form.
+    OpenDiceX509,
+    /// An EAT under an X.509 chain with TCG's DiceTcbInfo.
+    TcgDice,
+    /// The PSA token (RFC 9783).
+    Psa,
+}
+
+/// One layer: the code that the layer before it started.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Layer {
+    pub vendor: Option<String>,
+    pub model: Option<String>,
+    /// What the code is called, such as `bootloader` or `firmware`.
+    pub component: Option<String>,
+    pub version: Option<String>,
+    pub security_version: Option<u64>,
+    /// Of the code (FWIDs); of several, all are of the same code.
+    pub digests: Vec<Digest>,
+    /// Of the configuration that it started with.
+    pub config: Option<Digest>,
+    /// Of the key or authority that its secure boot obeys.
+    pub authority: Option<Digest>,
+    pub mode: Mode,
+}
+
+/// A digest and how it was made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    pub algorithm: HashAlgorithm,
+    pub bytes: Vec<u8>,
+}
+
+/// Named Information hash algorithms (RFC 6920 section 9.4) by their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HashAlgorithm {
+    Sha256 = 1,
+    Sha384 = 7,
+    Sha512 = 8,
+}
+
+/// The mode that a layer was started in, as DICE names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// At least one of the device's security mechanisms is not set up.
+    #[default]
+    NotConfigured,
+    Normal,
+    Debug,
+    /// Started to be repaired.
+    Recovery,
+}
