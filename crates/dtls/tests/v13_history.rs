@@ -23,13 +23,15 @@ enum Said {
     Extensions,
     Request,
     Certificate,
+    NoCertificate,
     Verify,
     Finished,
     KeyUpdate,
     Data,
 }
 
-use Said::{Certificate, Data, Extensions, Finished, Hello, KeyUpdate, Request, Verify};
+use ClientAuthentication::{Optional, Required};
+use Said::{Certificate, Data, Extensions, Finished, Hello, KeyUpdate, NoCertificate, Request, Verify};
 
 fn client(psk: bool) -> ClientConfig {
     let base = match psk {
@@ -40,8 +42,8 @@ fn client(psk: bool) -> ClientConfig {
     ClientConfig { provider: &INSECURE, versions, suites: vec![SUITE], own_cid: None, ..base }
 }
 
-fn server() -> EndpointConfig {
-    let base = certified_server(SERVER.credential(X509), X509);
+fn server(client_authentication: ClientAuthentication) -> EndpointConfig {
+    let base = EndpointConfig { client_authentication, ..certified_server(SERVER.credential(X509), X509) };
     EndpointConfig { provider: &INSECURE, suites: vec![SUITE], groups: vec![Group::X25519], ..base }
 }
 
@@ -70,6 +72,7 @@ impl Liar {
             Extensions => (8, vec![0, 0]),
             Request => (13, vec![0, 0, 8, 0, 13, 0, 4, 0, 2, 4, 3]),
             Certificate => (11, self.certificate()),
+            NoCertificate => (11, vec![0; 4]),
             Verify => (15, [&[4, 3, 0, 64][..], &[0x5A; 64]].concat()),
             Finished => (20, self.finished().to_vec()),
             KeyUpdate => (24, vec![0]),
@@ -245,9 +248,9 @@ fn no_order_of_messages_but_the_right_one_connects_a_client() {
 }
 
 /// A server that has answered the hellos of a client, and somebody who goes on in the client's place.
-fn server_awaiting_the_client(psk: bool) -> (Endpoint, Liar) {
+fn server_awaiting_the_client(psk: bool, policy: ClientAuthentication) -> (Endpoint, Liar) {
     let now = Instant::from_millis(1);
-    let mut server = Endpoint::server(server(), Box::new(Rng(1))).unwrap();
+    let mut server = Endpoint::server(server(policy), Box::new(Rng(1))).unwrap();
     let mut client = Connection::connect(client(psk), now, &mut Rng(7)).unwrap();
     let mut liar = Liar::new(psk, false, 2);
     for _ in 0..2 {
@@ -269,9 +272,9 @@ fn server_awaiting_the_client(psk: bool) -> (Endpoint, Liar) {
 }
 
 /// After how many of the messages the server takes the client for the true one.
-fn server_establishes(psk: bool, order: &[Said]) -> Option<usize> {
+fn server_establishes(psk: bool, policy: ClientAuthentication, order: &[Said]) -> Option<usize> {
     let now = Instant::from_millis(1);
-    let (mut server, mut liar) = server_awaiting_the_client(psk);
+    let (mut server, mut liar) = server_awaiting_the_client(psk, policy);
     for (step, what) in order.iter().enumerate() {
         server.handle(now, address(1), &mut liar.say(*what));
         while let Some(event) = server.poll() {
@@ -287,13 +290,21 @@ fn server_establishes(psk: bool, order: &[Said]) -> Option<usize> {
 
 #[test]
 fn no_order_of_messages_but_the_right_one_establishes_a_client() {
-    let alphabet = [Certificate, Verify, Finished, KeyUpdate, Extensions, Hello, Data];
-    for (psk, right) in [(true, vec![Finished]), (false, vec![Certificate, Verify, Finished])] {
-        assert_eq!(server_establishes(psk, &right), Some(right.len()), "{right:?}");
+    let alphabet = [Certificate, NoCertificate, Verify, Finished, KeyUpdate, Extensions, Hello, Data];
+    let shown = vec![Certificate, Verify, Finished];
+    for (psk, policy, right) in [
+        (true, Required, vec![vec![Finished]]),
+        (false, ClientAuthentication::None, vec![vec![Finished]]),
+        (false, Optional, vec![shown.clone(), vec![NoCertificate, Finished]]),
+        (false, Required, vec![shown]),
+    ] {
+        for order in &right {
+            assert_eq!(server_establishes(psk, policy, order), Some(order.len()), "{order:?}");
+        }
         for order in sequences(&alphabet, 3) {
-            let Some(end) = server_establishes(psk, &order) else { continue };
+            let Some(end) = server_establishes(psk, policy, &order) else { continue };
             // A hello in the clear is read apart from what is protected, and led nowhere.
-            assert_eq!(without_data(&order[..end]), right, "{psk}: {order:?}");
+            assert!(right.contains(&without_data(&order[..end])), "{psk} {policy:?}: {order:?}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct EndpointConfig {
     pub groups: Vec<Group>,
     /// Who we are, for clients that do not use a pre-shared key.
     pub credential: Option<Credential>,
-    /// Judges clients' certificates and keys. Without it clients have pre-shared keys or are refused.
+    /// Judges clients' certificates and keys. Without it clients have pre-shared keys or stay anonymous.
     pub verifier: Option<Arc<dyn PeerVerifier>>,
     /// What becomes of clients that have neither a pre-shared key nor a certificate.
     pub client_authentication: ClientAuthentication,

@@ -218,6 +218,7 @@ impl Connection {
             return;
         };
         association.restock();
+        self.peer = Some(handshake.authentication());
         self.events.push_back(ConnectionEvent::Connected {
             suite: association.suite,
             peer_cid: !association.peer_cid.is_empty(),

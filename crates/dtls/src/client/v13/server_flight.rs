@@ -17,7 +17,7 @@ use crate::v13::messages::{self, Side, kind as message, signed_content};
 use crate::v13::post::Post;
 use crate::v13::schedule::{Schedule, verify_data};
 use crate::v13::spares::Spares;
-use crate::{AlertDescription, Error, ReplayWindow};
+use crate::{AlertDescription, Authentication, Error, ReplayWindow};
 
 /// What EncryptedExtensions may hold: answers, and the server's groups for another time.
 const IN_EXTENSIONS: [u16; 5] = [
@@ -77,9 +77,7 @@ impl Handshake {
         if !certificates.context.is_empty() || certificates.chain.is_empty() {
             return Err(Error::Malformed("no certificate, or one with a context").into());
         }
-        let verified = verifier.verify(self.server_type, &certificates.chain);
-        let refused = |alert| Fault::new(alert, Error::Misbehaved("the server's certificate is not believed"));
-        self.peer = Some(verified.map_err(refused)?);
+        self.peer = Some(verifier.verify(self.server_type, &certificates.chain).map_err(Error::Untrusted)?);
         Ok(())
     }
 
@@ -129,6 +127,14 @@ impl Handshake {
         });
         self.phase = next;
         Ok(true)
+    }
+
+    /// How the server has shown who it is, and who its verifier says that it is.
+    pub(super) fn authentication(&self) -> (Authentication, u64) {
+        match &self.peer {
+            Some(peer) => (Authentication::by(self.server_type), peer.principal),
+            None => (Authentication::PreSharedKey, Authentication::NOBODY),
+        }
     }
 
     /// Keys of everything after the handshake; the transcript reaches to the server's Finished.

@@ -7,6 +7,7 @@ use bartizan_crypto::constant_time_eq;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 use bartizan_wire::record::ContentType;
 
+use super::super::config::{ClientAuthentication, EndpointConfig};
 use super::super::endpoint::Endpoint;
 use super::super::event::{EndpointEvent, HandshakeId};
 use super::super::slab::{self, NewSession};
@@ -128,20 +129,20 @@ impl Endpoint {
 
     /// Whether the handshake is complete.
     fn on_client_message(&mut self, id: HandshakeId, message: &Message) -> Result<bool, Fault> {
+        const OUT_OF_PLACE: Fault = Fault::unexpected("a handshake message out of place");
         let provider = self.config.provider;
-        let verifier = self.config.verifier.clone();
         let handshake = self.v13.get_mut(id).ok_or(Error::Misuse("the handshake is gone"))?;
         let step = match message.kind {
             kind::CERTIFICATE => Step::Certificate,
             kind::CERTIFICATE_VERIFY => Step::CertificateVerify,
             kind::FINISHED => Step::Finished,
-            _ => return Err(Fault::unexpected("a handshake message out of place")),
+            _ => return Err(OUT_OF_PLACE),
         };
-        let next = handshake.phase.after(step).ok_or(Fault::unexpected("a handshake message out of place"))?;
+        let mut next = handshake.phase.after(step).ok_or(OUT_OF_PLACE)?;
         match step {
             Step::Certificate => {
-                let verifier = verifier.ok_or(Error::Misuse("no verifier"))?;
-                on_certificate(handshake, &*verifier, &message.body)?;
+                let step = on_certificate(&self.config, handshake, &message.body)?;
+                next = handshake.phase.after(step).ok_or(OUT_OF_PLACE)?;
             }
             Step::CertificateVerify => on_certificate_verify(provider, handshake, &message.body)?,
             _ => on_finished(provider, handshake, &message.body)?,
@@ -162,7 +163,16 @@ impl Endpoint {
         else {
             return self.slab.release(handshake.session);
         };
-        let (session, principal) = (handshake.session, handshake.principal.unwrap_or_default());
+        let session = handshake.session;
+        let authentication = match (terms.client_type, handshake.peer) {
+            _ if terms.psk => Authentication::PreSharedKey,
+            (Some(kind), Some(_)) => Authentication::by(kind),
+            _ => Authentication::Anonymous,
+        };
+        let principal = match authentication {
+            Authentication::Anonymous => Authentication::NOBODY,
+            _ => handshake.principal.unwrap_or_default(),
+        };
         let post = Post::new(handshake.message_sequence, handshake.reassembly.due());
         let first = Keys13::first(provider, terms.suite, &secrets);
         let mut established = Established::new(secrets, post);
@@ -173,10 +183,7 @@ impl Endpoint {
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.exporter = exporter;
             cold.serial = self.serial;
-            cold.authentication = match terms.psk {
-                true => Authentication::PreSharedKey,
-                false => Authentication::by(terms.client_type),
-            };
+            cold.authentication = authentication;
             cold.v13 = Some(Box::new(established));
             if terms.says_limit {
                 cold.rare_mut().limits = terms.limits;
@@ -263,31 +270,37 @@ impl Endpoint {
     }
 }
 
-fn on_certificate(handshake: &mut Handshake, verifier: &dyn crate::PeerVerifier, body: &[u8]) -> Result<(), Fault> {
+/// Whom the certificate names, and what that is as a step. That the client has the private key shows in its
+/// CertificateVerify; one without a certificate sends none (RFC 8446 section 4.4.3).
+fn on_certificate(config: &EndpointConfig, handshake: &mut Handshake, body: &[u8]) -> Result<Step, Fault> {
     let certificates = messages::decode_certificates(body)?;
-    let terms = handshake.terms.ok_or(Error::Misuse("no terms"))?;
+    let kind = handshake.terms.and_then(|terms| terms.client_type);
+    let (Some(verifier), Some(kind)) = (&config.verifier, kind) else {
+        return Err(Error::Misuse("no verifier").into());
+    };
     if !certificates.context.is_empty() {
         return Err(Error::Misbehaved("a certificate for another request").into());
     }
     if certificates.chain.is_empty() {
+        if config.client_authentication == ClientAuthentication::Optional {
+            return Ok(Step::NoCertificate);
+        }
         let error = Error::Unsupported("the client has no certificate");
         return Err(Fault::new(AlertDescription::CERTIFICATE_REQUIRED, error));
     }
-    let verified = verifier.verify(terms.client_type, &certificates.chain);
-    let refused = |alert| Fault::new(alert, Error::Misbehaved("the client's certificate is not believed"));
-    let peer = verified.map_err(refused)?;
-    handshake.principal = Some(peer.principal);
-    handshake.peer = Some(peer);
-    Ok(())
+    handshake.peer = Some(verifier.verify(kind, &certificates.chain).map_err(Error::Untrusted)?);
+    Ok(Step::Certificate)
 }
 
 fn on_certificate_verify(
     provider: &'static bartizan_crypto::Provider,
-    handshake: &Handshake,
+    handshake: &mut Handshake,
     body: &[u8],
 ) -> Result<(), Fault> {
     let (scheme, signature) = messages::decode_certificate_verify(body)?;
-    let peer = handshake.peer.as_ref().ok_or(Error::Misbehaved("a signature without a certificate"))?;
+    let peer = handshake.peer.ok_or(Error::Misbehaved("a signature without a certificate"))?;
+    // From here on a failure is reported under the name that was claimed.
+    handshake.principal = Some(peer.principal);
     let terms = handshake.terms.ok_or(Error::Misuse("no terms"))?;
     if scheme != peer.key.scheme {
         return Err(Error::Misbehaved("a signature of another kind than the key").into());

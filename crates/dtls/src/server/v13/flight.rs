@@ -147,7 +147,7 @@ impl Endpoint {
         if !terms.psk && own == Some(CertificateType::RawPublicKey) {
             writer.put(extension::SERVER_CERTIFICATE_TYPE, &[CertificateType::RawPublicKey as u8]);
         }
-        if !terms.psk && terms.client_type == CertificateType::RawPublicKey {
+        if terms.client_type == Some(CertificateType::RawPublicKey) {
             writer.put(extension::CLIENT_CERTIFICATE_TYPE, &[CertificateType::RawPublicKey as u8]);
         }
         if terms.says_limit {
@@ -156,11 +156,13 @@ impl Endpoint {
         put(handshake, kind::ENCRYPTED_EXTENSIONS, EPOCH_HANDSHAKE, messages::encode_extensions(writer))
     }
 
-    /// CertificateRequest, Certificate and CertificateVerify.
+    /// CertificateRequest, if the client is asked; Certificate and CertificateVerify.
     fn put_certificate(&mut self, handshake: &mut Handshake, terms: &Terms) -> Result<(), Error> {
         let provider = self.config.provider;
         let credential = self.config.credential.as_ref().ok_or(Error::Misuse("no credential"))?;
-        put(handshake, kind::CERTIFICATE_REQUEST, EPOCH_HANDSHAKE, messages::encode_certificate_request())?;
+        if terms.client_type.is_some() {
+            put(handshake, kind::CERTIFICATE_REQUEST, EPOCH_HANDSHAKE, messages::encode_certificate_request())?;
+        }
         let body = messages::encode_certificates(&[], Some(credential));
         put(handshake, kind::CERTIFICATE, EPOCH_HANDSHAKE, body)?;
         let transcript = handshake.transcript.hash(provider, terms.suite.hash());

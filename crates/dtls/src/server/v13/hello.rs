@@ -250,7 +250,11 @@ impl Endpoint {
         {
             return Err(Refusal(AlertDescription::HANDSHAKE_FAILURE, HandshakeFailure::NoCommonGround));
         }
-        let step = if terms.psk { Step::PskHello } else { Step::CertificateHello };
+        let step = match terms.client_type {
+            _ if terms.psk => Step::PskHello,
+            Some(_) => Step::CertificateHello,
+            None => Step::UnaskedHello,
+        };
         let next = handshake.phase.after(step).ok_or(illegal)?;
         let retry = encode_retry(cookie.suite, cookie.group, &handshake.cookie_bytes);
         let begun = handshake.transcript.retry(&cookie.hello);

@@ -38,10 +38,14 @@ pub(crate) enum Phase {
 pub(crate) enum Step {
     /// A hello whose pre-shared key is taken.
     PskHello,
-    /// A hello that is answered with a certificate.
+    /// A hello that is answered with a certificate and a question for the client's.
     CertificateHello,
+    /// A hello that is answered with a certificate alone.
+    UnaskedHello,
     PskProvided,
     Certificate,
+    /// A Certificate that says "I have none", where the client may stay anonymous.
+    NoCertificate,
     CertificateVerify,
     Finished,
 }
@@ -54,14 +58,17 @@ impl Phase {
     //= rfc9147#5-2
     //= rfc9147#5.2-2
     /// The transition table (RFC 8446 appendix A.2, RFC 9147 figure 6): the phase after `step`, or `None` if it has no
-    /// place here. No way leads to the end but through a binder or a signature, and a Finished.
+    /// place here. No way leads to the end but through a Finished, and a binder or a signature before it, unless clients
+    /// may stay anonymous.
     pub const fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Hello, Step::PskHello) => Some(Self::Psk),
             (Self::Hello, Step::CertificateHello) => Some(Self::Certificate),
-            (Self::Psk, Step::PskProvided) => Some(Self::Finished),
             (Self::Certificate, Step::Certificate) => Some(Self::CertificateVerify),
-            (Self::CertificateVerify, Step::CertificateVerify) => Some(Self::Finished),
+            (Self::Hello, Step::UnaskedHello)
+            | (Self::Psk, Step::PskProvided)
+            | (Self::Certificate, Step::NoCertificate)
+            | (Self::CertificateVerify, Step::CertificateVerify) => Some(Self::Finished),
             (Self::Finished, Step::Finished) => Some(Self::Done),
             _ => None,
         }
@@ -70,11 +77,13 @@ impl Phase {
 
 impl Step {
     #[cfg(test)]
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::PskHello,
         Self::CertificateHello,
+        Self::UnaskedHello,
         Self::PskProvided,
         Self::Certificate,
+        Self::NoCertificate,
         Self::CertificateVerify,
         Self::Finished,
     ];
@@ -276,18 +285,9 @@ mod tests {
     /// The whole table as text, so that a changed edge is a changed line.
     #[test]
     fn the_transition_table() {
-        use Phase::{Certificate, CertificateVerify, Done, Finished, Hello, Psk};
-        let steps = [
-            Step::PskHello,
-            Step::CertificateHello,
-            Step::PskProvided,
-            Step::Certificate,
-            Step::CertificateVerify,
-            Step::Finished,
-        ];
         let mut edges = Vec::new();
-        for phase in [Hello, Psk, Certificate, CertificateVerify, Finished, Done] {
-            for step in steps {
+        for phase in Phase::ALL {
+            for step in Step::ALL {
                 if let Some(next) = phase.after(step) {
                     edges.push(alloc::format!("{phase:?} --{step:?}--> {next:?}"));
                 }
@@ -296,8 +296,10 @@ mod tests {
         let expected = [
             "Hello --PskHello--> Psk",
             "Hello --CertificateHello--> Certificate",
+            "Hello --UnaskedHello--> Finished",
             "Psk --PskProvided--> Finished",
             "Certificate --Certificate--> CertificateVerify",
+            "Certificate --NoCertificate--> Finished",
             "CertificateVerify --CertificateVerify--> Finished",
             "Finished --Finished--> Done",
         ];

@@ -2,7 +2,7 @@
 
 use bartizan_wire::event::HandshakeFailure;
 
-use super::super::config::EndpointConfig;
+use super::super::config::{ClientAuthentication, EndpointConfig};
 use crate::credential::CertificateType;
 use crate::handshake::hello::ClientHello;
 use crate::handshake::negotiation::RecordLimits;
@@ -17,8 +17,8 @@ pub(in super::super) struct Terms {
     pub group: Option<Group>,
     /// The pre-shared key is taken.
     pub psk: bool,
-    /// What the client shows, if it has to show a certificate.
-    pub client_type: CertificateType,
+    /// What the client is asked to show, if it is asked.
+    pub client_type: Option<CertificateType>,
     pub peer_cid: Option<ConnectionId>,
     /// The return routability check was negotiated.
     pub rrc: bool,
@@ -60,12 +60,11 @@ fn by_psk(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>, g
         return None;
     }
     let suite = suite(config, hello, Some(hash))?;
-    let client_type = CertificateType::X509;
     Some(Terms {
         suite,
         group,
         psk: true,
-        client_type,
+        client_type: None,
         peer_cid: offer.connection_id,
         rrc: config.checks_paths(hello),
         limits: limits(config, offer),
@@ -73,7 +72,7 @@ fn by_psk(config: &EndpointConfig, hello: &ClientHello<'_>, offer: &Offer<'_>, g
     })
 }
 
-/// Clients are always asked for theirs: who nobody is has no place here.
+/// A client that has to show itself, and cannot in a way that we can judge, is refused at once.
 fn by_certificate(
     config: &EndpointConfig,
     hello: &ClientHello<'_>,
@@ -81,13 +80,15 @@ fn by_certificate(
     group: Option<Group>,
 ) -> Option<Terms> {
     let credential = config.credential.as_ref()?;
-    let verifier = config.verifier.as_ref()?;
     let group = group?;
     let shown = offer.server_types.contains(&(credential.kind as u8));
     if !shown || !offer.takes_scheme(credential.signer.scheme().code()) {
         return None;
     }
-    let client_type = verifier.kinds().iter().copied().find(|kind| offer.client_types.contains(&(*kind as u8)))?;
+    let client_type = client_type(config, offer);
+    if client_type.is_none() && config.client_authentication == ClientAuthentication::Required {
+        return None;
+    }
     let suite = suite(config, hello, None)?;
     Some(Terms {
         suite,
@@ -99,6 +100,13 @@ fn by_certificate(
         limits: limits(config, offer),
         says_limit: offer.record_size_limit.is_some(),
     })
+}
+
+/// What the client is asked to show: the first kind that we can judge and it may have.
+fn client_type(config: &EndpointConfig, offer: &Offer<'_>) -> Option<CertificateType> {
+    let judged = config.verifier.as_ref().map(|verifier| verifier.kinds()).unwrap_or_default();
+    let shared = judged.iter().copied().find(|kind| offer.client_types.contains(&(*kind as u8)));
+    shared.filter(|_| config.client_authentication != ClientAuthentication::None)
 }
 
 /// Our first preference that the client offers, with this hash if it matters.
