@@ -50,8 +50,24 @@ pub enum ClientResumption {
     Off,
     /// Asks for a session that can be resumed: [`Connection::resumable`](crate::Connection::resumable) has it then.
     Ask,
-    /// Offers one. If the server does not take it, the handshake is a full one.
+    /// Offers one. If the server does not take it, or speaks DTLS 1.3, the handshake is a full one. Beside DTLS 1.3, one
+    /// that does not fit the first datagram is not offered.
     Offer(ResumableSession),
+}
+
+impl ClientResumption {
+    /// What a hello with this random says about it: its session id, and the content of session_ticket.
+    pub(crate) fn in_hello<'a>(&'a self, random: &'a [u8; 32]) -> (&'a [u8], Option<&'a [u8]>) {
+        match self {
+            Self::Off => (&[], None),
+            Self::Ask => (&[], Some(&[])),
+            Self::Offer(session) => match &session.name {
+                SessionName::Id(id) => (id, Some(&[])),
+                // RFC 5077 section 3.4: an id of our making, which the server says again if it takes the ticket.
+                SessionName::Ticket(ticket) => (random, Some(ticket)),
+            },
+        }
+    }
 }
 
 /// A session that a client may resume. Holds its master secret: whoever reads it can be the client.

@@ -290,3 +290,105 @@ fn the_cache_forgets_the_oldest() {
     assert!(is_resumed(2, &sessions[0]));
     assert!(!is_resumed(1, &first));
 }
+
+/// The same clients with both versions to offer.
+fn of_both_versions(config: &ClientConfig) -> ClientConfig {
+    let suites = CipherSuite::ALL.to_vec();
+    ClientConfig { versions: Versions::BOTH, suites, groups: vec![Group::X25519, Group::Secp256r1], ..config.clone() }
+}
+
+//= test rfc9147#5.3-2
+#[test]
+fn a_client_of_both_versions_offers_its_session_in_the_hello_of_both() {
+    for server in servers() {
+        for client in clients() {
+            let client = of_both_versions(&client);
+            let only_1_2 = EndpointConfig { versions: Versions::DTLS_1_2, ..server.clone() };
+            let (mut world, mut session) = world_with_session(&only_1_2, &client);
+            for round in 0..2 {
+                let index = world.connected(offering(&client, &session));
+                let connection = &world.clients[index].connection;
+                assert!(connection.is_resumed());
+                assert_eq!(connection.peer(), world.clients[0].connection.peer());
+                session = connection.resumable().unwrap().clone();
+                world.exchange(index, b"again");
+                assert_eq!(world.clients[index].data(), [b"again"]);
+                assert_eq!(requests(&world).len(), 1 + round);
+            }
+            world.gone.insert(1);
+            let index = world.connected(offering(&client, &session));
+            assert!(!world.clients[index].connection.is_resumed(), "a full handshake of DTLS 1.2");
+        }
+    }
+}
+
+/// RFC 9147 section 5: it does not say the session id again, and the handshake is like any other.
+#[test]
+fn a_server_of_dtls_1_3_pays_no_heed_to_the_session() {
+    for server in servers() {
+        for client in clients() {
+            let (mut world, session) = world_with_session(&server, &client);
+            for own_cid in [None, ConnectionId::new(b"device-7")] {
+                let mark = world.tape.len();
+                let client = ClientConfig { own_cid, ..of_both_versions(&client) };
+                let index = world.connected(offering(&client, &session));
+                let hello = &world.tape[mark].2;
+                assert_eq!(hello[13 + 12 + 34], 32, "the session's id, or one for its ticket");
+                assert!(!world.clients[index].connection.is_resumed());
+                assert!(world.clients[index].connection.resumable().is_none());
+                world.exchange(index, b"again");
+                assert_eq!(world.clients[index].data(), [b"again"]);
+                let info = world.server.session(world.session()).unwrap();
+                assert_eq!((info.suite.version(), info.principal), (Version::Dtls13, 1));
+                assert!(requests(&world).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn sessions_in_the_hello_of_both_versions_in_any_weather() {
+    let mut together = 0;
+    for seed in 0..40 {
+        let versions = [Versions::DTLS_1_2, Versions::BOTH][seed as usize % 2];
+        let server = EndpointConfig { versions, ..servers().remove(seed as usize / 2 % 2) };
+        let (mut world, session) = world_with_session(&server, &clients()[seed as usize / 4 % 2]);
+        world.weather = ROUGH;
+        world.rng = Rng(seed);
+        let client = of_both_versions(&clients()[seed as usize / 4 % 2]);
+        let index = world.connect(offering(&client, &session));
+        world.run(600_000);
+        let state = &world.clients[index];
+        if !state.connection.is_connected() {
+            assert_eq!(state.closed(), Some(CloseReason::TimedOut), "seed {seed}");
+            continue;
+        }
+        together += 1;
+        assert_eq!(state.connection.is_resumed(), versions == Versions::DTLS_1_2, "seed {seed}");
+        world.weather = CALM;
+        world.exchange(index, b"again");
+        assert!(world.clients[index].data().contains(&b"again".to_vec()), "seed {seed}");
+    }
+    assert!(together >= 35, "{together} of 40");
+}
+
+/// A hello has one datagram. What does not fit is not offered, and nothing else is lost.
+#[test]
+fn a_session_that_is_too_long_for_the_hello_is_left_out() {
+    let tickets = EndpointConfig { versions: Versions::DTLS_1_2, ..servers().remove(1) };
+    let client = of_both_versions(&clients()[1]);
+    let (mut world, session) = world_with_session(&tickets, &client);
+    let mut outcomes = Vec::new();
+    for mtu in 300..700 {
+        let Ok(_) = Connection::connect(ClientConfig { mtu, ..client.clone() }, Instant::from_millis(1), &mut Rng(1))
+        else {
+            continue;
+        };
+        let mark = world.tape.len();
+        let index = world.connected(ClientConfig { mtu, ..offering(&client, &session) });
+        assert!(world.tape[mark].2.len() <= mtu);
+        outcomes.push(world.clients[index].connection.is_resumed());
+    }
+    outcomes.dedup();
+    assert_eq!(outcomes, [false, true]);
+}

@@ -39,8 +39,6 @@ pub(super) struct Handshake {
     pub(super) suites: Vec<CipherSuite>,
     pub(super) random: [u8; 32],
     seed: Secret<32>,
-    /// A session id that is sent with a ticket.
-    pub(super) echo: [u8; 32],
     cookie: Vec<u8>,
     pub(super) server_random: [u8; 32],
     pub(super) suite: Option<CipherSuite>,
@@ -81,8 +79,6 @@ impl Handshake {
         rng.fill(&mut random);
         let mut seed = Secret::new([0; 32]);
         rng.fill(seed.expose_mut());
-        let mut echo = [0; 32];
-        rng.fill(&mut echo);
         let suites = config.usable_suites();
         let mut reassembly = Reassembly::new(0);
         if suites.iter().any(|suite| Path::of(*suite) == Path::Certified) {
@@ -98,7 +94,6 @@ impl Handshake {
             suites,
             random,
             seed,
-            echo,
             cookie: Vec::new(),
             server_random: [0; 32],
             suite: None,

@@ -18,15 +18,7 @@ impl Handshake {
     //= rfc6347#4.2.1-4
     pub(super) fn put_hello(&mut self, cookie: &[u8]) -> Result<(), Error> {
         let config = &self.config;
-        let (session_id, ticket): (&[u8], Option<&[u8]>) = match &config.resumption {
-            ClientResumption::Off => (&[], None),
-            ClientResumption::Ask => (&[], Some(&[])),
-            ClientResumption::Offer(session) => match &session.name {
-                SessionName::Id(id) => (id, Some(&[])),
-                // RFC 5077 section 3.4: the server says the id again if it takes the ticket.
-                SessionName::Ticket(ticket) => (&self.echo, Some(ticket)),
-            },
-        };
+        let (session_id, ticket) = config.resumption.in_hello(&self.random);
         let offer = Offer {
             cookie,
             own_cid: config.own_cid.as_ref(),
@@ -160,10 +152,7 @@ impl Handshake {
         let ClientResumption::Offer(session) = &self.config.resumption else {
             return Ok(());
         };
-        let offered: &[u8] = match &session.name {
-            SessionName::Id(id) => id,
-            SessionName::Ticket(_) => &self.echo,
-        };
+        let (offered, _) = self.config.resumption.in_hello(&self.random);
         if self.session_id != offered {
             return Ok(());
         }

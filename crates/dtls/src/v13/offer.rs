@@ -171,6 +171,9 @@ fn read_all<'a>(body: &'a [u8], read: impl Fn(&mut Reader<'a>) -> Result<&'a [u8
 pub(crate) struct Hello<'a> {
     pub random: &'a [u8; 32],
     pub versions: Versions,
+    /// A session of DTLS 1.2 to be resumed, and the content of session_ticket; only where 1.2 is spoken, too.
+    pub session_id: &'a [u8],
+    pub ticket: Option<&'a [u8]>,
     pub suites: &'a [CipherSuite],
     pub cookie: Option<&'a [u8]>,
     pub own_cid: Option<&'a ConnectionId>,
@@ -213,7 +216,7 @@ impl Hello<'_> {
         put_u16(&mut before, DTLS_1_2);
         before.extend_from_slice(self.random);
         //= rfc9147#5.3-2
-        put_vec8(&mut before, &[]);
+        put_vec8(&mut before, if self.speaks_dtls_1_2() { self.session_id } else { &[] });
         let mut after = Vec::new();
         let mut suites = Vec::new();
         self.suites.iter().for_each(|suite| put_u16(&mut suites, suite.code()));
@@ -261,6 +264,9 @@ impl Hello<'_> {
         }
         if self.speaks_dtls_1_2() {
             writer.extended_master_secret();
+            if let Some(ticket) = self.ticket {
+                writer.put(kind::SESSION_TICKET, ticket);
+            }
         }
         if !self.groups.is_empty() {
             writer.groups(self.groups.iter().copied());
@@ -372,6 +378,8 @@ mod tests {
         Hello {
             random: &[7; 32],
             versions: Versions::BOTH,
+            session_id: &[6; 32],
+            ticket: Some(b"ticket"),
             suites: &[CipherSuite::Aes128GcmSha256, CipherSuite::PskAes128Ccm8],
             cookie,
             own_cid: Some(&ConnectionId::EMPTY),
@@ -392,6 +400,12 @@ mod tests {
             let body = hello(cookie).encode(&RUSTCRYPTO, &Transcript::default(), b"key").with_cookie(&[]);
             let decoded = ClientHello::decode(&body).unwrap();
             assert!(offers_dtls_1_3(&decoded));
+            assert_eq!(decoded.session_id, [6; 32]);
+            assert_eq!(decoded.extensions.body(kind::SESSION_TICKET), Some(&b"ticket"[..]));
+            let only_1_3 = Hello { versions: Versions::DTLS_1_3, ..hello(cookie) };
+            let only_1_3 = only_1_3.encode(&RUSTCRYPTO, &Transcript::default(), b"key").with_cookie(&[]);
+            let only_1_3 = ClientHello::decode(&only_1_3).unwrap();
+            assert!(only_1_3.session_id.is_empty() && only_1_3.extensions.body(kind::SESSION_TICKET).is_none());
             let offer = Offer::read(&decoded).unwrap();
             assert_eq!(offer.cookie, cookie);
             assert_eq!(leading_cookie(&body), cookie);

@@ -15,12 +15,16 @@ use crate::v13::offer::Hello;
 use crate::v13::schedule::Schedule;
 use crate::v13::sealer::HandshakeKeys;
 use crate::v13::share::Share;
-use crate::{AlertDescription, CipherSuite, Error, Group, Version};
+use crate::v13::transcript::Transcript;
+use crate::{AlertDescription, CipherSuite, ClientResumption, Error, Group, Version};
 
 /// What a HelloRetryRequest may hold, and a ServerHello.
 const IN_RETRY: [u16; 3] = [kind::SUPPORTED_VERSIONS, kind::KEY_SHARE, kind::COOKIE];
 const IN_HELLO: [u16; 5] =
     [kind::SUPPORTED_VERSIONS, kind::KEY_SHARE, kind::PRE_SHARED_KEY, kind::CONNECTION_ID, kind::RRC];
+
+/// What a server of DTLS 1.2 usually takes for its cookie.
+const COOKIE_BYTES_USUAL: usize = 64;
 
 impl Handshake {
     /// The first hello fits one datagram: a server could not answer a part of it without keeping state. So the share
@@ -29,12 +33,24 @@ impl Handshake {
         let group = self.config.groups.first().copied().filter(|group| *group != Group::X25519MlKem768);
         self.share = group.map(|group| Share::generate(self.config.provider, group, &mut self.rng));
         self.put_hello(None)?;
-        let length = self.hello.with_cookie(&[]).len();
-        let headers = bartizan_wire::record::HEADER_BYTES + HEADER_BYTES;
-        match length + headers > self.config.mtu {
-            true => Err(Error::Misuse("the first hello is longer than the MTU allows")),
-            false => Ok(()),
+        let offers = matches!(self.config.resumption, ClientResumption::Offer(_));
+        if offers && !self.hello_fits(COOKIE_BYTES_USUAL) {
+            // Its session is too much: a full handshake, then.
+            self.config.resumption = ClientResumption::Ask;
+            self.transcript = Transcript::default();
+            self.message_sequence = 0;
+            self.put_hello(None)?;
         }
+        match self.hello_fits(0) {
+            true => Ok(()),
+            false => Err(Error::Misuse("the first hello is longer than the MTU allows")),
+        }
+    }
+
+    /// Whether the hello fits one datagram, and `more` bytes with it.
+    fn hello_fits(&self, more: usize) -> bool {
+        let headers = bartizan_wire::record::HEADER_BYTES + HEADER_BYTES;
+        self.hello.with_cookie(&[]).len() + headers + more <= self.config.mtu
     }
 
     //= rfc9147#5.1-3
@@ -49,9 +65,12 @@ impl Handshake {
         let psk = self.psk_hash();
         // After a HelloRetryRequest for a suite with another hash, the key has no place (RFC 8446 section 4.1.4).
         let psk = (!self.config.psk.is_empty() && self.suite.is_none_or(|suite| suite.hash() == psk)).then_some(psk);
+        let (session_id, ticket) = self.config.resumption.in_hello(&self.random);
         let hello = Hello {
             random: &self.random,
             versions: self.config.versions,
+            session_id,
+            ticket,
             suites: &suites,
             cookie,
             own_cid: self.config.own_cid.as_ref(),
