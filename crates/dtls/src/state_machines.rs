@@ -16,7 +16,7 @@ use crate::client::v13::handshake as client_13;
 use crate::handshake::message::Kind;
 use crate::rrc;
 use crate::server::phase as server;
-use crate::server::v13::table as server_13;
+use crate::server::v13::handshake as server_13;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/state-machines.md");
 const HEAD: &str = "# State machines

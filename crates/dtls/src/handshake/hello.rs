@@ -148,6 +148,34 @@ impl<'a> Offer<'a> {
     }
 }
 
+/// A ServerHello as it stands, whatever version its extensions choose (RFC 5246 section 7.4.1.3, RFC 8446 section
+/// 4.1.3).
+pub(crate) struct ServerFields<'a> {
+    pub random: [u8; 32],
+    pub session_id: &'a [u8],
+    pub suite: u16,
+    pub compression: u8,
+    pub extensions: Extensions<'a>,
+}
+
+impl<'a> ServerFields<'a> {
+    pub fn decode(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body);
+        let version = reader.u16()?;
+        let random = reader.array()?;
+        let session_id = reader.vec8()?;
+        let suite = reader.u16()?;
+        let compression = reader.u8()?;
+        let extensions = Extensions::read(&mut reader)?;
+        reader.finish()?;
+        match (version, session_id.len()) {
+            (DTLS_1_2, 0..=32) => Ok(Self { random, session_id, suite, compression, extensions }),
+            (DTLS_1_2, _) => Err(Error::Malformed("a session id is too long")),
+            _ => Err(Error::ANOTHER_VERSION),
+        }
+    }
+}
+
 /// A server's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerHello<'a> {
@@ -159,19 +187,10 @@ pub(crate) struct ServerHello<'a> {
 
 impl<'a> ServerHello<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body);
-        let version = reader.u16()?;
-        let random = reader.array()?;
-        let session_id = reader.vec8()?;
-        let suite = reader.u16()?;
-        let compression = reader.u8()?;
-        let extensions = Extensions::read(&mut reader)?;
-        reader.finish()?;
-        match (version, session_id.len(), compression) {
-            (DTLS_1_2, 0..=32, 0) => Ok(Self { random, session_id, suite, extensions }),
-            (DTLS_1_2, 0..=32, _) => Err(Error::Misbehaved("compression was not offered")),
-            (DTLS_1_2, ..) => Err(Error::Malformed("a session id is too long")),
-            _ => Err(Error::ANOTHER_VERSION),
+        let ServerFields { random, session_id, suite, compression, extensions } = ServerFields::decode(body)?;
+        match compression {
+            0 => Ok(Self { random, session_id, suite, extensions }),
+            _ => Err(Error::Misbehaved("compression was not offered")),
         }
     }
 }

@@ -12,10 +12,12 @@ use bartizan_wire::record::{self as wire, ContentType, DTLS_1_2, Record};
 use super::config::EndpointConfig;
 use super::cookie::Cookies;
 use super::event::{EndpointEvent, HandshakeId, SessionId, Transmit};
-use super::handshake::Handshakes;
+use super::handshake::Handshake;
 use super::path::Paths;
 use super::resumption::PastSessions;
 use super::slab::{Phase, Slab};
+use super::table::Table;
+use super::timers::Timers;
 use super::v13;
 use crate::alert::Alert;
 use crate::codec::{Reader, try_copy};
@@ -34,8 +36,12 @@ pub struct Endpoint {
     pub(super) cookies: Cookies,
     pub(super) past: PastSessions,
     pub(super) slab: Slab,
-    pub(super) handshakes: Handshakes,
-    pub(super) v13: v13::Table,
+    pub(super) handshakes: Table<Handshake>,
+    pub(super) v13: Table<v13::Handshake>,
+    /// Of the newest handshake of either version.
+    pub(super) handshake_id: HandshakeId,
+    /// Associations of DTLS 1.3 with a message after the handshake under way. No more than have been spoken to.
+    pub(super) posts: Timers<SessionId>,
     pub(super) paths: Paths,
     /// Established peers without a Connection ID: no more than there are slots.
     pub(super) by_address: BTreeMap<SocketAddr, SessionId>,
@@ -64,8 +70,10 @@ impl Endpoint {
             slab: Slab::new(config.sessions_max),
             rng,
             config,
-            handshakes: Handshakes::default(),
-            v13: v13::Table::default(),
+            handshakes: Table::default(),
+            v13: Table::default(),
+            handshake_id: HandshakeId(0),
+            posts: Timers::default(),
             paths: Paths::default(),
             by_address: BTreeMap::new(),
             newest: BTreeMap::new(),
@@ -161,8 +169,9 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timeouts = [self.handshakes.next_timeout(), self.v13.next_timeout(), self.paths.next_timeout()];
-        timeouts.into_iter().flatten().min().filter(|due| !self.is_fenced(*due))
+        let handshakes = [self.handshakes.next_timeout(), self.v13.next_timeout()];
+        let sessions = [self.posts.next_timeout(), self.paths.next_timeout()];
+        handshakes.into_iter().chain(sessions).flatten().min().filter(|due| !self.is_fenced(*due))
     }
 
     /// Repeats flights and gives up handshakes; goes on with checks of addresses.
@@ -176,7 +185,7 @@ impl Endpoint {
         while let Some(id) = self.v13.due(now) {
             self.on_timeout_13(now, id);
         }
-        while let Some(session) = self.v13.due_post(now) {
+        while let Some(session) = self.posts.take_due(now) {
             self.on_post_timeout(now, session);
         }
         self.check_paths(now);

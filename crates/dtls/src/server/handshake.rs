@@ -1,16 +1,15 @@
-//! Handshakes under way: what each waits for, and the bounded table of all of them.
+//! A handshake under way.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bartizan_crypto::{KeyPair, Secret};
 use bartizan_wire::record::Header;
 
-use super::event::{HandshakeId, SessionId};
+use super::event::SessionId;
 use super::phase::{Path, Phase, Step};
 use super::resumption::{PastSession, SessionKey};
+use super::table::UnderWay;
 use super::terms::Terms;
 use crate::handshake::flight::Item;
 use crate::handshake::reassembly::Reassembly;
@@ -18,7 +17,7 @@ use crate::handshake::timer::Timer;
 use crate::handshake::transcript::Transcript;
 use crate::hash::Digest;
 use crate::schedule::{Keys, Randoms};
-use crate::{AlertDescription, Authentication, CipherSuite, ConnectionId, Error, Group, Instant, VerifiedPeer, limits};
+use crate::{AlertDescription, Authentication, CipherSuite, ConnectionId, Error, Group, Instant, VerifiedPeer};
 
 pub(super) struct Handshake {
     pub phase: Phase,
@@ -66,8 +65,6 @@ pub(super) struct Handshake {
     pub failures: u8,
     /// The last fatal alert in the clear, believed only if silence follows.
     pub alert: Option<AlertDescription>,
-    /// When [`Handshakes`] looks at it next.
-    wake: Instant,
 }
 
 /// What the client's second hello settles.
@@ -133,15 +130,6 @@ impl Handshake {
             early: None,
             failures: 0,
             alert: None,
-            wake: started,
-        }
-    }
-
-    /// The flight is repeated only while the client has not answered it.
-    fn next_wake(&self) -> Instant {
-        match self.awaits_answer() {
-            true => self.timer.deadline.min(self.expires),
-            false => self.expires,
         }
     }
 
@@ -157,78 +145,20 @@ impl Handshake {
     }
 }
 
-/// All handshakes under way, by number, by address and by time.
-#[derive(Default)]
-pub(super) struct Handshakes {
-    by_id: BTreeMap<HandshakeId, Box<Handshake>>,
-    by_address: BTreeMap<SocketAddr, HandshakeId>,
-    timers: BTreeSet<(Instant, HandshakeId)>,
-    next: u64,
-}
-
-impl Handshakes {
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+impl UnderWay for Handshake {
+    fn remote(&self) -> SocketAddr {
+        self.remote
     }
 
-    pub fn at(&self, remote: SocketAddr) -> Option<HandshakeId> {
-        self.by_address.get(&remote).copied()
+    fn started(&self) -> Instant {
+        self.started
     }
 
-    pub fn get(&self, id: HandshakeId) -> Option<&Handshake> {
-        self.by_id.get(&id).map(|handshake| &**handshake)
-    }
-
-    pub fn get_mut(&mut self, id: HandshakeId) -> Option<&mut Handshake> {
-        self.by_id.get_mut(&id).map(|handshake| &mut **handshake)
-    }
-
-    /// Numbers rise, so the smallest is the oldest.
-    pub const fn next_id(&mut self) -> HandshakeId {
-        self.next += 1;
-        HandshakeId(self.next)
-    }
-
-    pub fn insert(&mut self, id: HandshakeId, mut handshake: Box<Handshake>) {
-        handshake.wake = handshake.next_wake();
-        self.by_address.insert(handshake.remote, id);
-        self.timers.insert((handshake.wake, id));
-        self.by_id.insert(id, handshake);
-    }
-
-    pub fn remove(&mut self, id: HandshakeId) -> Option<Box<Handshake>> {
-        let handshake = self.by_id.remove(&id)?;
-        self.timers.remove(&(handshake.wake, id));
-        if self.by_address.get(&handshake.remote) == Some(&id) {
-            self.by_address.remove(&handshake.remote);
+    /// The flight is repeated only while the client has not answered it.
+    fn next_wake(&self) -> Instant {
+        match self.awaits_answer() {
+            true => self.timer.deadline.min(self.expires),
+            false => self.expires,
         }
-        Some(handshake)
-    }
-
-    /// To be called after a change of phase or timer.
-    pub fn reschedule(&mut self, id: HandshakeId) {
-        let Some(handshake) = self.by_id.get_mut(&id) else {
-            return;
-        };
-        self.timers.remove(&(handshake.wake, id));
-        handshake.wake = handshake.next_wake();
-        self.timers.insert((handshake.wake, id));
-    }
-
-    pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
-    }
-
-    /// The handshake whose time has come.
-    pub fn due(&self, now: Instant) -> Option<HandshakeId> {
-        let (at, id) = self.timers.first()?;
-        (*at <= now).then_some(*id)
-    }
-
-    /// The oldest one, if it has had its chance: when the table is full it makes room for a newer client.
-    pub fn displaceable(&self, now: Instant) -> Option<HandshakeId> {
-        let (id, handshake) = self.by_id.first_key_value()?;
-        let protected = now.since(handshake.started) < limits::HANDSHAKE_MS_PROTECTED;
-        (!protected).then_some(*id)
     }
 }

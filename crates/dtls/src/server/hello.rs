@@ -186,7 +186,8 @@ impl Endpoint {
             self.fail_handshake_13(oldest, HandshakeFailure::Overloaded, None);
         }
         let session = self.slab.take(&mut *self.rng)?;
-        let id = self.handshakes.next_id();
+        self.handshake_id = HandshakeId(self.handshake_id.0.saturating_add(1));
+        let id = self.handshake_id;
         let hot = self.slab.hot_mut(session);
         let hot = hot.ok_or(Error::Unavailable("the slot is gone"))?;
         hot.phase = slab::Phase::Handshaking;

@@ -17,7 +17,9 @@ mod resumption;
 mod session;
 pub(crate) mod slab;
 mod state;
+mod table;
 mod terms;
+mod timers;
 pub(crate) mod v13;
 
 pub use config::{ClientAuthentication, EndpointConfig};

@@ -2,7 +2,7 @@
 //! under way ([`rrc`](crate::rrc)).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -13,6 +13,7 @@ use bartizan_wire::record::ContentType;
 use super::address::PackedAddress;
 use super::endpoint::Endpoint;
 use super::event::{EndpointEvent, SessionId};
+use super::timers::Timers;
 use crate::codec::try_copy;
 use crate::rrc::{Cookie, Message, Next, Path, PathCheck, PathOutcome, Stage, Step};
 use crate::{Error, Instant, limits};
@@ -31,18 +32,17 @@ struct Check {
 #[derive(Default)]
 pub(super) struct Paths {
     checks: BTreeMap<SessionId, Box<Check>>,
-    timers: BTreeSet<(Instant, SessionId)>,
+    timers: Timers<SessionId>,
     held_bytes: usize,
 }
 
 impl Paths {
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, _)| *due)
+        self.timers.next_timeout()
     }
 
     fn due(&self, now: Instant) -> Option<SessionId> {
-        let (due, session) = self.timers.first()?;
-        (*due <= now).then_some(*session)
+        self.timers.due(now)
     }
 
     /// The session's check, a new one if it has none; `None` if there are too many.
@@ -56,9 +56,8 @@ impl Paths {
 
     fn schedule(&mut self, session: SessionId, due: Instant) {
         if let Some(check) = self.checks.get_mut(&session) {
-            self.timers.remove(&(check.due, session));
+            self.timers.change(session, Some(check.due), Some(due));
             check.due = due;
-            self.timers.insert((due, session));
         }
     }
 
@@ -76,7 +75,7 @@ impl Paths {
     /// Ends a check and returns what it held.
     pub fn close(&mut self, session: SessionId) -> Option<VecDeque<Vec<u8>>> {
         let check = self.checks.remove(&session)?;
-        self.timers.remove(&(check.due, session));
+        self.timers.change(session, Some(check.due), None);
         let bytes: usize = check.held.iter().map(Vec::len).sum();
         self.held_bytes = self.held_bytes.saturating_sub(bytes);
         Some(check.held)

@@ -6,6 +6,7 @@ use bartizan_wire::record::DTLS_1_2;
 
 use crate::codec::{Reader, put_u16, put_vec8, put_vec16};
 use crate::handshake::extension::{Extensions, Writer, kind};
+use crate::handshake::hello::ServerFields;
 use crate::{CipherSuite, ConnectionId, Error, Group};
 
 /// DTLS 1.3 in supported_versions.
@@ -42,23 +43,13 @@ pub(crate) struct ServerHello<'a> {
 
 impl<'a> ServerHello<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body);
-        let version = reader.u16()?;
-        let random = reader.array()?;
-        let session_id = reader.vec8()?;
-        let suite = reader.u16()?;
-        let compression = reader.u8()?;
-        let extensions = Extensions::read(&mut reader)?;
-        reader.finish()?;
-        if version != DTLS_1_2 {
-            return Err(Error::ANOTHER_VERSION);
-        }
+        let ServerFields { random, session_id, suite, compression, extensions } = ServerFields::decode(body)?;
         let is_dtls_1_3 = match extensions.body(kind::SUPPORTED_VERSIONS) {
             Some(version) if *version == DTLS_1_3.to_be_bytes() => true,
             Some(_) => return Err(Error::Misbehaved("a version that was not offered")),
             None => false,
         };
-        // RFC 9147 section 5: no echo, and nothing to compress.
+        // RFC 9147 section 5: no echo, even of what was offered, and nothing to compress.
         if is_dtls_1_3 && (!session_id.is_empty() || compression != 0) {
             return Err(Error::Misbehaved("a session id or a compression that was not offered"));
         }
@@ -178,6 +169,9 @@ mod tests {
             let shorter = ServerHello::decode(&body[..length]);
             assert!(shorter.is_err() || shorter.is_ok_and(|hello| !hello.is_dtls_1_3));
         }
+        // A session id between the random and the suite.
+        let echo = [&body[..34], &[1, 9], &body[35..]].concat();
+        assert!(ServerHello::decode(&echo).is_err());
         let body = encode_retry(CipherSuite::Aes128CcmSha256, Some(Group::X25519MlKem768), b"cookie");
         let hello = ServerHello::decode(&body).unwrap();
         assert!(hello.is_retry());

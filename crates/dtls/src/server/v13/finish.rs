@@ -12,7 +12,7 @@ use super::super::endpoint::Endpoint;
 use super::super::event::{EndpointEvent, HandshakeId};
 use super::super::slab::{self, NewSession};
 use super::flight::failure_of;
-use super::table::{Handshake, Phase, Step};
+use super::handshake::{Handshake, Phase, Step};
 use crate::alert::Alert;
 use crate::rrc::Path;
 use crate::v13::Fault;

@@ -7,7 +7,7 @@ use bartizan_wire::event::HandshakeFailure;
 
 use super::super::endpoint::Endpoint;
 use super::super::event::{HandshakeId, PskEntry};
-use super::table::{Handshake, Step};
+use super::handshake::{Handshake, Step};
 use super::terms::Terms;
 use crate::credential::CertificateType;
 use crate::handshake::extension::{Writer, kind as extension};

@@ -9,7 +9,7 @@ use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 use super::super::endpoint::Endpoint;
 use super::super::event::{EndpointEvent, HandshakeId};
 use super::cookie::Cookie;
-use super::table::{Handshake, Opening, Phase, Step};
+use super::handshake::{Handshake, Opening, Phase, Step};
 use super::terms::{self, Refusal};
 use crate::alert::Alert;
 use crate::codec::try_copy;

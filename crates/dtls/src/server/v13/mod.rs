@@ -3,11 +3,11 @@
 mod cookie;
 mod finish;
 mod flight;
+pub(crate) mod handshake;
 mod hello;
 mod numbers;
 mod session;
-pub(crate) mod table;
 mod terms;
 
+pub(super) use handshake::Handshake;
 pub(super) use numbers::window_within;
-pub(super) use table::Table;

@@ -470,12 +470,7 @@ impl Endpoint {
         if let Some(cold) = self.slab.cold_mut(session) {
             cold.v13 = Some(v13);
         }
-        if let Some(at) = before {
-            self.v13.posts.remove(&(at, session));
-        }
-        if let Some(at) = after {
-            self.v13.posts.insert((at, session));
-        }
+        self.posts.change(session, before, after);
         self.ask_to_be_kept(session);
         for datagram in datagrams {
             // What an address may not have yet is repeated when it may.

@@ -1,13 +1,12 @@
-//! Handshakes of DTLS 1.3 under way: what each waits for, and the table of all of them.
+//! A handshake of DTLS 1.3 under way, and what it waits for.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bartizan_crypto::{Provider, Secret};
 
-use super::super::event::{HandshakeId, SessionId};
+use super::super::event::SessionId;
+use super::super::table::UnderWay;
 use super::cookie::Cookie;
 use super::terms::Terms;
 use crate::credential::VerifiedPeer;
@@ -123,8 +122,6 @@ pub(in super::super) struct Handshake {
     pub principal: Option<u64>,
     /// The last fatal alert in the clear, believed only if silence follows.
     pub alert: Option<AlertDescription>,
-    /// When [`Table`] looks at it next.
-    wake: Instant,
 }
 
 /// What the first bytes of the client's second hello settle.
@@ -166,7 +163,6 @@ impl Handshake {
             identity: None,
             principal: None,
             alert: None,
-            wake: started,
         }
     }
 
@@ -180,14 +176,6 @@ impl Handshake {
         self.keys.as_ref().is_some_and(|keys| keys.window.bits != 0)
     }
 
-    fn next_wake(&self) -> Instant {
-        let wake = match self.awaits_flight() {
-            true => self.timer.deadline.min(self.expires),
-            false => self.expires,
-        };
-        self.ack_at.map_or(wake, |at| at.min(wake))
-    }
-
     /// Seals what is missing of the flight into datagrams.
     pub fn transmit(&mut self, provider: &'static Provider, mtu: usize) -> Vec<Vec<u8>> {
         let mut sealer = HandshakeSealer { provider, plain_next: &mut self.plain_next, keys: self.keys.as_mut() };
@@ -195,86 +183,21 @@ impl Handshake {
     }
 }
 
-/// All handshakes of DTLS 1.3 under way, by number, by address and by time; and the associations that wait for an ACK.
-#[derive(Default)]
-pub(in super::super) struct Table {
-    by_id: BTreeMap<HandshakeId, Box<Handshake>>,
-    by_address: BTreeMap<SocketAddr, HandshakeId>,
-    timers: BTreeSet<(Instant, HandshakeId)>,
-    /// Associations with a message after the handshake under way. No more than have been spoken to.
-    pub posts: BTreeSet<(Instant, SessionId)>,
-}
-
-impl Table {
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+impl UnderWay for Handshake {
+    fn remote(&self) -> SocketAddr {
+        self.remote
     }
 
-    pub fn at(&self, remote: SocketAddr) -> Option<HandshakeId> {
-        self.by_address.get(&remote).copied()
+    fn started(&self) -> Instant {
+        self.started
     }
 
-    pub fn get(&self, id: HandshakeId) -> Option<&Handshake> {
-        self.by_id.get(&id).map(|handshake| &**handshake)
-    }
-
-    pub fn get_mut(&mut self, id: HandshakeId) -> Option<&mut Handshake> {
-        self.by_id.get_mut(&id).map(|handshake| &mut **handshake)
-    }
-
-    pub fn insert(&mut self, id: HandshakeId, mut handshake: Box<Handshake>) {
-        handshake.wake = handshake.next_wake();
-        self.by_address.insert(handshake.remote, id);
-        self.timers.insert((handshake.wake, id));
-        self.by_id.insert(id, handshake);
-    }
-
-    pub fn remove(&mut self, id: HandshakeId) -> Option<Box<Handshake>> {
-        let handshake = self.by_id.remove(&id)?;
-        self.timers.remove(&(handshake.wake, id));
-        if self.by_address.get(&handshake.remote) == Some(&id) {
-            self.by_address.remove(&handshake.remote);
-        }
-        Some(handshake)
-    }
-
-    /// To be called after a change of phase or timer.
-    pub fn reschedule(&mut self, id: HandshakeId) {
-        let Some(handshake) = self.by_id.get_mut(&id) else {
-            return;
+    fn next_wake(&self) -> Instant {
+        let wake = match self.awaits_flight() {
+            true => self.timer.deadline.min(self.expires),
+            false => self.expires,
         };
-        self.timers.remove(&(handshake.wake, id));
-        handshake.wake = handshake.next_wake();
-        self.timers.insert((handshake.wake, id));
-    }
-
-    pub fn next_timeout(&self) -> Option<Instant> {
-        let handshake = self.timers.first().map(|(at, _)| *at);
-        let post = self.posts.first().map(|(at, _)| *at);
-        [handshake, post].into_iter().flatten().min()
-    }
-
-    /// The handshake whose time has come.
-    pub fn due(&self, now: Instant) -> Option<HandshakeId> {
-        let (at, id) = self.timers.first()?;
-        (*at <= now).then_some(*id)
-    }
-
-    /// The association whose message is due to be repeated.
-    pub fn due_post(&mut self, now: Instant) -> Option<SessionId> {
-        let (at, session) = *self.posts.first()?;
-        if at > now {
-            return None;
-        }
-        self.posts.remove(&(at, session));
-        Some(session)
-    }
-
-    /// The oldest one, if it has had its chance: when the table is full it makes room for a newer client.
-    pub fn displaceable(&self, now: Instant) -> Option<HandshakeId> {
-        let (id, handshake) = self.by_id.first_key_value()?;
-        let protected = now.since(handshake.started) < limits::HANDSHAKE_MS_PROTECTED;
-        (!protected).then_some(*id)
+        self.ack_at.map_or(wake, |at| at.min(wake))
     }
 }
 
