@@ -538,3 +538,48 @@ fn clients_that_lack_what_is_required_are_told() {
     world.inject(address(3), &hello);
     assert_eq!(failures(&world), [HandshakeFailure::NoCommonGround]);
 }
+
+/// The hello in a datagram, with `more` behind its extensions.
+fn with_extensions(hello: &[u8], more: &[[u8; 4]]) -> Vec<u8> {
+    let mut out = [hello, &more.concat()].concat();
+    let added = out.len() - hello.len();
+    let mut at = 25 + 34;
+    at += 1 + usize::from(out[at]);
+    at += 1 + usize::from(out[at]);
+    at += 2 + usize::from(u16::from_be_bytes([out[at], out[at + 1]]));
+    at += 1 + usize::from(out[at]);
+    // The record, the message, its one fragment, the extensions.
+    for at in [11, 15, 23, at] {
+        let length = u16::from_be_bytes([out[at], out[at + 1]]) + added as u16;
+        out[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    }
+    out
+}
+
+/// RFC 8446 section 4.2: no extension stands twice. Whoever sends such a hello is told, with fewer bytes than he spent.
+#[test]
+fn a_hello_that_says_something_twice_is_refused_with_an_alert() {
+    let suites = vec![CipherSuite::EcdheEcdsaAes128Ccm8, CipherSuite::Aes128Ccm8Sha256];
+    for versions in [Versions::DTLS_1_2, Versions::DTLS_1_3, Versions::BOTH] {
+        for others in [Versions::DTLS_1_2, Versions::DTLS_1_3, Versions::BOTH] {
+            // With certificates: a pre-shared key of DTLS 1.3 would have to be the last extension.
+            let (server, client) = people::usual();
+            let mut world = World::calm(EndpointConfig { versions, ..server });
+            world.weather.loss_percent = 100;
+            world.connect(ClientConfig { versions: others, suites: suites.clone(), ..client });
+            let (_, from, hello) = world.tape[0].clone();
+            world.inject(from, &with_extensions(&hello, &[[0x40, 1, 0, 0], [0x40, 1, 0, 0]]));
+            let (up, to, answer) = world.tape.last().unwrap().clone();
+            assert!(!up && to == from);
+            assert_eq!((answer[0], &answer[13..]), (21, &[2, AlertDescription::DECODE_ERROR.0][..]));
+            assert!(answer.len() < hello.len());
+            assert_eq!(rejections(&world), [RecordRejection::Malformed]);
+            // Two different ones that nobody knows do no harm: without a cookie the answer is a request for one.
+            if versions == others {
+                world.inject(from, &with_extensions(&hello, &[[0x40, 1, 0, 0], [0x40, 2, 0, 0]]));
+                assert_eq!(world.tape.last().unwrap().2[0], 22);
+            }
+            assert_eq!(world.server.handshakes(), 0);
+        }
+    }
+}

@@ -118,6 +118,9 @@ fn what_is_shown_must_be_in_order() {
             assert_eq!(closed, Some(CloseReason::Alert(AlertDescription::DECRYPT_ERROR)));
             assert_eq!(failures, [HandshakeFailure::WrongKey]);
             assert_eq!(world.server.sessions().count(), 0);
+            // RFC 8446 section 4.4.4: our Finished is out, so the alert has the application's keys, and epoch 3.
+            let (_, _, alert) = world.tape.iter().rfind(|(up, ..)| !up).unwrap();
+            assert_eq!(alert[0] & 0xE3, 0x23);
         }
     }
 }

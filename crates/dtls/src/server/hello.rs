@@ -46,8 +46,14 @@ impl Endpoint {
         let Some(body) = fragment.whole() else {
             return self.reject(remote, None, RecordRejection::Unexpected);
         };
-        let Ok(hello) = ClientHello::decode(body) else {
-            return self.reject(remote, None, RecordRejection::Malformed);
+        let hello = match ClientHello::decode(body) {
+            Ok(hello) => hello,
+            Err(error) => {
+                // Shorter than the hello, and nothing is kept: nobody is worse off for the answer.
+                let alert = Alert::fatal(error.alert()).encode();
+                self.transmit(remote, record::plain(ContentType::ALERT, record_sequence, &alert));
+                return self.reject(remote, None, RecordRejection::Malformed);
+            }
         };
         //= rfc6347#4.2.1-s4
         //= rfc6347#4.2.1-s5

@@ -1,9 +1,10 @@
 //! The client's flight, and what ends a handshake (RFC 8446 section 4.4, RFC 9147 section 5.8).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use bartizan_crypto::constant_time_eq;
+use bartizan_crypto::{Provider, constant_time_eq};
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 use bartizan_wire::record::ContentType;
 
@@ -20,8 +21,8 @@ use crate::v13::ack;
 use crate::v13::established::{Established, Keys13, LastFlight, WORN_OUT};
 use crate::v13::messages::{self, Message, Side, kind, signed_content};
 use crate::v13::post::Post;
-use crate::v13::record::{ACK, Place, Sealed};
-use crate::v13::schedule::verify_data;
+use crate::v13::record::{ACK, Place, Protection, Sealed, number};
+use crate::v13::schedule::{EPOCH_APPLICATION, RecordKey, verify_data};
 use crate::{AlertDescription, Authentication, Error, Instant, ReplayWindow, limits, record};
 
 impl Endpoint {
@@ -239,7 +240,7 @@ impl Endpoint {
         self.repeat_flight_13(id);
     }
 
-    /// Ends a handshake with a reason, and with an alert under the best keys there are, if one is named.
+    /// Ends a handshake with a reason, and with an alert, if one is named.
     pub(in super::super) fn fail_handshake_13(
         &mut self,
         id: HandshakeId,
@@ -247,16 +248,10 @@ impl Endpoint {
         alert: Option<AlertDescription>,
     ) {
         let provider = self.config.provider;
-        let Some(mut handshake) = self.drop_handshake_13(id) else {
+        let Some(handshake) = self.drop_handshake_13(id) else {
             return;
         };
-        if let Some(alert) = alert {
-            let alert = Alert::of(alert).encode();
-            let sealed = handshake.keys.as_mut().and_then(|keys| {
-                keys.seal(provider, Place::Last, ContentType::ALERT, &alert).map(|(_, record)| record)
-            });
-            let number = handshake.plain_next;
-            let record = sealed.unwrap_or_else(|| record::plain(ContentType::ALERT, number, &alert));
+        if let Some(record) = alert.and_then(|alert| last_words(provider, &handshake, alert)) {
             self.transmit(handshake.remote, record);
         }
         self.handshake_failed(handshake.remote, handshake.identity, handshake.principal, reason);
@@ -268,6 +263,19 @@ impl Endpoint {
         self.slab.release(handshake.session);
         Some(*handshake)
     }
+}
+
+/// The one record that follows our flight if the handshake fails. RFC 8446 section 4.4.4: what we send after our Finished
+/// is under the application's keys, alerts about the client's flight included. Before it is out the client knows no keys.
+fn last_words(provider: &'static Provider, handshake: &Handshake, alert: AlertDescription) -> Option<Vec<u8>> {
+    let alert = Alert::of(alert).encode();
+    let (Some(keys), Some((secrets, _))) = (&handshake.keys, &handshake.secrets) else {
+        return Some(record::plain(ContentType::ALERT, handshake.plain_next, &alert));
+    };
+    let key = RecordKey::derive(provider, keys.suite, &secrets.write);
+    let writing = Protection { provider, suite: keys.suite, key: key.as_ref() };
+    let number = number(EPOCH_APPLICATION, 0);
+    writing.seal(&keys.peer_cid, number, Place::Last, ContentType::ALERT, &alert).ok()
 }
 
 /// Whom the certificate names, and what that is as a step. That the client has the private key shows in its
@@ -292,11 +300,7 @@ fn on_certificate(config: &EndpointConfig, handshake: &mut Handshake, body: &[u8
     Ok(Step::Certificate)
 }
 
-fn on_certificate_verify(
-    provider: &'static bartizan_crypto::Provider,
-    handshake: &mut Handshake,
-    body: &[u8],
-) -> Result<(), Fault> {
+fn on_certificate_verify(provider: &'static Provider, handshake: &mut Handshake, body: &[u8]) -> Result<(), Fault> {
     let (scheme, signature) = messages::decode_certificate_verify(body)?;
     let peer = handshake.peer.ok_or(Error::Misbehaved("a signature without a certificate"))?;
     // From here on a failure is reported under the name that was claimed.
@@ -313,7 +317,7 @@ fn on_certificate_verify(
     })
 }
 
-fn on_finished(provider: &'static bartizan_crypto::Provider, handshake: &Handshake, body: &[u8]) -> Result<(), Fault> {
+fn on_finished(provider: &'static Provider, handshake: &Handshake, body: &[u8]) -> Result<(), Fault> {
     let keys = handshake.keys.as_ref().ok_or(Error::Misbehaved("Finished without keys"))?;
     let hash = keys.suite.hash();
     let transcript = handshake.transcript.hash(provider, hash);
