@@ -15,6 +15,7 @@
 extern crate alloc;
 
 pub mod cbor;
+pub mod challenge;
 pub mod cose;
 mod error;
 #[cfg(feature = "verifier")]
