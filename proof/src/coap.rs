@@ -32,7 +32,7 @@ pub unsafe extern "C" fn coap_parse(data: *const u8, length: usize) {
     view.uri_path().for_each(keep);
     view.uri_query().for_each(keep);
     keep((view.path_is(&["a", "b"]), view.option(OptionNumber::ETAG), view.values(OptionNumber::ETAG).next()));
-    keep((view.content_format(), view.accept(), view.max_age(), view.observe()));
+    keep((view.content_format(), view.accept(), view.max_age(), view.observe(), view.echo()));
     keep((view.block1(), view.block2(), view.size1(), view.size2()));
     if let Some(block) = view.block1() {
         keep((block.num(), block.more(), block.szx(), block.size(), block.offset(), block.to_uint()));

@@ -86,6 +86,137 @@ fn a_registration_learns_its_location() {
     assert_eq!(location.as_deref(), Some("/rd/5a3f"));
 }
 
+fn echo_of(sent: &[u8]) -> Option<Vec<u8>> {
+    MessageView::parse(sent).unwrap().option(OptionNumber::ECHO).map(<[u8]>::to_vec)
+}
+
+/// RFC 9175 section 2.3.
+#[test]
+fn a_request_that_is_to_be_fresh_is_repeated_once_with_the_echo_value() {
+    let mut device = endpoint();
+    device.request(Request::post("/valve?to=half", 50, b"{}")).unwrap();
+    let sent = device.poll_transmit(at(0)).unwrap();
+    assert_eq!(echo_of(&sent), None);
+    let prove_it = answer(&sent, Code::UNAUTHORIZED, |b| b.option(OptionNumber::ECHO, b"07:41:12"));
+    device.handle(at(50), &prove_it);
+    let fresh = device.poll_transmit(at(50)).unwrap();
+    let (old, new) = (MessageView::parse(&sent).unwrap(), MessageView::parse(&fresh).unwrap());
+    assert_eq!(echo_of(&fresh).as_deref(), Some(&b"07:41:12"[..]));
+    assert_eq!((new.code(), new.payload(), new.content_format()), (Code::POST, &b"{}"[..], Some(50)));
+    assert_eq!(new.target().to_string(), "/valve?to=half");
+    assert_ne!((new.message_id(), new.token()), (old.message_id(), old.token()));
+
+    device.handle(at(60), &prove_it); // the network has it twice
+    assert_eq!((device.poll_transmit(at(60)), device.poll()), (None, None));
+    device.handle(at(90), &answer(&fresh, Code::CHANGED, |b| b));
+    assert_eq!(response_of(device.poll()), (Code::CHANGED, vec![]));
+    assert!(device.is_idle());
+}
+
+#[test]
+fn who_is_not_content_with_a_fresh_request_is_not_asked_for_ever() {
+    let mut device = endpoint();
+    device.request(Request::post("/a", 0, b"1")).unwrap();
+    for (round, value) in [b"1".as_slice(), b"2"].into_iter().enumerate() {
+        let sent = device.poll_transmit(at(0)).unwrap();
+        assert_eq!(echo_of(&sent).is_some(), round == 1);
+        let view = MessageView::parse(&sent).unwrap();
+        let mut buffer = [0; 64];
+        let again =
+            Builder::new(&mut buffer, Type::Acknowledgement, Code::UNAUTHORIZED, view.message_id(), view.token())
+                .option(OptionNumber::ECHO, value);
+        device.handle(at(0), again.finish().unwrap());
+    }
+    assert_eq!(device.poll_transmit(at(0)), None);
+    assert_eq!(response_of(device.poll()).0, Code::UNAUTHORIZED);
+}
+
+#[test]
+fn a_refusal_without_a_valid_echo_value_is_told_at_once() {
+    let no_echo: [fn(Builder<'_>) -> Builder<'_>; 3] = [
+        |b| b,
+        // Unknown to the builder, which would refuse these lengths: option 252 of 0 and of 41 bytes, by hand.
+        |b| b.payload(b"MARK0"),
+        |b| b.payload(b"MARK1"),
+    ];
+    for (rest, option) in no_echo.into_iter().zip([None, Some(0), Some(41)]) {
+        let mut device = endpoint();
+        device.request(Request::get("/a")).unwrap();
+        let sent = device.poll_transmit(at(0)).unwrap();
+        let mut refused = answer(&sent, Code::UNAUTHORIZED, rest);
+        if let Some(length) = option {
+            refused.truncate(refused.len() - 6); // the payload and its marker
+            let head = if length == 0 { vec![0xd0, 239] } else { vec![0xdd, 239, length - 13] };
+            refused.extend(head.into_iter().chain(vec![7; usize::from(length)]));
+            assert_eq!(MessageView::parse(&refused).unwrap().option(OptionNumber::ECHO).unwrap().len(), length.into());
+        }
+        device.handle(at(0), &refused);
+        assert_eq!(device.poll_transmit(at(0)), None, "{option:?}");
+        assert_eq!(response_of(device.poll()).0, Code::UNAUTHORIZED);
+    }
+}
+
+#[test]
+fn an_echo_value_goes_to_nobody_but_the_association_that_it_came_from() {
+    let mut device = endpoint();
+    device.request(Request::post("/a", 0, b"1")).unwrap();
+    let sent = device.poll_transmit(at(0)).unwrap();
+    device.handle(at(0), &answer(&sent, Code::UNAUTHORIZED, |b| b.option(OptionNumber::ECHO, b"old")));
+    assert!(echo_of(&device.poll_transmit(at(0)).unwrap()).is_some());
+    device.close();
+    device.open();
+    let sent = device.poll_transmit(at(1)).unwrap();
+    assert_eq!(echo_of(&sent), None);
+    device.handle(at(1), &answer(&sent, Code::UNAUTHORIZED, |b| b.option(OptionNumber::ECHO, b"new")));
+    let fresh = device.poll_transmit(at(1)).unwrap();
+    assert_eq!(echo_of(&fresh).as_deref(), Some(&b"new"[..]), "whoever forgot us may ask once more");
+}
+
+/// Also of RFC 9175 section 2.3: it saves the next request a refusal.
+#[test]
+fn an_echo_value_that_comes_with_an_answer_goes_with_the_next_request_alone() {
+    let mut device = endpoint();
+    for (round, expected) in [None, Some(&b"ahead"[..]), None].into_iter().enumerate() {
+        device.request(Request::post("/a", 0, b"1")).unwrap();
+        let sent = device.poll_transmit(at(0)).unwrap();
+        assert_eq!(echo_of(&sent).as_deref(), expected, "request {round}");
+        let ahead: fn(Builder<'_>) -> Builder<'_> = match round {
+            0 => |b| b.option(OptionNumber::ECHO, b"ahead"),
+            _ => |b| b,
+        };
+        device.handle(at(0), &answer(&sent, Code::CHANGED, ahead));
+        assert_eq!(response_of(device.poll()).0, Code::CHANGED);
+    }
+}
+
+#[test]
+fn the_block_that_is_to_be_fresh_is_repeated_and_the_longest_value_fits_beside_it() {
+    let mut device = endpoint();
+    device.request(Request::post(&format!("/{}", "p".repeat(40)), 0, &[9; 2500])).unwrap();
+    let mut sent = device.poll_transmit(at(0)).unwrap();
+    let mut next = 0;
+    while let Some(block) = MessageView::parse(&sent).unwrap().block1() {
+        assert_eq!(block.num(), next);
+        assert!(sent.len() <= ExchangeConfig::default().message_bytes, "{} bytes", sent.len());
+        if block.num() == 1 && echo_of(&sent).is_none() {
+            device.handle(at(0), &answer(&sent, Code::UNAUTHORIZED, |b| b.option(OptionNumber::ECHO, &[3; 40])));
+        } else if block.more() {
+            let view = MessageView::parse(&sent).unwrap();
+            let (kind, id) = (Type::Acknowledgement, view.message_id());
+            let mut buffer = [0; 64];
+            let taken = Builder::new(&mut buffer, kind, Code::CONTINUE, id, view.token()).block1(block);
+            device.handle(at(0), taken.finish().unwrap());
+            next += 1;
+        } else {
+            device.handle(at(0), &answer(&sent, Code::CHANGED, |b| b));
+            break;
+        }
+        sent = device.poll_transmit(at(0)).unwrap();
+    }
+    assert!(next > 1);
+    assert_eq!(response_of(device.poll()).0, Code::CHANGED);
+}
+
 /// RFC 7252 section 4.2 and 4.8.2: five transmissions, gaps doubling from between 2 and 3 s.
 #[test]
 fn silence_is_met_with_four_repetitions_a_second_association_and_then_the_truth() {

@@ -23,6 +23,8 @@ use scene::{Device, unhex};
 /// A data directory, and the server on it.
 struct Site {
     folder: tempfile::TempDir,
+    /// The data directory, in the folder.
+    dir: PathBuf,
     gateway: String,
     api: String,
     server: Option<Child>,
@@ -33,7 +35,9 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let api = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let site = Self { folder, gateway: format!("127.0.0.1:{port}"), api: format!("127.0.0.1:{api}"), server: None };
+        let dir = folder.path().join("site");
+        let (gateway, api) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{api}"));
+        let site = Self { folder, dir, gateway, api, server: None };
         site.run(&["init"]);
         site
     }
@@ -42,7 +46,7 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
         command
             .arg("--data-dir")
-            .arg(self.folder.path().join("site"))
+            .arg(&self.dir)
             .args(arguments)
             .env("BARTIZAN_GATEWAY__LISTEN", &self.gateway)
             .env("BARTIZAN_API__LISTEN", &self.api)
@@ -59,7 +63,7 @@ impl Site {
     }
 
     fn serve(&mut self) {
-        let endpoint = self.folder.path().join("site/run/endpoint.json");
+        let endpoint = self.dir.join("run/endpoint.json");
         let _ = std::fs::remove_file(&endpoint); // of a server that was killed
         let mut server = self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let start = Instant::now();
@@ -247,4 +251,57 @@ async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_no_nonce_repeats(
     heard.sort_unstable();
     heard.dedup();
     assert_eq!(heard.len(), meter.heard.len(), "a sequence number was used twice: {:?}", meter.heard);
+}
+
+/// A backup has no associations, and those in a copied data directory may be overtaken: neither is gone on with, also
+/// after a `kill -9`, and the device finds its way back by a handshake. The original goes on as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_association_comes_back_from_a_backup_or_a_copied_directory() {
+    let mut site = Site::new();
+    let psk = unhex(&site.add_meter());
+    let gateway = site.gateway.parse().unwrap();
+    site.serve();
+    let mut meter = Device::connect(gateway, "meter-7", &psk).await.expect("a handshake");
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let (original, backup) = (site.dir.clone(), site.folder.path().join("backup"));
+    site.run(&["backup", backup.to_str().unwrap()]);
+    assert!(original.join("data/sessions").exists() && !backup.join("data/sessions").exists());
+    let copied = site.folder.path().join("copied");
+    copy_all(&original, &copied); // while it runs
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+    site.kill();
+    let copied_later = site.folder.path().join("copied later");
+    copy_all(&original, &copied_later);
+
+    let restored = site.folder.path().join("restored");
+    site.dir.clone_from(&restored);
+    let key = original.join("master.key");
+    site.run(&["restore", backup.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+    let mut delivered = site.delivered();
+    for dir in [restored, copied, copied_later] {
+        site.dir.clone_from(&dir);
+        site.serve();
+        let message = meter.request(Code::POST, "/v", b"3");
+        let received = meter.received;
+        meter.send(&message).await;
+        assert_eq!(meter.next(scene::SILENCE).await, None, "{}", dir.display());
+        assert_eq!((meter.received, meter.repeated, site.delivered()), (received, 0, delivered), "{}", dir.display());
+        let mut again = Device::connect(gateway, "meter-7", &psk).await.expect("a handshake");
+        assert_eq!(again.post("/v", "4").await.code, Code::CHANGED);
+        site.kill();
+        site.serve();
+        assert_eq!(again.post("/v", "5").await.code, Code::CHANGED, "this one is the server's own: {}", dir.display());
+        delivered += 2;
+        site.kill();
+    }
+
+    site.dir = original;
+    site.serve();
+    assert_eq!(meter.post("/v", "6").await.code, Code::CHANGED, "without a handshake");
+    assert_eq!(meter.repeated, 0);
+}
+
+/// With every time and right kept, as an operator would.
+fn copy_all(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }

@@ -12,7 +12,9 @@ mod scene;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bartizan_wire::coap::{Builder, Code, MessageView, Type, empty};
+use bartizan_device::exchange::Endpoint;
+use bartizan_device::{ClientEvent, ExchangeConfig, Request};
+use bartizan_wire::coap::{Builder, Code, MessageView, OptionNumber, Type, empty};
 use tokio::net::UdpSocket;
 
 use scene::*;
@@ -103,6 +105,42 @@ async fn each_device_has_its_own_address_upstream_and_hears_the_origins_answer()
     }
     assert_eq!(seen[0], seen[2]);
     assert_ne!(seen[0], seen[1]);
+}
+
+/// An origin that wants to know that a request is fresh (RFC 9175) is answered by the device itself: Echo passes both
+/// ways.
+#[tokio::test]
+async fn an_origin_that_asks_for_a_fresh_request_gets_one_from_the_device() {
+    let origin = Origin::new().await;
+    let scene = origin.scene().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    let mut coap = Endpoint::new(ExchangeConfig::default(), &mut |out: &mut [u8]| out.fill(7));
+    coap.open();
+    coap.request(Request::post("/valve", 50, b"{}")).unwrap();
+    let now = bartizan_device::Instant::from_millis(0);
+    meter.send(&coap.poll_transmit(now).unwrap()).await;
+    for (code, expected) in [(Code::UNAUTHORIZED, None), (Code::CHANGED, Some(&b"fresh"[..]))] {
+        let (asked, from) = origin.next_message().await;
+        let view = MessageView::parse(&asked).unwrap();
+        assert_eq!((view.code(), view.payload(), view.echo()), (Code::POST, &b"{}"[..], expected));
+        let mut buffer = [0; 64];
+        let mut reply = Builder::new(&mut buffer, Type::Acknowledgement, code, view.message_id(), view.token());
+        if code == Code::UNAUTHORIZED {
+            reply = reply.option(OptionNumber::ECHO, b"fresh");
+        }
+        origin.send(from, reply.finish().unwrap()).await;
+        let mut answered = false;
+        while !answered {
+            let heard = meter.next(PATIENCE).await.expect("the origin's answer");
+            answered = MessageView::parse(&heard).unwrap().code() == code;
+            coap.handle(now, &heard);
+            while let Some(message) = coap.poll_transmit(now) {
+                meter.send(&message).await;
+            }
+        }
+    }
+    let Some(ClientEvent::Response { code, .. }) = coap.poll() else { panic!("no answer") };
+    assert_eq!(code, Code::CHANGED);
 }
 
 #[tokio::test]

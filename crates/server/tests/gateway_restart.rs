@@ -96,6 +96,89 @@ async fn two_servers_on_one_image_would_repeat_numbers() {
     }
 }
 
+/// A copy of a data directory may be long overtaken, or still be: nothing is sealed under its keys and no record opened,
+/// and the device finds its way back by itself.
+#[tokio::test]
+async fn from_a_copied_folder_no_association_comes_back() {
+    for version in [Version::Dtls12, Version::Dtls13] {
+        let scene = Scene::new().await;
+        let (_, psk) = scene.add("meter-1").await;
+        let connect = async |gateway| Device::connect_over(gateway, "meter-1", &psk, version).await.unwrap();
+        let mut meter = connect(scene.gateway.local_addr()).await;
+        assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+        let copy = scene.start_copy().await;
+        assert_eq!(copy.gateway.counters().sessions, 0);
+        // The original has leased and used further numbers.
+        assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+
+        let attacker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let captured = meter.sent.clone();
+        for datagram in &captured {
+            attacker.send_to(datagram, copy.gateway.local_addr()).await.unwrap();
+        }
+        let (before, original) = (meter.received, meter.gateway);
+        meter.gateway = copy.gateway.local_addr();
+        let message = meter.request(Code::POST, "/v", b"3");
+        meter.send(&message).await;
+        assert_eq!(meter.next(SILENCE).await, None);
+        assert_eq!((meter.received, meter.repeated), (before, 0), "not even an alert is sealed");
+        assert_eq!(copy.delivered().len(), 1, "only what the folder held when it was copied");
+
+        let mut again = connect(copy.gateway.local_addr()).await;
+        assert_eq!(again.post("/v", "4").await.code, Code::CHANGED);
+        // It stays so: the next start finds its own journal and nothing of the copy.
+        let copy = copy.restart().await;
+        assert_eq!(copy.gateway.counters().sessions, 1);
+        assert_eq!(again.post("/v", "5").await.code, Code::CHANGED);
+        assert_eq!((copy.gateway.counters().sessions, copy.gateway.counters().handshakes), (1, 0));
+        meter.gateway = original;
+        assert_eq!(meter.post("/v", "6").await.code, Code::CHANGED, "the original goes on");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_was_moved_goes_on() {
+    let scene = Scene::new().await;
+    let (_, mut meter) = scene.meter("meter-1").await;
+    assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+    let (data, elsewhere) = (scene.folder.path().join("data"), scene.folder.path().join("elsewhere"));
+    let moved = || {
+        std::fs::rename(&data, &elsewhere).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        std::fs::rename(&elsewhere, &data).unwrap();
+    };
+    let scene = scene.restart_after(moved).await;
+    assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+    assert_eq!(scene.gateway.counters().handshakes, 0);
+}
+
+/// Also not if the files are copied over those that are there, which then keep their inodes.
+#[tokio::test]
+async fn from_a_folder_that_was_put_back_no_association_comes_back() {
+    for emptied in [true, false] {
+        let scene = Scene::new().await;
+        let (_, mut meter) = scene.meter("meter-1").await;
+        assert_eq!(meter.post("/v", "1").await.code, Code::CHANGED);
+        let (kept, folder) = (scene.crash_image(), sessions(scene.folder.path()));
+        assert_eq!(meter.post("/v", "2").await.code, Code::CHANGED);
+        let put_back = || {
+            if emptied {
+                std::fs::remove_dir_all(&folder).unwrap();
+                std::fs::create_dir(&folder).unwrap();
+            }
+            for file in std::fs::read_dir(sessions(kept.path())).unwrap().map(Result::unwrap) {
+                std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+            }
+        };
+        let scene = scene.restart_after(put_back).await;
+        assert_eq!(scene.gateway.counters().sessions, 0, "emptied: {emptied}");
+        let message = meter.request(Code::POST, "/v", b"3");
+        meter.send(&message).await;
+        assert_eq!(meter.next(SILENCE).await, None);
+        assert_eq!((meter.repeated, scene.delivered().len()), (0, 2));
+    }
+}
+
 #[tokio::test]
 async fn a_device_blocked_while_the_server_was_down_is_cut_off_at_its_start() {
     let scene = Scene::new().await;
@@ -136,7 +219,7 @@ async fn another_key_and_a_damaged_journal_are_refused_in_one_line() {
     let start = async |key: [u8; 32]| {
         let listen = "127.0.0.1:0".parse().unwrap();
         let options = GatewayOptions::new(listen, sessions(image.path()), MasterKey::from_bytes(key));
-        Gateway::start(Arc::clone(&scene.app), options).await.err().map(|error| error.to_string())
+        Gateway::start_on(Arc::clone(&scene.app), options, image.disk()).await.err().map(|error| error.to_string())
     };
     let wrong = start([1; 32]).await.unwrap();
     assert!(wrong.contains("another key") && !wrong.contains('\n'), "{wrong}");

@@ -8,6 +8,8 @@ pub const COAP_OPTIONS_MAX: usize = 64;
 pub const COAP_OPTION_BYTES_MAX: usize = 1034;
 /// Longest CoAP token in bytes (RFC 7252 section 3; extended tokens are refused).
 pub const COAP_TOKEN_BYTES_MAX: usize = 8;
+/// Longest value of Echo in bytes (RFC 9175 section 2.2.1).
+pub const COAP_ECHO_BYTES_MAX: usize = 40;
 /// Longest Connection ID in bytes that we accept or issue; RFC 9146 allows 255.
 pub const CONNECTION_ID_BYTES_MAX: usize = 20;
 /// Longest event in CBOR, in bytes.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use bartizan_wire::coap::{Block, Builder, Code, Header, MessageView, OptionNumber, Type, content_format, empty};
-use bartizan_wire::limits::{COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, DATAGRAM_BYTES_MAX};
+use bartizan_wire::limits::{COAP_ECHO_BYTES_MAX, COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, DATAGRAM_BYTES_MAX};
 use bartizan_wire::{Error, Malformed, Misuse, Unsupported};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -130,6 +130,12 @@ fn limits_stand_on_both_sides() {
         MessageView::parse(&with_value(COAP_OPTION_BYTES_MAX + 1)).err(),
         Some(Error::Unsupported(Unsupported::OptionLength))
     );
+
+    for (length, read) in [(0, false), (1, true), (COAP_ECHO_BYTES_MAX, true), (COAP_ECHO_BYTES_MAX + 1, false)] {
+        let head: &[u8] = if length < 13 { &[0xd0 + length as u8, 239] } else { &[0xdd, 239, length as u8 - 13] };
+        let bytes = [&b"\x40\x01\x00\x00"[..], head, &vec![b'e'; length]].concat();
+        assert_eq!(MessageView::parse(&bytes).unwrap().echo().is_some(), read, "Echo of {length} bytes");
+    }
 
     let mut long = b"\x40\x01\x00\x00\xff".to_vec();
     long.resize(DATAGRAM_BYTES_MAX, 0);

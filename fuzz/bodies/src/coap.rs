@@ -10,7 +10,15 @@ pub fn message(bytes: &[u8]) {
     let header = Header::parse(bytes).expect("a message has a header");
     assert_eq!((header.kind, header.code, header.message_id), (view.kind(), view.code(), view.message_id()));
     let _ = (view.target().to_string(), view.location().map(|location| location.to_string()));
-    let _ = (view.block1(), view.block2(), view.observe(), view.content_format(), view.accept(), view.max_age());
+    let _ = (
+        view.block1(),
+        view.block2(),
+        view.observe(),
+        view.content_format(),
+        view.accept(),
+        view.max_age(),
+        view.echo(),
+    );
     let _ = (view.size1(), view.size2(), view.unrecognized_critical(&[OptionNumber::URI_PATH]));
     write_again(&view);
     move_hop(bytes, &view);

@@ -6,6 +6,7 @@ use bartizan_wire::coap::{Builder, Code, MessageView, Type};
 use super::Endpoint;
 use super::reliable::{Outbound, Purpose};
 use super::requests::{Pending, Phase, Progress, Wish};
+use crate::bounded::copy;
 use crate::error::Error;
 use crate::event::{ClientEvent, Failure, Request, RequestId};
 use crate::jitter::doubled;
@@ -110,6 +111,9 @@ impl Endpoint {
         let index = self.requests.iter().position(waiting)?;
         let message_id = self.take_message_id();
         let pending = self.requests.get_mut(index)?;
+        if pending.echo.is_empty() {
+            pending.echo = core::mem::take(&mut self.echo);
+        }
         let purpose = Purpose::Request(pending.id);
         let Ok(bytes) = pending.build(message_id) else {
             let id = pending.id;
@@ -150,6 +154,9 @@ impl Endpoint {
         }
         let id = pending.id;
         let progress = pending.answer(now, view);
+        if progress != Progress::Stale && view.code() != Code::UNAUTHORIZED {
+            self.keep_echo(view);
+        }
         if progress != Progress::Stale {
             self.reliable.forget(Purpose::Request(id));
             self.advance(now, id, progress);
@@ -157,9 +164,17 @@ impl Endpoint {
         true
     }
 
+    /// A value that comes with an answer saves the next request a refusal (RFC 9175 section 2.3).
+    fn keep_echo(&mut self, view: &MessageView<'_>) {
+        if let Some(echo) = view.echo().and_then(copy) {
+            self.echo = echo;
+        }
+    }
+
     fn advance(&mut self, now: Instant, id: RequestId, progress: Progress) {
         match progress {
             Progress::Again => self.set_phase(id, Phase::Waiting),
+            Progress::Fresh => self.repeat(id),
             Progress::Busy(seconds, response) => self.defer(now, id, seconds, response),
             Progress::Done(response) => self.finish(id, response),
             Progress::Observing(notification) => {
@@ -170,6 +185,15 @@ impl Endpoint {
             }
             Progress::Failed(failure) => self.fail(id, failure),
             Progress::Stale => {}
+        }
+    }
+
+    /// Under another token: a late answer to the message that was refused is none to this one.
+    fn repeat(&mut self, id: RequestId) {
+        let [token, block_token] = [self.take_token(), self.take_token()];
+        if let Some(pending) = self.requests.iter_mut().find(|pending| pending.id == id) {
+            (pending.token, pending.block_token) = (token, block_token);
+            pending.phase = Phase::Waiting;
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Client`](crate::Client) runs one over DTLS. It is usable alone, over anything that delivers
 //! authenticated messages of one peer. It repeats what is lost, recognises what comes twice, cuts bodies
-//! into blocks and joins them, and keeps observations on both sides (RFC 7252, RFC 7641, RFC 7959).
+//! into blocks and joins them, and keeps observations on both sides (RFC 7252, RFC 7641, RFC 7959), and proves that a
+//! request is fresh to a peer that asks for it (RFC 9175).
 
 mod asking;
 mod blocks;
@@ -89,6 +90,8 @@ pub struct Endpoint {
     heard: bool,
     silent: bool,
     requests: Vec<Pending>,
+    /// The Echo value that the peer gave with its last answer, for the next request; empty if it gave none.
+    echo: Vec<u8>,
     reliable: Reliable,
     seen: Seen,
     incoming: Queue<Incoming>,
@@ -115,6 +118,7 @@ impl Endpoint {
             heard: false,
             silent: false,
             requests: Vec::new(),
+            echo: Vec::new(),
             reliable,
             seen: Seen::new(),
             incoming: Queue::new(INCOMING_MAX),
@@ -144,6 +148,7 @@ impl Endpoint {
         self.ready.clear();
         self.assembly = None;
         self.offered = None;
+        self.echo.clear();
         self.requests.iter_mut().for_each(Pending::restart);
         for observer in self.observers.drain() {
             self.events.push_over(ClientEvent::ObserverGone { observer });
@@ -245,8 +250,8 @@ impl Endpoint {
     }
 }
 
-/// Room for header, token and every option but the target.
-const OPTIONS_BYTES: usize = 48;
+/// Room for header, token and every option but the target; Echo alone may have 43 bytes.
+const OPTIONS_BYTES: usize = 72;
 
 /// Writes a message through a buffer on the stack.
 fn write(build: impl FnOnce(&mut [u8]) -> Builder<'_>) -> Result<Vec<u8>, CoapError> {

@@ -25,6 +25,10 @@ pub(super) struct Pending {
     pub(super) refusals: u8,
     /// It has been repeated over a new association already.
     pub(super) revived: bool,
+    /// The value with which it proves that it is fresh (RFC 9175 section 2.3); empty if nobody asked for that.
+    pub(super) echo: Vec<u8>,
+    /// It has been repeated because the peer asked for a fresh one.
+    refreshed: bool,
     upload: Upload,
     download: Download,
     /// Sequence number and arrival of the freshest notification.
@@ -74,6 +78,8 @@ struct Download {
 pub(super) enum Progress {
     /// Another message is needed.
     Again,
+    /// The same message is needed again, with the Echo value that came.
+    Fresh,
     /// The peer is busy for so many seconds; the answer, should we not want to come back.
     Busy(u32, ClientEvent),
     Done(ClientEvent),
@@ -97,6 +103,8 @@ impl Pending {
             block_token,
             refusals: 0,
             revived: false,
+            echo: Vec::new(),
+            refreshed: false,
             upload: Upload { szx, offset: 0, in_blocks },
             download: Download::default(),
             freshest: None,
@@ -107,8 +115,11 @@ impl Pending {
         token == self.token.to_be_bytes() || token == self.block_token.to_be_bytes()
     }
 
-    /// Forgets all progress: the request begins anew over another association.
+    /// Forgets all progress: the request begins anew, perhaps over another association, to which no Echo value of this
+    /// one may go (RFC 9175 section 2.3).
     pub(super) fn restart(&mut self) {
+        self.echo.clear();
+        self.refreshed = false;
         self.upload.offset = 0;
         self.download = Download::default();
         self.freshest = None;
@@ -133,6 +144,10 @@ impl Pending {
         super::write(|out| {
             let builder = Builder::new(out, kind, self.request.method, message_id, &token.to_be_bytes())
                 .target(&self.request.path);
+            let builder = match self.echo.as_slice() {
+                [] => builder,
+                echo => builder.option(OptionNumber::ECHO, echo),
+            };
             match self.download.next {
                 Some(block) => builder.block2(block),
                 None => self.build_body(builder),
@@ -173,6 +188,9 @@ impl Pending {
         if view.code() == Code::CONTINUE {
             return self.continue_upload(view);
         }
+        if view.code() == Code::UNAUTHORIZED && self.refresh(view) {
+            return Progress::Fresh;
+        }
         if view.code() == Code::REQUEST_ENTITY_TOO_LARGE && self.shrink_blocks(view) {
             return Progress::Again;
         }
@@ -187,6 +205,17 @@ impl Pending {
             Gathered::Failed(failure) => Progress::Failed(failure),
             Gathered::Stale => Progress::Stale,
         }
+    }
+
+    /// 4.01 with an Echo value: the peer acts on the message only if it comes again with that value, which shows that it
+    /// is fresh (RFC 9175 section 2.3). Once: who asks again and again is told no to.
+    fn refresh(&mut self, view: &MessageView<'_>) -> bool {
+        let Some(echo) = view.echo().filter(|_| !self.refreshed).and_then(copy) else {
+            return false;
+        };
+        self.refreshed = true;
+        self.echo = echo;
+        true
     }
 
     /// 2.31: the next block of the payload, perhaps smaller (RFC 7959 section 2.3).
@@ -224,6 +253,8 @@ impl Pending {
             return Progress::Observing(None);
         }
         self.freshest = Some((sequence, now));
+        self.echo.clear();
+        self.refreshed = false;
         self.download = Download::default();
         match self.gather(view) {
             Gathered::More => Progress::Again,

@@ -10,8 +10,9 @@
 //! [`Gateway::start`] binds the socket and restores the associations; the [`GatewayHandle`] tells what goes on
 //! and ends it. Three promises hold at any `kill -9`: a device's Finished leaves only after its association is
 //! on disk, a message goes upstream only after the replay window that contains it is, and no sequence number
-//! is used that was not leased on disk. The path of a message asks one question of its device, an atomic
-//! load ([`crate::app::Device::access`]), so isolation holds from the instant it is decided.
+//! is used that was not leased on disk. A copy of that disk promises nothing: no association comes back from one.
+//! The path of a message asks one question of its device, an atomic load ([`crate::app::Device::access`]), so
+//! isolation holds from the instant it is decided.
 
 pub mod coap;
 mod counters;

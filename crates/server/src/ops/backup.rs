@@ -3,7 +3,8 @@
 //! A backup is a folder: consistent copies of the databases, the configuration, and a manifest. What is
 //! sealed in the databases stays sealed, and the key file is not part of it: keep that somewhere else.
 //! Open DTLS associations are left out on purpose. Brought back later they would reuse nonces and accept
-//! replays; devices shake hands anew instead.
+//! replays; devices shake hands anew instead. For whoever copies the data directory by hand, the journal sees to it
+//! ([`crate::gateway::journal`]).
 
 use std::fs::{self, DirBuilder};
 use std::io;

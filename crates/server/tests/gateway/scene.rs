@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up should fail here")]
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use bartizan_dtls::{
 };
 use bartizan_server::app::{Actor, App, AppOptions, NewDevice, TenantChange};
 use bartizan_server::clock::Clock;
-use bartizan_server::gateway::journal::{Disk, Folder};
+use bartizan_server::gateway::journal::{Disk, Folder, Identity};
 use bartizan_server::gateway::{Gateway, GatewayHandle, GatewayOptions};
 use bartizan_server::store::MasterKey;
 use bartizan_wire::coap::{Builder, Code, MessageView, Type};
@@ -92,25 +93,40 @@ impl Scene {
         let Self { folder, app, gateway, tenant } = Self::new().await;
         gateway.drain(PATIENCE).await;
         let full = Arc::new(AtomicBool::new(false));
-        let disk = SmallDisk { folder: Folder::open(&sessions(folder.path())).unwrap(), full: Arc::clone(&full) };
+        let disk = TestDisk {
+            folder: Folder::open(&sessions(folder.path())).unwrap(),
+            full: Arc::clone(&full),
+            known: HashMap::new(),
+        };
         let options = options(folder.path(), "127.0.0.1:0".parse().unwrap());
         let gateway = Gateway::start_on(Arc::clone(&app), options, disk).await.unwrap();
         (Self { folder, app, gateway, tenant }, full)
     }
 
     async fn start(folder: Arc<TempDir>, app: Arc<App>, listen: SocketAddr) -> Self {
+        let disk = Folder::open(&sessions(folder.path())).unwrap();
+        Self::start_on(folder, app, listen, disk).await
+    }
+
+    async fn start_on(folder: Arc<TempDir>, app: Arc<App>, listen: SocketAddr, disk: impl Disk) -> Self {
         let tenant = app.tenant_id("city").await.unwrap();
-        let gateway = Gateway::start(Arc::clone(&app), options(folder.path(), listen)).await.unwrap();
+        let gateway = Gateway::start_on(Arc::clone(&app), options(folder.path(), listen), disk).await.unwrap();
         Self { folder, app, gateway, tenant }
     }
 
     /// Ends the server in order and starts another on the same folder and address.
     pub async fn restart(self) -> Self {
+        self.restart_after(|| {}).await
+    }
+
+    /// [`Self::restart`] with something done to the folder between the two.
+    pub async fn restart_after(self, change: impl FnOnce()) -> Self {
         let Self { folder, app, gateway, .. } = self;
         let address = gateway.local_addr();
         gateway.drain(PATIENCE).await;
         app.shutdown().await;
         drop(app);
+        change();
         let app = open_app(folder.path()).await;
         Self::start(folder, app, address).await
     }
@@ -122,22 +138,46 @@ impl Scene {
     }
 
     /// Starts a server on an image of this one's disk.
-    pub async fn start_image(&self, image: TempDir) -> Self {
-        let folder = Arc::new(image);
+    pub async fn start_image(&self, image: Image) -> Self {
+        let disk = image.disk();
+        self.start_elsewhere(image.folder, disk).await
+    }
+
+    /// Starts a server on a copy of this one's folder, as an operator makes one.
+    pub async fn start_copy(&self) -> Self {
+        let copy = self.crash_image().folder;
+        let disk = Folder::open(&sessions(copy.path())).unwrap();
+        self.start_elsewhere(copy, disk).await
+    }
+
+    async fn start_elsewhere(&self, folder: TempDir, disk: impl Disk) -> Self {
+        let folder = Arc::new(folder);
         let app = open_app(folder.path()).await;
         // The server left running still holds its own log.
         let upstream = format!("log:{}", folder.path().join("city.ndjson").display());
         let change = TenantChange { upstream: Some(upstream.parse().unwrap()) };
         let tenant = app.tenant_id("city").await.unwrap();
         app.change_tenant(&ada(), tenant, change, None).await.unwrap();
-        Self::start(folder, app, "127.0.0.1:0".parse().unwrap()).await
+        Self::start_on(folder, app, "127.0.0.1:0".parse().unwrap(), disk).await
     }
 
     /// What a `kill -9` at this instant leaves on the disk.
-    pub fn crash_image(&self) -> TempDir {
+    pub fn crash_image(&self) -> Image {
         let folder = tempfile::tempdir().unwrap();
+        let mut known = HashMap::new();
+        self.note_identities(&mut known); // of files that are gone once everything is copied
         copy(self.folder.path(), folder.path());
-        folder
+        self.note_identities(&mut known);
+        Image { folder, known }
+    }
+
+    fn note_identities(&self, known: &mut HashMap<String, Identity>) {
+        let disk = Folder::open(&sessions(self.folder.path())).unwrap();
+        for name in disk.names().unwrap() {
+            if let Ok(identity) = disk.identity(&name) {
+                known.insert(name, identity);
+            }
+        }
     }
 
     /// Adds a water meter and answers its key.
@@ -187,15 +227,17 @@ pub fn sessions(folder: &Path) -> PathBuf {
     folder.join("data").join("sessions")
 }
 
+/// Oldest journals first: what is deleted meanwhile stands in a later one.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+        } else if let Err(error) = std::fs::copy(entry.path(), target) {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}", entry.path().display());
         }
     }
 }
@@ -217,13 +259,31 @@ pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// A folder on a disk that may be full.
-struct SmallDisk {
-    folder: Folder,
-    full: Arc<AtomicBool>,
+/// A disk as it was at one instant: its files are those of the original, not copies.
+pub struct Image {
+    folder: TempDir,
+    known: HashMap<String, Identity>,
 }
 
-impl Disk for SmallDisk {
+impl Image {
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn disk(&self) -> impl Disk + use<> {
+        let folder = Folder::open(&sessions(self.path())).unwrap();
+        TestDisk { folder, full: Arc::default(), known: self.known.clone() }
+    }
+}
+
+/// A folder on a disk that may be full, and whose files may pass for others.
+struct TestDisk {
+    folder: Folder,
+    full: Arc<AtomicBool>,
+    known: HashMap<String, Identity>,
+}
+
+impl Disk for TestDisk {
     type File = <Folder as Disk>::File;
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -252,6 +312,14 @@ impl Disk for SmallDisk {
 
     fn sync(&self, file: &mut Self::File) -> io::Result<()> {
         self.folder.sync(file)
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        self.known.get(name).map_or_else(|| self.folder.identity(name), |known| Ok(*known))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

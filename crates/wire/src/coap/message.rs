@@ -6,7 +6,9 @@ use super::header::{Header, Type};
 use super::option::{OptionNumber, Options, Step, Values, decode_uint, step};
 use super::target::Target;
 use crate::error::{Error, Malformed, Unsupported};
-use crate::limits::{COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, COAP_TOKEN_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::limits::{
+    COAP_ECHO_BYTES_MAX, COAP_OPTION_BYTES_MAX, COAP_OPTIONS_MAX, COAP_TOKEN_BYTES_MAX, DATAGRAM_BYTES_MAX,
+};
 
 /// A well-formed message over the bytes it came in.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +140,13 @@ impl<'a> MessageView<'a> {
     #[must_use]
     pub fn max_age(&self) -> Option<u32> {
         self.uint(OptionNumber::MAX_AGE)
+    }
+
+    /// The value of Echo; one that is not of 1 to 40 bytes counts as absent (RFC 9175 section 2.2.1, RFC 7252 section
+    /// 5.4.3).
+    #[must_use]
+    pub fn echo(&self) -> Option<&'a [u8]> {
+        self.option(OptionNumber::ECHO).filter(|value| (1..=COAP_ECHO_BYTES_MAX).contains(&value.len()))
     }
 
     /// Register or deregister in a request, the sequence number in a notification (RFC 7641 section 2).

@@ -1,6 +1,7 @@
 //! Options: their numbers, their properties, and how they lie in a message (RFC 7252 sections 3.1, 5.4).
 
 use crate::error::Malformed;
+use crate::limits::COAP_ECHO_BYTES_MAX;
 
 /// An option's number, whose low bits tell how to treat an option one does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +76,7 @@ impl OptionNumber {
             Self::BLOCK1 | Self::BLOCK2 => Definition::one(0, 3),
             Self::PROXY_URI => Definition::one(1, 1034),
             Self::PROXY_SCHEME => Definition::one(1, 255),
-            Self::ECHO => Definition::one(1, 40),
+            Self::ECHO => Definition::one(1, COAP_ECHO_BYTES_MAX),
             Self::NO_RESPONSE => Definition::one(0, 1),
             Self::REQUEST_TAG => Definition::many(0, 8),
             _ => return None,
@@ -283,6 +284,9 @@ mod tests {
         assert!(!OptionNumber::ETAG.is_critical());
         assert!(OptionNumber::SIZE1.is_no_cache_key());
         assert!(OptionNumber::MAX_AGE.is_unsafe_to_forward());
+        // RFC 9175 table 1: a proxy that does not know Echo passes it on, and it does not make a resource another.
+        let echo = OptionNumber::ECHO;
+        assert!(!echo.is_critical() && !echo.is_unsafe_to_forward() && echo.is_no_cache_key());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Journal files: a versioned header, then sealed blocks, one per group of entries.
 //!
 //! ```text
-//! file   = magic 8 | version u16 | generation u64 | file id 16 | sealed length u16 | sealed nothing
+//! file   = magic 8 | version u16 | generation u64 | file id 16 | sealed length u16 | sealed identity 16
 //! block  = length u32 | check u32 | sealed entries
 //! ```
+//!
+//! The identity is the one that the file had when it was begun (`Disk::identity`): a file with another one is a copy.
 //!
 //! A block is sealed with the file's id, its generation and the block's number as associated data: a block
 //! that was moved, repeated, or taken from another file does not open. The check covers length, number and
@@ -17,6 +19,7 @@ use std::io::{self, Read};
 use bartizan_crypto::{Random, at_rest};
 
 use super::JournalError;
+use super::disk::Identity;
 use crate::limits::JOURNAL_BLOCK_BYTES_MAX;
 
 const MAGIC: &[u8; 8] = b"BZSESSN\n";
@@ -40,10 +43,10 @@ impl FileId {
         Self { generation, id }
     }
 
-    /// The file's header. Its sealed end shows a wrong key before any block is read.
-    pub fn header(&self, key: &at_rest::Key, rng: &mut dyn Random) -> Vec<u8> {
+    /// The header of a file of this identity. Its sealed end shows a wrong key before any block is read.
+    pub fn header(&self, identity: &Identity, key: &at_rest::Key, rng: &mut dyn Random) -> Vec<u8> {
         let mut sealed = Vec::new();
-        at_rest::seal(key, rng, &self.aad(u64::MAX), &[], &mut sealed);
+        at_rest::seal(key, rng, &self.aad(u64::MAX), identity, &mut sealed);
         let mut out = Vec::with_capacity(FIXED_BYTES + sealed.len());
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
@@ -76,7 +79,8 @@ impl FileId {
 
 /// How a file's header reads.
 pub enum Header {
-    Valid(FileId),
+    /// Of a file that was begun under this identity.
+    Valid(FileId, Identity),
     /// The file was being made when the machine stopped; nothing was ever confirmed from it.
     Torn,
 }
@@ -106,7 +110,10 @@ pub fn read_header(file: &mut dyn Read, key: &at_rest::Key) -> Result<Header, Jo
         return Ok(Header::Torn);
     }
     match at_rest::open(key, &id.aad(u64::MAX), &sealed) {
-        Some(_) => Ok(Header::Valid(id)),
+        Some(identity) => {
+            let identity = identity.as_slice().try_into().map_err(|_| JournalError::NotAJournal)?;
+            Ok(Header::Valid(id, identity))
+        }
         None => Err(JournalError::WrongKey),
     }
 }

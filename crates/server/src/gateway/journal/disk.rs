@@ -2,8 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// What tells a file from every copy of it.
+pub type Identity = [u8; 16];
 
 /// A folder of append-only files. A file's *name* is durable after [`Disk::sync_names`], its *bytes* after
 /// [`Disk::sync`]; until then a crash may keep any part of either.
@@ -19,6 +23,10 @@ pub trait Disk: Send + 'static {
     /// Cuts a file back to `length` bytes; the next append goes there.
     fn truncate(&self, file: &mut Self::File, length: u64) -> io::Result<()>;
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+    /// The same for as long as the file lives, wherever it is moved, and another for a copy of it.
+    fn identity(&self, name: &str) -> io::Result<Identity>;
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes the file, and what it held under every other name it may have.
     fn remove(&self, name: &str) -> io::Result<()>;
     fn sync_names(&self) -> io::Result<()>;
 }
@@ -70,8 +78,24 @@ impl Disk for Folder {
         file.sync_data()
     }
 
+    /// Inode and time of birth: nobody can set either, and together they do not come again, as an inode alone may
+    /// when a file is deleted and a copy of it put back. Where the file system keeps no birth, the inode has to do.
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        let metadata = fs::metadata(self.0.join(name))?;
+        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        let number = u128::from(metadata.ino()) << 64 | u128::from(born.map_or(0, |born| born.as_nanos() as u64));
+        Ok(number.to_be_bytes())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
+        // A hard link is the same file: moved back, it would not look like a copy.
+        let path = self.0.join(name);
+        OpenOptions::new().write(true).open(&path)?.set_len(0)?;
+        fs::remove_file(path)
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -87,13 +111,14 @@ pub mod simulated {
     use std::io::{self, Cursor, Read};
     use std::sync::{Arc, Mutex};
 
-    use super::Disk;
+    use super::{Disk, Identity};
 
     #[derive(Clone, Default, Debug)]
     struct Stored {
         bytes: Vec<u8>,
         synced: usize,
         named: bool,
+        identity: Identity,
     }
 
     #[derive(Default, Debug)]
@@ -132,7 +157,7 @@ pub mod simulated {
                 if stored.named || luck >= 500 {
                     let kept = stored.synced + (stored.bytes.len() - stored.synced) * luck / 1000;
                     let bytes = stored.bytes[..kept].to_vec();
-                    let stored = Stored { synced: bytes.len(), bytes, named: true };
+                    let stored = Stored { synced: bytes.len(), bytes, named: true, ..*stored };
                     files.insert(name.clone(), stored);
                 }
             }
@@ -144,8 +169,13 @@ pub mod simulated {
         }
 
         pub fn put(&self, name: &str, bytes: Vec<u8>) {
-            let stored = Stored { synced: bytes.len(), bytes, named: true };
+            let stored = Stored { synced: bytes.len(), bytes, named: true, ..Stored::default() };
             self.0.lock().unwrap().files.insert(name.into(), stored);
+        }
+
+        /// Puts a copy of a file in its place.
+        pub fn copy(&self, name: &str) {
+            self.0.lock().unwrap().files.get_mut(name).unwrap().identity[0] += 1;
         }
 
         fn step(&self) -> io::Result<std::sync::MutexGuard<'_, State>> {
@@ -203,6 +233,17 @@ pub mod simulated {
             let mut state = self.step()?;
             let stored = state.files.get_mut(file).ok_or(io::ErrorKind::NotFound)?;
             stored.synced = stored.bytes.len();
+            Ok(())
+        }
+
+        fn identity(&self, name: &str) -> io::Result<Identity> {
+            Ok(self.step()?.files.get(name).ok_or(io::ErrorKind::NotFound)?.identity)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            let mut state = self.step()?;
+            let stored = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+            state.files.insert(to.into(), stored);
             Ok(())
         }
 

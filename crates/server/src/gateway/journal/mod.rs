@@ -14,6 +14,10 @@
 //! go to it at once, and between them the caller writes every living association ([`Entry::Session`]) at its
 //! own pace, then [`Journal::complete`]. Until that mark is durable the older file is kept and read first.
 //! A start does the same, so an old file is never appended to.
+//!
+//! A file that was copied, out of a folder or back into it, says nothing that can be relied on: the original may have
+//! gone on. It is known by its [`Identity`], and no association comes back from it; devices make a new handshake. What
+//! a copied file cannot be told by is a copied disk: a snapshot rolled back, a cloned machine.
 
 pub mod block;
 pub mod disk;
@@ -31,7 +35,7 @@ use std::thread::JoinHandle;
 use bartizan_crypto::{Random, at_rest};
 use tokio::sync::mpsc;
 
-pub use disk::{Disk, Folder};
+pub use disk::{Disk, Folder, Identity};
 pub use entry::{Entry, Window};
 pub use replay::{Recovered, Replay};
 pub use writer::{Group, Notice, Writer};
@@ -79,7 +83,8 @@ pub struct Journal {
 
 impl Journal {
     /// Reads what is on `disk` and begins a new file, which is not rewritten before it has `bytes_min`. The
-    /// caller records every association that it keeps, then calls [`Journal::complete`].
+    /// caller records every association that it keeps, then calls [`Journal::complete`]. From a copy none comes back,
+    /// and with that call the copy is gone.
     ///
     /// # Errors
     /// The first file that cannot be trusted; see [`Replay::read`].
@@ -90,6 +95,9 @@ impl Journal {
         bytes_min: u64,
     ) -> Result<(Self, Vec<Recovered>), JournalError> {
         let mut replay = Replay::read(&disk, &key)?;
+        if let Some(name) = &replay.copy {
+            tracing::warn!(file = name, "the session journal is a copy: every device makes a new handshake");
+        }
         let older = std::mem::take(&mut replay.files);
         let generation = replay.generation + 1;
         let (groups, work) = sync_channel(1);
@@ -196,6 +204,13 @@ fn name_of(generation: u64) -> String {
     format!("sessions-{generation:020}.log")
 }
 
+/// The name of a file that was ended in order. Not the one that it was written under, so that an older copy of the
+/// folder that is copied over it lies beside it and does not flow into it.
+fn ended_name_of(generation: u64) -> String {
+    format!("sessions-{generation:020}-ended.log")
+}
+
 fn generation_of(name: &str) -> Option<u64> {
-    name.strip_prefix("sessions-")?.strip_suffix(".log")?.parse().ok()
+    let middle = name.strip_prefix("sessions-")?.strip_suffix(".log")?;
+    middle.strip_suffix("-ended").unwrap_or(middle).parse().ok()
 }

@@ -31,10 +31,12 @@ pub struct Replay {
     pub files: Vec<String>,
     /// A crash cut the last write short; its group was never confirmed and is dropped.
     pub torn: bool,
+    /// A file that is a copy, unless a later file superseded it. What it says may be long overtaken.
+    pub copy: Option<String>,
 }
 
 impl Replay {
-    /// Reads every file of the journal, oldest generation first.
+    /// Reads every file of the journal, oldest generation first. Of a copy only the header is read.
     ///
     /// # Errors
     /// The first file that is not a journal of ours, is of a newer version, does not open with `key`, or is
@@ -52,9 +54,13 @@ impl Replay {
         Ok(replay)
     }
 
-    /// The associations, oldest number first.
+    /// The associations, oldest number first. None at all if any of them may have gone on elsewhere since: under their
+    /// keys sequence numbers would come again and replays be taken, and nothing in a copy tells which.
     #[must_use]
     pub fn into_sessions(self) -> Vec<Recovered> {
+        if self.copy.is_some() {
+            return Vec::new();
+        }
         let mut sessions: Vec<_> = self.sessions.into_values().map(|(_, known)| known).collect();
         sessions.sort_unstable_by_key(|known| known.session);
         sessions
@@ -62,12 +68,16 @@ impl Replay {
 
     fn file<D: Disk>(&mut self, disk: &D, name: &str, key: &at_rest::Key) -> Result<(), JournalError> {
         let mut file = disk.read(name)?;
-        let Header::Valid(id) = read_header(&mut file, key)? else {
+        let Header::Valid(id, identity) = read_header(&mut file, key)? else {
             self.torn = true;
             return Ok(());
         };
         if id.generation != self.generation {
             return Err(JournalError::Misnamed);
+        }
+        if disk.identity(name)? != identity {
+            self.copy = Some(name.to_owned());
+            return Ok(());
         }
         for index in 0.. {
             match read_block(&mut file, &id, index, key)? {
@@ -108,7 +118,10 @@ impl Replay {
             Entry::Address { session, address } => {
                 self.update(session, |known| known.address = address);
             }
-            Entry::Complete => self.sessions.retain(|_, (written, _)| *written == generation),
+            Entry::Complete => {
+                self.sessions.retain(|_, (written, _)| *written == generation);
+                self.copy = None;
+            }
         }
     }
 

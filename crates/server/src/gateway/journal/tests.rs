@@ -244,6 +244,100 @@ fn a_complete_file_replaces_the_older_ones() {
     assert_eq!(tops(&disk), [(6, 1)], "what was not written again is not kept");
 }
 
+#[test]
+fn nothing_comes_back_from_a_copy_wherever_it_lies_among_the_files() {
+    let files = |complete: bool, copies: &[u64]| {
+        let disk = Memory::default();
+        let mut writer = writer(&disk);
+        writer.commit(&group(1, &[session(5), session(6)])).unwrap();
+        let newer = [session(6), window(6, 7), Entry::Complete];
+        writer.commit(&group(2, &newer[..if complete { 3 } else { 2 }])).unwrap();
+        copies.iter().for_each(|generation| disk.copy(&name_of(*generation)));
+        tops(&disk)
+    };
+    assert_eq!(files(false, &[]), [(5, 1), (6, 7)]);
+    assert_eq!(files(true, &[]), [(6, 7)]);
+    for copies in [&[1][..], &[2], &[1, 2]] {
+        assert_eq!(files(false, copies), [], "{copies:?}");
+    }
+    // Whoever wrote the newer file had seen what is in the older one, or refused to.
+    assert_eq!(files(true, &[1]), [(6, 7)]);
+    assert_eq!(files(true, &[2]), []);
+    assert_eq!(files(true, &[1, 2]), []);
+}
+
+#[tokio::test]
+async fn what_a_copy_held_is_gone_for_good_once_the_new_file_is_complete() {
+    let disk = Memory::default();
+    writer(&disk).commit(&group(1, &[session(5)])).unwrap();
+    disk.copy(&name_of(1));
+    for _crash_before_it_is_complete in 0..2 {
+        assert_eq!(Journal::open(disk.clone(), key(), boxed(1), 0).unwrap().1, []);
+    }
+    let (mut journal, _) = Journal::open(disk.clone(), key(), boxed(2), 0).unwrap();
+    journal.complete();
+    assert!(journal.flush());
+    assert!(matches!(journal.notice().await, Notice::Durable { .. }));
+    journal.record(&session(9));
+    assert!(journal.flush());
+    assert!(matches!(journal.notice().await, Notice::Durable { .. }));
+    drop(journal);
+    assert_eq!(disk.names().unwrap(), [ended_name_of(2)]);
+    assert_eq!(tops(&disk), [(9, 1)]);
+}
+
+/// The folder of a server that ended in order, under what was copied out of it while it ran.
+#[tokio::test]
+async fn a_copy_that_is_laid_over_an_ended_file_lies_beside_it_and_spoils_both() {
+    let disk = Memory::default();
+    let (mut journal, _) = Journal::open(disk.clone(), key(), boxed(1), 0).unwrap();
+    journal.record(&session(5));
+    journal.complete();
+    assert!(journal.flush());
+    assert!(matches!(journal.notice().await, Notice::Durable { .. }));
+    let older = disk.bytes(&name_of(1));
+    drop(journal);
+    assert_eq!(tops(&disk), [(5, 1)], "an ended file is read");
+    disk.put(&name_of(1), older);
+    disk.copy(&name_of(1));
+    assert_eq!(tops(&disk), []);
+}
+
+#[test]
+fn a_moved_file_is_itself_and_a_copied_one_is_not_though_it_takes_the_originals_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let mut file = folder.create("a").unwrap();
+    let original = folder.identity("a").unwrap();
+    folder.append(&mut file, b"more").unwrap();
+    std::fs::rename(path("a"), path("b")).unwrap();
+    assert_eq!(folder.identity("b").unwrap(), original);
+
+    std::fs::copy(path("b"), path("kept")).unwrap();
+    assert_ne!(folder.identity("kept").unwrap(), original);
+    drop(file);
+    for _ in 0..20 {
+        // The file system may well give the same inode out again.
+        std::fs::remove_file(path("b")).unwrap();
+        std::fs::copy(path("kept"), path("b")).unwrap();
+        assert_ne!(folder.identity("b").unwrap(), original);
+    }
+}
+
+#[test]
+fn a_removed_file_holds_nothing_under_its_other_names_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
+    let mut file = folder.create("a").unwrap();
+    folder.append(&mut file, b"keys").unwrap();
+    std::fs::hard_link(dir.path().join("a"), dir.path().join("linked")).unwrap();
+    folder.remove("a").unwrap();
+    assert_eq!(folder.names().unwrap(), ["linked"]);
+    assert_eq!(std::fs::read(dir.path().join("linked")).unwrap(), b"");
+    assert_eq!(folder.remove("a").unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
 /// What the groups say, without any file.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 struct Model(BTreeMap<u64, u64>);
@@ -385,6 +479,7 @@ async fn a_folder_keeps_what_was_noticed_durable() {
     assert!(matches!(journal.notice().await, Notice::Durable { .. }));
     journal.record(&window(5, 45));
     drop(journal); // what still gathered was never promised
+    assert_eq!(folder().names().unwrap(), [ended_name_of(1)]);
 
     let (mut journal, found) = Journal::open(folder(), key(), boxed(2), 0).unwrap();
     assert_eq!((found.len(), found[0].window.top), (1, 44));

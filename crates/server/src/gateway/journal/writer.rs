@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::block::FileId;
 use super::disk::Disk;
-use super::name_of;
+use super::{ended_name_of, name_of};
 
 /// How often a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -91,7 +91,8 @@ impl<D: Disk> Writer<D> {
         let id = FileId::new(generation, &mut *self.rng);
         let name = name_of(generation);
         let mut file = self.disk.create(&name)?;
-        let header = id.header(&self.key, &mut *self.rng);
+        let identity = self.disk.identity(&name)?;
+        let header = id.header(&identity, &self.key, &mut *self.rng);
         self.disk.append(&mut file, &header)?;
         self.disk.sync(&mut file)?;
         self.disk.sync_names()?;
@@ -114,7 +115,16 @@ impl<D: Disk> Writer<D> {
         let _ = self.disk.sync_names(); // a file that comes back is folded in and superseded again
     }
 
-    /// Commits groups as they come until the sender is gone. A group that cannot be written is held and
+    /// Gives the file its last name. Without it the next start reads the file as well.
+    fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            let generation = open.id.generation;
+            let _ = self.disk.rename(&name_of(generation), &ended_name_of(generation));
+            let _ = self.disk.sync_names();
+        }
+    }
+
+    /// Commits groups as they come until the sender is gone, and ends the file. A group that cannot be written is held and
     /// tried again; it is given up only when the sender is gone too.
     pub fn run(mut self, groups: &Receiver<Group>, notices: &mpsc::Sender<Notice>) {
         while let Ok(group) = groups.recv() {
@@ -138,5 +148,6 @@ impl<D: Disk> Writer<D> {
                 }
             }
         }
+        self.end();
     }
 }
