@@ -35,7 +35,6 @@ impl Ledger {
     /// A datagram arrives at the server.
     pub fn came(&mut self, from: SocketAddr, datagram: &[u8]) {
         let account = self.accounts.entry(from).or_default();
-        account.came += datagram.len();
         let has_cookie = |cookie: &Vec<u8>| {
             let pieces = cookie.windows(COOKIE_PIECE_BYTES);
             pieces.into_iter().any(|piece| datagram.windows(COOKIE_PIECE_BYTES).any(|other| other == piece))
