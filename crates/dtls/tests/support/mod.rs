@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 
 use bartizan_crypto::{AWS_LC, Provider, RUSTCRYPTO, Random, SecretBytes};
 use bartizan_dtls::*;
+use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 
 use journal::Journal;
 use ledger::Ledger;
@@ -446,6 +447,39 @@ impl World {
     pub fn session(&self) -> SessionId {
         self.server.sessions().next().expect("a session")
     }
+}
+
+/// Why the server has dropped records.
+pub fn rejections(world: &World) -> Vec<RecordRejection> {
+    let reason = |event: &EndpointEvent| match event {
+        EndpointEvent::Rejected { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    world.server_events.iter().filter_map(reason).collect()
+}
+
+/// Why handshakes with the server have come to nothing.
+pub fn failures(world: &World) -> Vec<HandshakeFailure> {
+    let reason = |event: &EndpointEvent| match event {
+        EndpointEvent::HandshakeFailed { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    world.server_events.iter().filter_map(reason).collect()
+}
+
+/// Every sequence of up to `length` out of `alphabet`.
+pub fn sequences<T: Copy>(alphabet: &[T], length: usize) -> Vec<Vec<T>> {
+    let mut all = vec![Vec::new()];
+    let mut from = 0;
+    for _ in 0..length {
+        let to = all.len();
+        for shorter in from..to {
+            let longer = alphabet.iter().map(|one| [&all[shorter][..], &[*one]].concat());
+            all.extend(longer.collect::<Vec<_>>());
+        }
+        from = to;
+    }
+    all
 }
 
 /// Direction, epoch, sequence number and Connection ID of every protected record in a datagram. Upwards the
