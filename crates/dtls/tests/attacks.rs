@@ -8,22 +8,6 @@ use bartizan_dtls::*;
 use bartizan_wire::event::{HandshakeFailure, RecordRejection};
 use support::*;
 
-fn rejections(world: &World) -> Vec<RecordRejection> {
-    let reason = |event: &EndpointEvent| match event {
-        EndpointEvent::Rejected { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    world.server_events.iter().filter_map(reason).collect()
-}
-
-fn failures(world: &World) -> Vec<HandshakeFailure> {
-    let reason = |event: &EndpointEvent| match event {
-        EndpointEvent::HandshakeFailed { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    world.server_events.iter().filter_map(reason).collect()
-}
-
 fn last_upward(world: &World) -> Vec<u8> {
     let found = world.tape.iter().rev().find(|(up, ..)| *up);
     found.expect("a datagram").2.clone()

@@ -27,29 +27,6 @@ fn insecure_server() -> EndpointConfig {
     EndpointConfig { provider: &INSECURE, ..server_config() }
 }
 
-fn rejections(world: &World) -> Vec<RecordRejection> {
-    let reason = |event: &EndpointEvent| match event {
-        EndpointEvent::Rejected { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    world.server_events.iter().filter_map(reason).collect()
-}
-
-/// Every sequence of up to `length` out of `alphabet`.
-fn sequences<T: Copy>(alphabet: &[T], length: usize) -> Vec<Vec<T>> {
-    let mut all = vec![Vec::new()];
-    let mut from = 0;
-    for _ in 0..length {
-        let to = all.len();
-        for shorter in from..to {
-            let longer = alphabet.iter().map(|one| [&all[shorter][..], &[*one]].concat());
-            all.extend(longer.collect::<Vec<_>>());
-        }
-        from = to;
-    }
-    all
-}
-
 /// What a server may say to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {

@@ -27,14 +27,6 @@ fn messages(world: &World, upwards: bool, kind: u8) -> Vec<Record> {
     records
 }
 
-fn rejections(world: &World) -> Vec<RecordRejection> {
-    let reason = |event: &EndpointEvent| match event {
-        EndpointEvent::Rejected { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    world.server_events.iter().filter_map(reason).collect()
-}
-
 /// A world in which records can be made up, and a client in it that has sent its last flight, which is lost.
 fn before_finished() -> (World, usize, Vec<Record>) {
     let mut world = World::calm(EndpointConfig { provider: &INSECURE, ..server_config() });

@@ -257,6 +257,26 @@ fn an_answer_from_elsewhere_proves_nothing() {
     assert_eq!(outcomes(&world), [(address(4_242), PathOutcome::Validated)]);
 }
 
+/// The first record of a datagram moves the peer and is answered; the others cannot know of the answer.
+#[test]
+fn a_datagram_is_no_answer_to_what_it_set_off() {
+    let [_, client] = checked();
+    let (mut world, client) = quiet(server_config(), ClientConfig { rrc: false, ..client });
+    let now = world.instant();
+    let connection = &mut world.clients[client].connection;
+    connection.save().unwrap();
+    connection.request_connection_ids(now, 1).unwrap();
+    connection.save().unwrap();
+    let datagram = caught(&mut world, client, b"and a question in front");
+    let before = world.received().len();
+    world.inject(address(666), &datagram);
+    assert_eq!((remote(&world), world.received().len()), (address(666), before + 1));
+    server_sends(&mut world, &LONG).unwrap();
+    world.run(60_000);
+    let went = world.tape.iter().filter(|(up, to, _)| !up && *to == address(666)).map(|(.., data)| data.len());
+    assert!((1..=3 * datagram.len()).contains(&went.sum()), "{} bytes came", datagram.len());
+}
+
 #[test]
 fn so_many_records_wait_and_the_next_is_refused() {
     let (mut world, client) = quiet(server_config(), client_config("meter-1", 1));

@@ -20,22 +20,6 @@ fn hybrid() -> ClientConfig {
     ClientConfig { groups: vec![Group::X25519MlKem768], ..config() }
 }
 
-fn failures(world: &World) -> Vec<HandshakeFailure> {
-    let reason = |event: &EndpointEvent| match event {
-        EndpointEvent::HandshakeFailed { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    world.server_events.iter().filter_map(reason).collect()
-}
-
-fn rejections(world: &World) -> Vec<RecordRejection> {
-    let reason = |event: &EndpointEvent| match event {
-        EndpointEvent::Rejected { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    world.server_events.iter().filter_map(reason).collect()
-}
-
 fn last(world: &World, up: bool) -> Vec<u8> {
     world.tape.iter().rfind(|(direction, ..)| *direction == up).unwrap().2.clone()
 }

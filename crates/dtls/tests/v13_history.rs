@@ -153,21 +153,6 @@ fn expand(secret: &[u8; 32], label: &str, context: &[u8]) -> [u8; 32] {
     (INSECURE.hmac_sha256)(secret, &parts)
 }
 
-/// Every sequence of up to `length` out of `alphabet`.
-fn sequences(alphabet: &[Said], length: usize) -> Vec<Vec<Said>> {
-    let mut all = vec![Vec::new()];
-    let mut from = 0;
-    for _ in 0..length {
-        let to = all.len();
-        for shorter in from..to {
-            let longer = alphabet.iter().map(|one| [&all[shorter][..], &[*one]].concat());
-            all.extend(longer.collect::<Vec<_>>());
-        }
-        from = to;
-    }
-    all
-}
-
 /// After how many of the messages the client takes the server for the true one.
 fn client_connects(config: &ClientConfig, psk: bool, order: &[Said]) -> Option<usize> {
     let now = Instant::from_millis(1);

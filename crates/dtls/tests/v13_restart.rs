@@ -4,6 +4,7 @@
 mod support;
 
 use bartizan_dtls::*;
+use support::journal::Journal;
 use support::*;
 
 fn config() -> ClientConfig {
@@ -32,6 +33,7 @@ fn assert_no_number_twice(world: &World) {
 fn assert_alive(world: &mut World, client: usize, reading: &[u8]) {
     world.exchange(client, reading);
     assert_eq!(world.received().last().unwrap(), reading);
+
     assert_eq!(world.clients[client].data().last().unwrap(), reading);
 }
 
@@ -162,6 +164,39 @@ fn a_restart_in_the_middle_of_a_key_update_loses_nothing() {
             assert_no_number_twice(&world);
         }
     }
+}
+
+/// Records that are no data move no window on the disk: what they said of keys is forgotten.
+#[test]
+fn a_killed_server_follows_keys_that_it_has_forgotten() {
+    for in_between in [true, false] {
+        let mut world = World::calm(server_config());
+        world.journal = Some(Journal::new((5, 5), 0));
+        let client = world.connected(config());
+        assert_arrives(&mut world, client, b"under the first keys");
+        let now = world.instant();
+        world.clients[client].connection.update_keys(now).unwrap();
+        world.run(10_000);
+        world.clients[client].connection.save().unwrap();
+        world.clients[client].connection.update_keys(now).unwrap();
+        world.run(10_000);
+        world.kill();
+        if in_between {
+            assert_arrives(&mut world, client, b"under the second");
+        }
+        world.clients[client].connection.save().unwrap();
+        assert_arrives(&mut world, client, b"under the third");
+        let last = world.server_events.iter().rev().find_map(|event| match event {
+            EndpointEvent::Data { sequence, .. } => Some(sequence >> 48),
+            _ => None,
+        });
+        assert_eq!(last, Some(5), "an epoch");
+    }
+}
+
+fn assert_arrives(world: &mut World, client: usize, reading: &[u8]) {
+    world.exchange(client, reading);
+    assert_eq!(world.received().last().unwrap(), reading);
 }
 
 #[test]

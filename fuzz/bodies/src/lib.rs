@@ -13,7 +13,7 @@ pub mod judge;
 pub mod record;
 mod script;
 
-use bartizan_dtls::fuzzing;
+use bartizan_dtls::{fuzzing, fuzzing13};
 
 /// One fuzz target.
 pub struct Target {
@@ -35,6 +35,16 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dtls_messages", body: fuzzing::messages, seeds: dtls::message_seeds, rounds: 20_000 },
     Target { name: "dtls_stored", body: fuzzing::stored, seeds: dtls::stored_seeds, rounds: 20_000 },
     Target { name: "dtls_associations", body: fuzzing::associations, seeds: dtls::association_seeds, rounds: 2_000 },
+    Target { name: "dtls13_client", body: dtls::client_13, seeds: dtls::seeds, rounds: 2_000 },
+    Target { name: "dtls13_server", body: dtls::server_13, seeds: dtls::seeds, rounds: 2_000 },
+    Target { name: "dtls13_records", body: fuzzing13::records, seeds: dtls::record_13_seeds, rounds: 20_000 },
+    Target { name: "dtls13_messages", body: fuzzing13::messages, seeds: dtls::message_13_seeds, rounds: 20_000 },
+    Target {
+        name: "dtls13_associations",
+        body: fuzzing13::associations,
+        seeds: dtls::association_seeds,
+        rounds: 2_000,
+    },
     Target { name: "device_client", body: device::client, seeds: device::seeds, rounds: 10_000 },
     Target { name: "device_saved", body: device::saved, seeds: device::saved_seeds, rounds: 4_000 },
     Target { name: "judge_events", body: judge::events, seeds: judge::seeds, rounds: 3_000 },

@@ -87,5 +87,6 @@ macro_rules! seeded {
 
 seeded! {
     coap_message, record_header, cbor_event, dtls_client, dtls_server, dtls_messages, dtls_stored, dtls_associations,
-    device_client, device_saved, judge_events, judge_state, csv_import,
+    dtls13_client, dtls13_server, dtls13_records, dtls13_messages, dtls13_associations, device_client,
+    device_saved, judge_events, judge_state, csv_import,
 }

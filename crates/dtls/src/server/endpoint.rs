@@ -55,6 +55,8 @@ pub struct Endpoint {
     pub(super) accounted: bool,
     /// Whether the current datagram held handshake records of epoch 0 that led nowhere.
     leftovers: bool,
+    /// Whether anything went to a new address since the current datagram came: what else is in it is no answer to that.
+    pub(super) spoken: bool,
     /// See [`Self::serve_until`].
     fence: Option<Instant>,
 }
@@ -82,6 +84,7 @@ impl Endpoint {
             outbox: VecDeque::new(),
             accounted: false,
             leftovers: false,
+            spoken: false,
             fence: None,
         })
     }
@@ -90,6 +93,7 @@ impl Endpoint {
     pub fn handle(&mut self, now: Instant, remote: SocketAddr, datagram: &mut [u8]) {
         self.accounted = false;
         self.leftovers = false;
+        self.spoken = false;
         if let Some(shard) = self.whose(now, datagram) {
             return self.misrouted(remote, shard, datagram);
         }

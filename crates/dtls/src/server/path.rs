@@ -105,7 +105,7 @@ impl Endpoint {
             return;
         }
         hot.path.earn(bytes);
-        if newest && !hot.rrc && hot.path.believes_silence() {
+        if newest && !hot.rrc && hot.path.believes_silence() && !self.spoken {
             self.path_ends(now, session, PathOutcome::Validated);
         }
     }
@@ -265,9 +265,7 @@ impl Endpoint {
         } else if fresh {
             self.paths.schedule(session, now.plus(limits::PATH_HOLD_MS));
         }
-        if let Some(hot) = self.slab.hot_mut(session) {
-            hot.path.spend(0);
-        }
+        self.spend(session, 0);
         held
     }
 
@@ -288,6 +286,7 @@ impl Endpoint {
     }
 
     pub(super) fn spend(&mut self, session: SessionId, bytes: usize) {
+        self.spoken = true;
         if let Some(hot) = self.slab.hot_mut(session) {
             hot.path.spend(bytes);
         }

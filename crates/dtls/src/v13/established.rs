@@ -43,8 +43,11 @@ pub(crate) struct Secrets13 {
 pub(crate) struct Established {
     pub secrets: Secrets13,
     pub last_flight: Option<Box<LastFlight>>,
-    /// The peer may go on to the next epoch: it has announced it, or may have before a restart.
+    /// The peer may go on to the next epoch: it has announced it.
     pub read_granted: bool,
+    /// Since a restart the peer has announced nothing. What it announced before may be forgotten, and the epochs that it
+    /// began without data, too: it may be in any that its records' low bits tell apart.
+    pub read_unsure: bool,
     /// We may go on to the next epoch: the peer has acknowledged our KeyUpdate.
     pub write_granted: bool,
     pub post: Post,
@@ -207,7 +210,7 @@ impl Keys13 {
 
 impl Established {
     pub const fn new(secrets: Secrets13, post: Post) -> Self {
-        Self { secrets, last_flight: None, read_granted: false, write_granted: false, post }
+        Self { secrets, last_flight: None, read_granted: false, read_unsure: false, write_granted: false, post }
     }
 
     /// A record of the epoch that the peer has announced, or of the handshake's, in which it repeats its last flight.
@@ -221,9 +224,8 @@ impl Established {
         window: &mut ReplayWindow,
         record: Sealed<'r>,
     ) -> Result<(Opened<'r>, Option<RecordKey>), RecordRejection> {
-        let next = epoch.checked_add(1).filter(|next| self.read_granted && record.may_be_of(*next));
-        if let Some(next) = next {
-            let secret = next_secret(provider, suite.hash(), &self.secrets.read);
+        if let Some(next) = self.epoch_ahead(epoch, &record) {
+            let (secret, next) = secret_of(provider, suite, self.secrets.read.clone(), epoch, next);
             let key = RecordKey::derive(provider, suite, &secret);
             let reading = Reading { provider, suite, key: key.as_ref(), epoch: next };
             let opened = reading.open(window, record)?;
@@ -241,6 +243,18 @@ impl Established {
         let reading = Reading { provider, suite, key: key.as_ref(), epoch: EPOCH_HANDSHAKE };
         let opened = reading.open(&mut last.window, record)?;
         Ok((Opened { newest: false, ..opened }, None))
+    }
+
+    /// The epoch after `epoch` that a record is of, if the peer may be there; one further than the next only where the
+    /// record cannot be of its last flight.
+    fn epoch_ahead(&self, epoch: u16, record: &Sealed<'_>) -> Option<u16> {
+        let repeated = self.last_flight.is_some() && record.may_be_of(EPOCH_HANDSHAKE);
+        let steps = match (self.read_unsure, self.read_granted) {
+            (true, _) if !repeated => EPOCHS_TOLD_APART - 1,
+            (true, _) | (_, true) => 1,
+            (false, false) => 0,
+        };
+        (1..=steps).filter_map(|step| epoch.checked_add(step)).find(|next| record.may_be_of(*next))
     }
 
     /// The key of the next epoch in which we send, which begins now.
@@ -310,6 +324,7 @@ impl Established {
                     return Err(Error::Unavailable("the last epoch").into());
                 }
                 self.read_granted = true;
+                self.read_unsure = false;
                 //= rfc9147#8-s2
                 if request && epochs.write != u16::MAX {
                     self.update_keys(epochs.write, false)?;
@@ -353,6 +368,9 @@ impl Established {
         self.post.flight().map(|flight| flight.transmit(mtu, writing)).unwrap_or_default()
     }
 }
+
+/// A record says no more of its epoch than two bits (RFC 9147 section 4).
+const EPOCHS_TOLD_APART: u16 = 4;
 
 /// What the peer's next record is numbered, going by what has been seen.
 const fn expected(window: &ReplayWindow, epoch: u16) -> u64 {
@@ -402,7 +420,7 @@ pub(crate) fn restore(
     let secrets = Secrets13 { read, write };
     let keys = Keys13 { read_epoch, write_epoch, ..Keys13::first(provider, suite, &secrets) };
     let mut established = Established::new(secrets, Post::resumed(sent, kept.due, kept.next));
-    established.read_granted = true;
+    established.read_unsure = true;
     established.last_flight = kept.handshake_read.map(|secret| {
         Box::new(LastFlight {
             secret,

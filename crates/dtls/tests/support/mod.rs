@@ -3,8 +3,11 @@
 #![allow(dead_code, reason = "each test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "a test driver")]
 
+pub mod journal;
+pub mod ledger;
 pub mod people;
 pub mod records;
+pub mod watched;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -12,6 +15,10 @@ use std::net::SocketAddr;
 
 use bartizan_crypto::{AWS_LC, Provider, RUSTCRYPTO, Random, SecretBytes};
 use bartizan_dtls::*;
+use bartizan_wire::event::{HandshakeFailure, RecordRejection};
+
+use journal::Journal;
+use ledger::Ledger;
 
 /// SplitMix64: enough for a simulation, and every failure is a seed.
 #[derive(Clone)]
@@ -67,6 +74,8 @@ pub struct Client {
     pub connection: Connection,
     pub address: SocketAddr,
     pub events: Vec<ConnectionEvent>,
+    /// Nothing reaches a device that sleeps.
+    pub asleep: bool,
 }
 
 impl Client {
@@ -108,6 +117,10 @@ pub struct World {
     pub keys: BTreeMap<Vec<u8>, (SecretBytes, u64)>,
     pub server_events: Vec<EndpointEvent>,
     pub disk: Disk,
+    /// `None`: everything is durable at once.
+    pub journal: Option<Journal>,
+    /// Who watches what goes to whom.
+    pub ledger: Option<Ledger>,
     /// Whether the server sends application data back.
     pub echo: bool,
     /// Whether the server makes associations durable by itself.
@@ -162,6 +175,8 @@ impl World {
             keys: keys.collect(),
             server_events: Vec::new(),
             disk: Disk::default(),
+            journal: None,
+            ledger: None,
             echo: true,
             confirm: true,
             meddle: None,
@@ -188,7 +203,7 @@ impl World {
         let address = address(self.port);
         let now = self.instant();
         let connection = Connection::connect(config, now, &mut self.rng).unwrap();
-        self.clients.push(Client { connection, address, events: Vec::new() });
+        self.clients.push(Client { connection, address, events: Vec::new(), asleep: false });
         self.pump();
         index
     }
@@ -221,9 +236,16 @@ impl World {
 
     /// Puts a datagram into the network as if `from` had sent it.
     pub fn inject(&mut self, from: SocketAddr, data: &[u8]) {
-        let now = self.instant();
-        self.server.handle(now, from, &mut data.to_vec());
+        self.arrive(from, &mut data.to_vec());
         self.pump();
+    }
+
+    fn arrive(&mut self, from: SocketAddr, data: &mut [u8]) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.came(from, data);
+        }
+        let now = self.instant();
+        self.server.handle(now, from, data);
     }
 
     pub fn inject_to_client(&mut self, client: usize, data: &[u8]) {
@@ -239,6 +261,7 @@ impl World {
             self.now = self.now.max(at);
             self.deliver();
             self.time_out();
+            self.commit();
             self.pump();
         }
     }
@@ -253,18 +276,21 @@ impl World {
     fn next_moment(&self) -> Option<u64> {
         let flying = self.flying.peek().map(|Reverse(flying)| flying.at);
         let server = self.server.poll_timeout().map(Instant::as_millis);
-        let clients = self.clients.iter().filter_map(|client| client.connection.poll_timeout());
+        let clients = self.clients.iter().filter(|client| !client.asleep);
+        let clients = clients.filter_map(|client| client.connection.poll_timeout());
         let clients = clients.map(Instant::as_millis).min();
-        [flying, server, clients].into_iter().flatten().min()
+        let journal = self.journal.as_ref().and_then(Journal::due);
+        [flying, server, clients, journal].into_iter().flatten().min()
     }
 
     fn deliver(&mut self) {
         while self.flying.peek().is_some_and(|Reverse(flying)| flying.at <= self.now) {
             let Reverse(mut flying) = self.flying.pop().unwrap();
             let now = self.instant();
+            let receives = |client: &&mut Client| client.address == flying.client && !client.asleep;
             if flying.to_server {
-                self.server.handle(now, flying.client, &mut flying.data);
-            } else if let Some(client) = self.clients.iter_mut().find(|client| client.address == flying.client) {
+                self.arrive(flying.client, &mut flying.data);
+            } else if let Some(client) = self.clients.iter_mut().find(receives) {
                 client.connection.handle(now, &mut flying.data);
             }
             self.pump();
@@ -274,7 +300,7 @@ impl World {
     fn time_out(&mut self) {
         let now = self.instant();
         self.server.handle_timeout(now);
-        for client in &mut self.clients {
+        for client in self.clients.iter_mut().filter(|client| !client.asleep) {
             if client.connection.poll_timeout().is_some_and(|at| at <= now) {
                 client.connection.handle_timeout(now);
             }
@@ -286,10 +312,18 @@ impl World {
         let now = self.instant();
         while let Some(event) = self.server.poll() {
             self.answer(&event);
+            if let (Some(ledger), EndpointEvent::PathChecked { address, outcome: PathOutcome::Validated, .. }) =
+                (&mut self.ledger, &event)
+            {
+                ledger.trust(*address);
+            }
             self.server_events.push(event);
         }
         while let Some(transmit) = self.server.poll_transmit() {
             assert!(transmit.data.len() <= self.config.mtu);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.went(transmit.to, &transmit.data);
+            }
             self.launch(false, transmit.to, transmit.data);
         }
         for index in 0..self.clients.len() {
@@ -300,6 +334,7 @@ impl World {
                 self.launch(true, self.clients[index].address, data);
             }
         }
+        self.flush();
     }
 
     fn answer(&mut self, event: &EndpointEvent) {
@@ -316,6 +351,7 @@ impl World {
                 let allowed = !self.gone.contains(principal);
                 self.server.provide_resumption(now, *handshake, allowed);
             }
+            _ if self.journal.is_some() => self.record(event),
             EndpointEvent::Establishing { session, .. } => {
                 let state = self.server.state(*session).unwrap();
                 self.disk.states.insert(*session, state.to_bytes());
@@ -411,6 +447,39 @@ impl World {
     pub fn session(&self) -> SessionId {
         self.server.sessions().next().expect("a session")
     }
+}
+
+/// Why the server has dropped records.
+pub fn rejections(world: &World) -> Vec<RecordRejection> {
+    let reason = |event: &EndpointEvent| match event {
+        EndpointEvent::Rejected { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    world.server_events.iter().filter_map(reason).collect()
+}
+
+/// Why handshakes with the server have come to nothing.
+pub fn failures(world: &World) -> Vec<HandshakeFailure> {
+    let reason = |event: &EndpointEvent| match event {
+        EndpointEvent::HandshakeFailed { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    world.server_events.iter().filter_map(reason).collect()
+}
+
+/// Every sequence of up to `length` out of `alphabet`.
+pub fn sequences<T: Copy>(alphabet: &[T], length: usize) -> Vec<Vec<T>> {
+    let mut all = vec![Vec::new()];
+    let mut from = 0;
+    for _ in 0..length {
+        let to = all.len();
+        for shorter in from..to {
+            let longer = alphabet.iter().map(|one| [&all[shorter][..], &[*one]].concat());
+            all.extend(longer.collect::<Vec<_>>());
+        }
+        from = to;
+    }
+    all
 }
 
 /// Direction, epoch, sequence number and Connection ID of every protected record in a datagram. Upwards the
