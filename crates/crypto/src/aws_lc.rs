@@ -2,6 +2,7 @@
 
 use aws_lc_rs::{aead, agreement, digest, hmac, kem, rand, signature};
 
+use crate::ed25519::is_weak_ed25519;
 use crate::limits::KEM_CIPHERTEXT_BYTES;
 use crate::rustcrypto::{AES_128_CCM, AES_128_CCM_8, ML_KEM_768, aes_mask, chacha20_mask};
 use crate::{
@@ -220,6 +221,11 @@ fn ed25519_sign(private: &Secret<32>, _random: &mut dyn Random, message: &[u8]) 
     Signature::new(key.try_sign(message).ok()?.as_ref())
 }
 
+/// AWS-LC believes keys of small order and such an R, which a strict verification does not.
 fn ed25519_verify(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Forged> {
+    let points = [Some(public), signature.get(..32)];
+    if points.iter().any(|point| point.and_then(|point| point.try_into().ok()).is_none_or(is_weak_ed25519)) {
+        return Err(Forged);
+    }
     signature::UnparsedPublicKey::new(&signature::ED25519, public).verify(message, signature).map_err(|_| Forged)
 }

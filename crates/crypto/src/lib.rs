@@ -24,6 +24,7 @@ pub mod at_rest;
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 mod block;
+mod ed25519;
 #[cfg(feature = "insecure-test")]
 mod insecure;
 pub mod limits;
@@ -34,6 +35,7 @@ mod secret;
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AWS_LC;
 pub use block::Aes128Block;
+pub use ed25519::is_weak_ed25519;
 #[cfg(feature = "insecure-test")]
 pub use insecure::INSECURE;
 pub use provider::{

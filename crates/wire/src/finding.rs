@@ -55,6 +55,8 @@ coded! {
         Source = 1 "source",
         /// Rules of the protocol and of the registry.
         Protocol = 2 "protocol",
+        /// Appraisal of evidence against reference values.
+        Verifier = 3 "verifier",
     }
 }
 
@@ -85,6 +87,8 @@ coded! {
         HandshakeRate = 10 "handshake_rate",
         /// Requests refused for lack of access in a window.
         RefusedRequests = 11 "refused_requests",
+        /// Claims of evidence that reference values or policy speak against.
+        Evidence = 12 "evidence",
     }
 }
 
@@ -126,6 +130,8 @@ impl Technique {
     pub const ADVERSARY_IN_THE_MIDDLE: Self = Self(1557);
     /// ICS: spoof reporting message.
     pub const SPOOF_REPORTING_MESSAGE: Self = Self(856);
+    /// ICS: system firmware.
+    pub const SYSTEM_FIRMWARE: Self = Self(857);
     /// ICS: rogue master / unexpected peer.
     pub const ROGUE_MASTER: Self = Self(848);
 }

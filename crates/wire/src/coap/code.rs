@@ -146,6 +146,8 @@ pub mod content_format {
     pub const LWM2M_CBOR: u16 = 11_544;
     /// `application/concise-problem-details+cbor`, RFC 9290.
     pub const PROBLEM_DETAILS_CBOR: u16 = 257;
+    /// An Entity Attestation Token (RFC 9711 section 10.4).
+    pub const EAT_CWT: u16 = 263;
 }
 
 #[cfg(test)]
