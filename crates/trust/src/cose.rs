@@ -11,6 +11,8 @@ use crate::{Error, PublicKey};
 pub const ES256: i64 = -7;
 /// EdDSA (RFC 9053 section 2.2), here Ed25519.
 pub const EDDSA: i64 = -8;
+/// ES384 (RFC 9053 section 2.1): ECDSA with SHA-384, here on P-384.
+pub const ES384: i64 = -35;
 /// HMAC with SHA-256 and a tag of 32 bytes (RFC 9053 section 3.1).
 pub const HMAC_256: i64 = 5;
 /// HMAC with SHA-256 and a tag of 8 bytes.
@@ -97,9 +99,14 @@ impl<'a> Envelope<'a> {
         if self.shape != Shape::Sign1 || self.algorithm != algorithm_of(key) {
             return Err(Error::Untrusted("a signature of another algorithm than its key's"));
         }
+        const NO_MEMORY: Error = Error::Unavailable("no memory for what was signed");
         let mut signed = alloc::vec::Vec::new();
+        let heads = 1 + 1 + self.shape.context().len() + 3 * 9;
+        let length =
+            [external.len(), self.payload.len(), heads].into_iter().fold(self.protected.len(), usize::saturating_add);
+        signed.try_reserve_exact(length).map_err(|_| NO_MEMORY)?;
         put_signed(&mut Encoder::new(&mut signed), self.shape, self.protected, external, self.payload)
-            .map_err(|_| Error::Unavailable("no memory for what was signed"))?;
+            .map_err(|_| NO_MEMORY)?;
         key.verify(provider, &signed, self.proof)
     }
 
@@ -126,6 +133,7 @@ impl<'a> Envelope<'a> {
 pub const fn algorithm_of(key: &PublicKey) -> i64 {
     match key {
         PublicKey::P256(_) => ES256,
+        PublicKey::P384(_) => ES384,
         PublicKey::Ed25519(_) => EDDSA,
     }
 }
@@ -235,11 +243,15 @@ const NO_KEY: Error = Error::Misuse("no private key of this algorithm");
 /// R and S of 32 bytes each as the DER of RFC 3279 section 2.2.3.
 #[must_use]
 pub fn to_der(signature: &[u8]) -> Option<Signature> {
-    let (r, s) = signature.split_at_checked(32).filter(|(_, s)| s.len() == 32)?;
-    let mut out = [0; 72];
+    Signature::new(put_der(signature, 32, &mut [0; 72])?)
+}
+
+/// R and S of `half` bytes each, at most 48, as that DER in `out`.
+pub(crate) fn put_der<'a>(signature: &[u8], half: usize, out: &'a mut [u8]) -> Option<&'a [u8]> {
+    let (r, s) = signature.split_at_checked(half).filter(|(_, s)| s.len() == half && half <= 48)?;
     let mut at = 2;
     for number in [r, s] {
-        let skipped = number.iter().take(31).take_while(|byte| **byte == 0).count();
+        let skipped = number.iter().take(half.checked_sub(1)?).take_while(|byte| **byte == 0).count();
         let number = number.get(skipped..)?;
         let padding = usize::from(number.first()? & 0x80 != 0);
         let head = [2, (number.len() + padding) as u8];
@@ -248,9 +260,8 @@ pub fn to_der(signature: &[u8]) -> Option<Signature> {
         out.get_mut(at..at + number.len())?.copy_from_slice(number);
         at += number.len();
     }
-    out[0] = 0x30;
-    out[1] = (at - 2) as u8;
-    Signature::new(out.get(..at)?)
+    out.get_mut(..2)?.copy_from_slice(&[0x30, (at - 2) as u8]);
+    out.get(..at)
 }
 
 /// The same backwards. Takes only what [`to_der`] makes.

@@ -1,7 +1,11 @@
 //! What every evidence format becomes before it is judged.
 
+mod open;
+
 use alloc::string::String;
 use alloc::vec::Vec;
+
+pub use open::{Carried, ChainName, DICE_CHAIN, KID, UNKNOWN_CHAIN, X5CHAIN, open, verify_chain};
 
 use crate::Identity;
 
@@ -64,12 +68,16 @@ pub struct Digest {
     pub bytes: Vec<u8>,
 }
 
-/// Named Information hash algorithms (RFC 6920 section 9.4) by their number.
+/// Named Information hash algorithms (RFC 6920 section 9.4) by their number. Digests are only compared here, so that
+/// those of SHA-3, which some devices measure with, need no implementation of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HashAlgorithm {
     Sha256 = 1,
     Sha384 = 7,
     Sha512 = 8,
+    Sha3_256 = 10,
+    Sha3_384 = 11,
+    Sha3_512 = 12,
 }
 
 /// The mode that a layer was started in, as DICE names them.
@@ -82,4 +90,40 @@ pub enum Mode {
     Debug,
     /// Started to be repaired.
     Recovery,
+}
+
+impl Mode {
+    /// As people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not configured",
+            Self::Normal => "normal",
+            Self::Debug => "debug",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+impl HashAlgorithm {
+    /// Its name in the Named Information registry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha-256",
+            Self::Sha384 => "sha-384",
+            Self::Sha512 => "sha-512",
+            Self::Sha3_256 => "sha3-256",
+            Self::Sha3_384 => "sha3-384",
+            Self::Sha3_512 => "sha3-512",
+        }
+    }
+}
+
+/// `sha-512:` and the bytes in hex.
+impl core::fmt::Display for Digest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}:", self.algorithm.name())?;
+        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }

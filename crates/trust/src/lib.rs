@@ -14,14 +14,32 @@
 #[cfg(feature = "verifier")]
 extern crate alloc;
 
+#[cfg(feature = "verifier")]
+pub mod appraisal;
 pub mod cbor;
 pub mod challenge;
+pub mod cmw;
+#[cfg(feature = "verifier")]
+pub mod corim;
 pub mod cose;
+#[cfg(feature = "verifier")]
+pub mod der;
+#[cfg(feature = "verifier")]
+pub mod dice;
+pub mod eat;
 mod error;
 #[cfg(feature = "verifier")]
 pub mod evidence;
 pub mod key;
 pub mod limits;
+#[cfg(feature = "verifier")]
+pub mod psa;
+#[cfg(feature = "verifier")]
+pub mod reference;
+#[cfg(feature = "verifier")]
+pub mod result;
+#[cfg(feature = "verifier")]
+pub mod x509;
 
 pub use error::Error;
 #[cfg(feature = "verifier")]

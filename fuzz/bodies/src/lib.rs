@@ -8,10 +8,12 @@ pub mod cbor;
 pub mod coap;
 pub mod device;
 pub mod dtls;
+pub mod evidence;
 pub mod import;
 pub mod judge;
 pub mod record;
 mod script;
+pub mod trust;
 
 use bartizan_dtls::{fuzzing, fuzzing13};
 
@@ -50,4 +52,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "judge_events", body: judge::events, seeds: judge::seeds, rounds: 3_000 },
     Target { name: "judge_state", body: judge::state, seeds: judge::state_seeds, rounds: 5_000 },
     Target { name: "csv_import", body: import::csv, seeds: import::seeds, rounds: 5_000 },
+    Target { name: "trust_cbor_chain", body: trust::cbor_chain, seeds: trust::cbor_seeds, rounds: 20_000 },
+    Target { name: "trust_x509_chain", body: trust::x509_chain, seeds: trust::x509_seeds, rounds: 20_000 },
+    Target { name: "trust_evidence", body: evidence::carried, seeds: evidence::carried_seeds, rounds: 20_000 },
+    Target { name: "trust_psa_token", body: evidence::psa_token, seeds: evidence::psa_seeds, rounds: 20_000 },
 ];

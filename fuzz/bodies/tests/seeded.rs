@@ -88,5 +88,6 @@ macro_rules! seeded {
 seeded! {
     coap_message, record_header, cbor_event, dtls_client, dtls_server, dtls_messages, dtls_stored, dtls_associations,
     dtls13_client, dtls13_server, dtls13_records, dtls13_messages, dtls13_associations, device_client,
-    device_saved, judge_events, judge_state, csv_import,
+    device_saved, judge_events, judge_state, csv_import, trust_cbor_chain, trust_x509_chain, trust_evidence,
+    trust_psa_token,
 }
