@@ -8,6 +8,7 @@
 
 mod cbor;
 mod coap;
+mod dice;
 mod dtls;
 mod memory;
 mod words;

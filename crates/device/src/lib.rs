@@ -48,23 +48,41 @@
 //! Start at [`Client`]; what it tells is a [`ClientEvent`], what it sends a [`Request`]. A wake-up with a
 //! saved association costs one datagram each way. If the gateway does not know the association any more,
 //! the client notices, does a full handshake and repeats the request. [`exchange`] is the CoAP half alone.
+//!
+//! [`dice`] makes the device's identity at every start, and [`attest`] the evidence that the platform judges. Both need
+//! no heap: boot loaders take them without the feature `client`.
 #![no_std]
 
+#[cfg(any(feature = "client", test))]
 extern crate alloc;
 
+pub mod attest;
+#[cfg(feature = "client")]
 mod bounded;
+#[cfg(feature = "client")]
 mod client;
+pub mod dice;
+#[cfg(feature = "client")]
 mod error;
+#[cfg(feature = "client")]
 mod event;
+#[cfg(feature = "client")]
 pub mod exchange;
+#[cfg(feature = "client")]
 mod jitter;
 pub mod limits;
 
+#[cfg(feature = "client")]
 pub use client::{Asleep, Client, Config};
+#[cfg(feature = "client")]
 pub use error::Error;
+#[cfg(feature = "client")]
 pub use event::{ClientEvent, Command, Failure, IncomingId, Observe, Reply, Request, RequestId};
+#[cfg(feature = "client")]
 pub use exchange::ExchangeConfig;
 
 // What every caller needs beside.
+#[cfg(feature = "client")]
 pub use bartizan_dtls::{CipherSuite, ClientConfig, ConnectionId, Instant, Random, SecretBytes, Version, Versions};
+#[cfg(feature = "client")]
 pub use bartizan_wire::coap::{Code, content_format};

@@ -28,3 +28,7 @@ pub const SAVED_ANSWERS_MAX: usize = 4;
 pub const HOLD_OFF_S_MAX: u32 = 24 * 60 * 60;
 /// Bytes that a message needs beside its block: header, token, options, and the record around it.
 pub const MESSAGE_BYTES_MAX: usize = 1280;
+/// Longest configuration descriptor that is made of a component's names and versions.
+pub const DESCRIPTOR_BYTES_MAX: usize = 256;
+/// Layers of a measured boot: with the root no more certificates than a verifier takes.
+pub const LAYERS_MAX: usize = 7;
