@@ -1,7 +1,7 @@
 //! Findings, holds and postures in words that a water-works engineer understands.
 
 use bartizan_wire::finding::Basis;
-use bartizan_wire::{Access, Cause, Expected, Feature, Finding, Grade, Lifecycle, Subject, UnixMillis};
+use bartizan_wire::{Access, Cause, Exit, Expected, Feature, Finding, Grade, Lifecycle, Subject, UnixMillis};
 
 use crate::posture::{Hold, Policy, Posture, Stage};
 
@@ -47,6 +47,7 @@ fn seen(finding: &Finding) -> String {
         Feature::RefusedRequests => {
             format!("kept sending what is refused: {} {amount}", plural(finding.observed, "request"))
         }
+        Feature::Evidence => plural_of(finding.observed, "claim", "of its evidence did not hold"),
         Feature::ReplayedRecords | Feature::ForgedRecords | Feature::FailedHandshakes | Feature::MalformedDatagrams => {
             format!("sent {} {amount} that could not be accepted", plural(finding.observed, "datagram"))
         }
@@ -76,6 +77,7 @@ fn normal_value(feature: Feature, expected: &Expected, unit: bartizan_wire::Unit
         Feature::ReportInterval => format!("a report every {band}"),
         Feature::MessageKind => "to send only the kinds seen so far".into(),
         Feature::Peer => "to stay on the networks seen so far".into(),
+        Feature::Evidence => "that it proves what it runs".into(),
         Feature::EndpointName => "that a device registers only under its own name".into(),
         _ => band,
     }
@@ -160,7 +162,15 @@ fn way_out(hold: &Hold, policy: &Policy, now: UnixMillis) -> String {
             "It is let in again, at a limited rate first, once it has behaved normally for {}; a person may release it sooner.",
             duration(policy.dwell_ms as f64)
         ),
-        (Cause::Attestation, _) => "Only fresh evidence of its software ends this.".into(),
+        (Cause::Attestation, Stage::Probation) => {
+            let left = policy.attestation.passes.saturating_sub(hold.passes).max(1);
+            let times = if left == 1 { "once more".into() } else { format!("{left} times more") };
+            format!("It has proven good firmware since; when it has done so {times}, everything passes again.")
+        }
+        (Cause::Attestation, _) => {
+            "Only fresh evidence of good firmware ends this, for a challenge from after it was isolated.".into()
+        }
+        (Cause::Policy, _) if hold.exit == Exit::Evidence => "The next good evidence ends this.".into(),
         (Cause::Policy, _) => "A change of the policy or a person ends this.".into(),
     }
 }

@@ -1,4 +1,5 @@
-//! Operators' spreadsheets of keys: CSV with the columns `name,type,identity,psk` and optionally `endpoint`.
+//! Operators' spreadsheets of keys: CSV with the columns `name,type,identity,psk` and optionally `endpoint` and
+//! `attestation_identity`.
 //!
 //! [`Rows`] streams: one row or one bad line at a time, in the order of the file. It remembers names, identities
 //! and endpoints (not keys) to name both lines of a duplicate.
@@ -6,6 +7,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 
+use bartizan_trust::Identity;
 use zeroize::Zeroizing;
 
 use crate::limits::{IDENTITY_BYTES_MAX, IMPORT_LINES_MAX, NAME_BYTES_MAX};
@@ -27,6 +29,8 @@ pub struct Row {
     pub psk: Zeroizing<Vec<u8>>,
     /// Absent: the device's name.
     pub endpoint: Option<String>,
+    /// Who the device is when it attests; absent: it cannot.
+    pub attestation_identity: Option<Identity>,
 }
 
 /// A line that cannot be imported, and why.
@@ -56,6 +60,7 @@ struct Columns {
     identity: usize,
     psk: usize,
     endpoint: Option<usize>,
+    attestation_identity: Option<usize>,
     count: usize,
 }
 
@@ -65,6 +70,7 @@ struct Seen {
     names: HashMap<Box<str>, u64>,
     identities: HashMap<Box<[u8]>, u64>,
     endpoints: HashMap<Box<str>, u64>,
+    attesters: HashMap<Identity, u64>,
 }
 
 impl<R: Read> Rows<R> {
@@ -132,8 +138,15 @@ impl<R: Read> Rows<R> {
             None | Some([]) => None,
             Some(bytes) => Some(text("endpoint", bytes)?),
         };
+        let attestation_identity = match columns.attestation_identity.map(|column| self.cell(column)) {
+            None | Some([]) => None,
+            Some(bytes) => Some(decode_attestation_identity(bytes)?),
+        };
         self.seen.note(line, &name, &identity, endpoint.as_deref())?;
-        Ok(Row { line, name, device_type, identity, psk, endpoint })
+        if let Some(attester) = attestation_identity {
+            self.seen.note_attester(line, attester)?;
+        }
+        Ok(Row { line, name, device_type, identity, psk, endpoint, attestation_identity })
     }
 }
 
@@ -164,7 +177,7 @@ impl Columns {
             find(name)
                 .ok_or_else(|| format!("the column {name:?} is missing; the first line must be name,type,identity,psk"))
         };
-        const KNOWN: [&str; 5] = ["name", "type", "identity", "psk", "endpoint"];
+        const KNOWN: [&str; 6] = ["name", "type", "identity", "psk", "endpoint", "attestation_identity"];
         for (index, name) in names.iter().enumerate() {
             if !KNOWN.contains(&name.as_str()) {
                 return Err(format!("unknown column {name:?}; known ones are {}", KNOWN.join(", ")));
@@ -179,6 +192,7 @@ impl Columns {
             identity: need("identity")?,
             psk: need("psk")?,
             endpoint: find("endpoint"),
+            attestation_identity: find("attestation_identity"),
             count: names.len(),
         })
     }
@@ -202,6 +216,17 @@ impl Seen {
         }
         Ok(())
     }
+
+    /// Two devices with one identity share a secret that must be one device's alone.
+    fn note_attester(&mut self, line: u64, attester: Identity) -> Result<(), String> {
+        let first = *self.attesters.entry(attester).or_insert(line);
+        if first == line { Ok(()) } else { Err(format!("the attestation identity stands on line {first} already")) }
+    }
+}
+
+fn decode_attestation_identity(text: &[u8]) -> Result<Identity, String> {
+    let identity = std::str::from_utf8(text).ok().and_then(Identity::from_hex);
+    identity.ok_or_else(|| "the attestation identity does not have 64 hexadecimal digits".into())
 }
 
 /// A PSK identity as people read it: text, or `hex:…` if it is not plain text.

@@ -5,6 +5,10 @@
 
 use bartizan_wire::{Access, Attestation, Cause, Engine, Exit, Grade, Lifecycle, UnixMillis, Update};
 
+mod attested;
+
+pub use attested::{AttestationPolicy, Verdict};
+
 use crate::limits::REASON_BYTES_MAX;
 use crate::stage::life_after;
 pub use crate::stage::{LifeSignal, Signal, Stage};
@@ -20,11 +24,18 @@ pub struct Policy {
     pub dwell_ms: u64,
     /// How long a device then stays limited before it is free.
     pub probation_ms: u64,
+    pub attestation: AttestationPolicy,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { suspicious: Access::Full, abnormal: Access::Quarantined, dwell_ms: 3_600_000, probation_ms: 3_600_000 }
+        Self {
+            suspicious: Access::Full,
+            abnormal: Access::Quarantined,
+            dwell_ms: 3_600_000,
+            probation_ms: 3_600_000,
+            attestation: AttestationPolicy::default(),
+        }
     }
 }
 
@@ -58,6 +69,8 @@ pub struct Hold {
     pub stage: Stage,
     /// When `stage` was entered.
     pub stage_since: UnixMillis,
+    /// Affirming verdicts since probation began, for a hold that ends by evidence.
+    pub passes: u8,
 }
 
 impl Hold {
@@ -71,6 +84,7 @@ impl Hold {
     #[must_use]
     pub fn due(&self, policy: &Policy) -> Option<UnixMillis> {
         match self.stage {
+            _ if self.exit != Exit::Dwell => None,
             Stage::Dwelling => Some(self.stage_since.plus(policy.dwell_ms)),
             Stage::Probation => Some(self.stage_since.plus(policy.probation_ms)),
             Stage::Held | Stage::Ended => None,
@@ -78,7 +92,7 @@ impl Hold {
     }
 
     fn enter(&mut self, stage: Stage, at: UnixMillis) {
-        (self.stage, self.stage_since) = (stage, at);
+        (self.stage, self.stage_since, self.passes) = (stage, at, 0);
     }
 }
 
@@ -86,7 +100,10 @@ impl Hold {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posture {
     pub lifecycle: Lifecycle,
+    /// The tier of the last verdict.
     pub attestation: Attestation,
+    /// When that was.
+    pub verdict_at: Option<UnixMillis>,
     pub grade: Grade,
     pub update: Update,
     pub holds: Vec<Hold>,
@@ -99,6 +116,7 @@ impl Default for Posture {
         Self {
             lifecycle: Lifecycle::Pending,
             attestation: Attestation::None,
+            verdict_at: None,
             grade: Grade::Normal,
             update: Update::None,
             holds: Vec::new(),
@@ -115,6 +133,10 @@ pub enum Machine {
     /// The judge graded the device; `reason` is the finding in words. `ceiling` is the strictest access that
     /// the brake permits now.
     Graded { to: Grade, engine: Engine, reason: String, ceiling: Access },
+    /// A verifier has judged the device's evidence.
+    Appraised(Verdict),
+    /// The device owes evidence for so long that its access becomes this strict, whatever it said before.
+    Overdue { access: Access, reason: String },
     /// Time has passed.
     Tick,
 }
@@ -139,6 +161,11 @@ pub enum Change {
     Graded {
         from: Grade,
         to: Grade,
+    },
+    /// There was a verdict, which may be the same as before.
+    Appraised {
+        from: Attestation,
+        to: Attestation,
     },
     Placed(Hold),
     /// Its stage, access or reason changed.
@@ -184,6 +211,8 @@ impl Posture {
         match says {
             Machine::HandshakeFinished => self.live(LifeSignal::HandshakeFinished, &mut changes),
             Machine::Tick => self.tick(now, policy, &mut changes),
+            Machine::Appraised(verdict) => self.appraised(now, &verdict, policy, &mut changes),
+            Machine::Overdue { access, reason } => self.overdue(now, access, &reason, &mut changes),
             Machine::Graded { to, engine, reason, ceiling } => {
                 let wanted = policy.access_of(to).min(ceiling);
                 self.grade_to(to, &mut changes);
@@ -304,6 +333,7 @@ impl Posture {
             by: None,
             stage: Stage::Held,
             stage_since: now,
+            passes: 0,
         }
     }
 

@@ -2,14 +2,14 @@
 
 use bartizan_wire::{Access, Lifecycle};
 
-/// How far a detection hold is from its end. Holds of other causes stay [`Stage::Held`] until they end.
+/// How far a hold is from its end. Those of persons stay [`Stage::Held`] until they end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// In force at full strength.
     Held,
     /// In force; the grade is back to normal and must stay there for the policy's dwell.
     Dwelling,
-    /// At most limited, for the policy's probation.
+    /// At most limited: for the policy's probation, or until it has attested as often as the policy asks.
     Probation,
     /// Over.
     Ended,
@@ -18,7 +18,7 @@ pub enum Stage {
 /// What moves a hold from stage to stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// The grade is suspicious or abnormal.
+    /// The grade is suspicious or abnormal; or evidence speaks against the device.
     Worsened,
     /// The grade is normal.
     Calmed,
@@ -26,15 +26,22 @@ pub enum Signal {
     DwellOver,
     /// The probation has passed.
     ProbationOver,
+    /// Evidence for a challenge from after the hold affirms the device.
+    Affirmed,
+    /// It has done so as often as the policy asks.
+    Proven,
 }
 
-/// Every move of a hold whose exit is the dwell. A pair that is not listed changes nothing.
+/// Every move of a hold. A pair that is not listed changes nothing. Those whose exit is the dwell hear of grades and
+/// time only, those whose exit is evidence of verdicts only.
 pub const STAGES: &[(Stage, Signal, Stage)] = &[
     (Stage::Held, Signal::Calmed, Stage::Dwelling),
     (Stage::Dwelling, Signal::Worsened, Stage::Held),
     (Stage::Dwelling, Signal::DwellOver, Stage::Probation),
     (Stage::Probation, Signal::Worsened, Stage::Held),
     (Stage::Probation, Signal::ProbationOver, Stage::Ended),
+    (Stage::Held, Signal::Affirmed, Stage::Probation),
+    (Stage::Probation, Signal::Proven, Stage::Ended),
 ];
 
 impl Stage {
@@ -115,6 +122,8 @@ mod tests {
                 "Dwelling -DwellOver-> Probation",
                 "Probation -Worsened-> Held",
                 "Probation -ProbationOver-> Ended",
+                "Held -Affirmed-> Probation",
+                "Probation -Proven-> Ended",
                 "Pending -HandshakeFinished-> Active",
                 "Pending -Retired-> Retired",
                 "Active -Retired-> Retired",
