@@ -34,6 +34,16 @@ pub const REASON_BYTES_MAX: usize = 512;
 pub const TIMELINE_PER_DEVICE_MAX: u32 = 1_000;
 /// Findings kept per tenant.
 pub const FINDINGS_PER_TENANT_MAX: u32 = 100_000;
+/// Verdicts on evidence kept per device, with the evidence.
+pub const VERDICTS_PER_DEVICE_MAX: u32 = 50;
+/// Evidence of one device that is verified in a minute; more is answered 4.29 before any signature is looked at.
+pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
+/// How long a challenge may be answered, in milliseconds: a device on a slow link needs a minute for its evidence.
+pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
+/// Largest firmware image that is measured here, in bytes.
+pub const FIRMWARE_BYTES_MAX: u64 = 1 << 30;
+/// Layers that an attestation policy names.
+pub const LAYERS_MAX: usize = 16;
 /// Lines of the audit that are kept.
 pub const AUDIT_LINES_MAX: u32 = 1_000_000;
 /// Lines of history and findings that wait to be written; more are shed and counted.

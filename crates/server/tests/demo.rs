@@ -1,4 +1,4 @@
-//! The whole loop: a city of real DTLS clients in front of the real server, four attacks, and what became of them.
+//! The whole loop: a city of real DTLS clients in front of the real server, five attacks, and what became of them.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use bartizan_server::demo::{DemoArgs, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_attacks_are_recognised_and_no_innocent_is_harmed() {
+async fn five_attacks_are_recognised_and_no_innocent_is_harmed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("summary.json");
     let args = DemoArgs {
@@ -27,14 +27,14 @@ async fn four_attacks_are_recognised_and_no_innocent_is_harmed() {
     };
     let summary = run(args).await.unwrap().expect("nobody interrupted it");
     let names: Vec<_> = summary.attacks.iter().map(|attack| attack.name).collect();
-    assert_eq!(names, ["light-flood", "meter-frequency", "lock-replay", "wrong-key"]);
+    assert_eq!(names, ["meter-firmware", "light-flood", "meter-frequency", "lock-replay", "wrong-key"]);
     for attack in &summary.attacks {
         let (detected, isolated) = (attack.detected_s.expect(attack.name), attack.isolated_s.expect(attack.name));
         assert!(attack.started_s <= detected && detected <= isolated, "{attack:?}");
         assert!(attack.finding.is_some(), "{attack:?}");
     }
     let authenticated: Vec<_> = summary.attacks.iter().map(|attack| attack.authenticated).collect();
-    assert_eq!(authenticated, [true, true, false, false]);
+    assert_eq!(authenticated, [true, true, true, false, false]);
     assert_eq!(summary.false_isolations, 0, "{summary}");
     assert_eq!(summary.lost_innocent_messages, 0, "{summary}");
     assert!(summary.released >= 1, "{summary}");
@@ -42,7 +42,7 @@ async fn four_attacks_are_recognised_and_no_innocent_is_harmed() {
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert_eq!(written["devices"], 150);
     assert!((30..80).contains(&written["devices_dtls_1_3"].as_u64().unwrap()), "{summary}");
-    assert_eq!(written["attacks"].as_array().unwrap().len(), 4);
+    assert_eq!(written["attacks"].as_array().unwrap().len(), 5);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bartizan_wire::UnixMillis;
 
-/// The four attacks of the demo.
+/// The five attacks of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttackKind {
     /// A compromised group of street lights floods.
@@ -15,10 +15,13 @@ pub enum AttackKind {
     LockReplay,
     /// Somebody knocks with a lock's identity and another key.
     WrongKey,
+    /// Somebody changes the firmware of a water meter.
+    MeterFirmware,
 }
 
 impl AttackKind {
-    pub const ALL: [Self; 4] = [Self::LightFlood, Self::MeterFrequency, Self::LockReplay, Self::WrongKey];
+    pub const ALL: [Self; 5] =
+        [Self::MeterFirmware, Self::LightFlood, Self::MeterFrequency, Self::LockReplay, Self::WrongKey];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -27,6 +30,7 @@ impl AttackKind {
             Self::MeterFrequency => "meter-frequency",
             Self::LockReplay => "lock-replay",
             Self::WrongKey => "wrong-key",
+            Self::MeterFirmware => "meter-firmware",
         }
     }
 
@@ -37,6 +41,7 @@ impl AttackKind {
             Self::LightFlood => "a group of street lights was taken over and floods",
             Self::MeterFrequency => "a water meter begins to report fifty times an hour",
             Self::LockReplay => "somebody repeats captured records of a bicycle lock from another address",
+            Self::MeterFirmware => "somebody opens a water meter and changes its firmware",
             Self::WrongKey => "an impostor knocks with a bicycle lock's identity and another key",
         }
     }
@@ -44,7 +49,7 @@ impl AttackKind {
     /// Whether the attacker holds the key of the device it speaks for.
     #[must_use]
     pub const fn is_authenticated(self) -> bool {
-        matches!(self, Self::LightFlood | Self::MeterFrequency)
+        matches!(self, Self::LightFlood | Self::MeterFrequency | Self::MeterFirmware)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_device::Version;
 
+use crate::flash::Flash;
 use crate::limits::DEVICES_MAX;
 use crate::random::Seeded;
 
@@ -48,6 +49,8 @@ pub struct DeviceSpec {
     /// Also its PSK identity.
     pub name: String,
     pub psk: [u8; 16],
+    /// The unique device secret of those that attest: water meters.
+    pub secret: Option<[u8; 32]>,
     /// What it speaks.
     pub version: Version,
     /// Its own loopback address, so that limits on sources see devices, not one machine.
@@ -84,6 +87,7 @@ impl City {
                 kind,
                 name: format!("{}-{:04}", kind.stem(), counts[kind as usize]),
                 psk,
+                secret: (kind == Kind::Meter).then(|| secret(&root, number)),
                 version: version(&root, number),
                 address: address(number),
             }
@@ -104,17 +108,26 @@ impl City {
     /// The spreadsheet that an operator would import.
     #[must_use]
     pub fn spreadsheet(&self) -> String {
-        let mut csv = String::from("name,type,identity,psk\n");
+        let mut csv = String::from("name,type,identity,psk,attestation_identity\n");
         for device in &self.devices {
             let DeviceSpec { name, kind, .. } = device;
+            let attester = device.secret.map(|secret| Flash::identity(secret).to_string()).unwrap_or_default();
             let psk = device.psk.iter().fold(String::new(), |mut hex, byte| {
                 write!(hex, "{byte:02x}").expect("invariant: writing to a String succeeds");
                 hex
             });
-            writeln!(csv, "{name},{},{name},{psk}", kind.type_name()).expect("invariant: writing to a String succeeds");
+            writeln!(csv, "{name},{},{name},{psk},{attester}", kind.type_name())
+                .expect("invariant: writing to a String succeeds");
         }
         csv
     }
+}
+
+/// As [`version`].
+fn secret(root: &Seeded, number: usize) -> [u8; 32] {
+    let mut secret = [0; 32];
+    root.fork(u64::from(u32::MAX) * 2 + number as u64).bytes(&mut secret);
+    secret
 }
 
 /// Decided by a draw of its own, so that keys and habits stay as they are.

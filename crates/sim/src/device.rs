@@ -13,9 +13,11 @@ use bartizan_device::{
 use tokio::sync::watch;
 
 use crate::city::{DeviceSpec, Kind};
+use crate::flash::CHAIN_BYTES;
 use crate::habit::{Habit, Wake};
 use crate::ledger::Ledger;
 use crate::limits::{ATTEMPTS_MAX, BACKLOG_MAX};
+use crate::meter::{Installed, Meter};
 use crate::pace::Pace;
 use crate::radio::{Radio, Tap};
 use crate::random::Seeded;
@@ -44,6 +46,8 @@ pub(crate) struct Life {
     pub(crate) pace: Pace,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) mode: watch::Receiver<Mode>,
+    /// What it starts from, if it attests.
+    pub(crate) installed: Option<Installed>,
     pub(crate) tap: Option<Tap>,
 }
 
@@ -62,12 +66,34 @@ enum Fate {
     Failed,
 }
 
+/// An association that sleeps.
+enum Saved {
+    Plain(Asleep),
+    /// Under a key that only the code knows that fell asleep.
+    Sealed(Vec<u8>),
+}
+
+/// Why a device no longer sleeps.
+enum Woken {
+    InTime,
+    ModeChanged,
+    SwitchedOff,
+}
+
+/// Why a device stopped living as it did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Switched off and on.
+    Restarted,
+    Over,
+}
+
 struct Device {
     life: Life,
     radio: Radio,
     config: Config,
     habit: Habit,
-    asleep: Option<Asleep>,
+    asleep: Option<Saved>,
     backlog: VecDeque<Report>,
 }
 
@@ -107,6 +133,21 @@ impl Life {
 
 impl Device {
     async fn live(mut self) -> std::io::Result<()> {
+        let Some(installed) = self.life.installed.clone() else { return self.days(None).await.map(drop) };
+        loop {
+            let mut chain = Box::new([0; CHAIN_BYTES]);
+            let mut meter = installed.start(&mut self.radio.random(), &mut chain);
+            if self.days(Some(&mut meter)).await? == End::Over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// From a start to the end, or to the next one.
+    async fn days(&mut self, mut meter: Option<&mut Meter<'_>>) -> std::io::Result<End> {
+        if meter.as_ref().is_some_and(|meter| meter.again) {
+            self.deliver(meter.as_deref_mut()).await;
+        }
         loop {
             let mode = *self.life.mode.borrow_and_update();
             let wake = match mode {
@@ -114,16 +155,18 @@ impl Device {
                 Mode::Driven { every_ms } => self.driven(every_ms),
                 Mode::Stopping => break,
             };
-            if !self.sleep(wake.after_ms).await {
-                continue;
+            match self.sleep(wake.after_ms, meter.as_deref_mut()).await {
+                Woken::InTime => {}
+                Woken::ModeChanged => continue,
+                Woken::SwitchedOff => return Ok(End::Restarted),
             }
             if wake.moves {
                 self.radio.move_away().await?;
             }
-            self.report(wake).await;
+            self.report(wake, meter.as_deref_mut()).await;
         }
-        self.deliver_rest().await;
-        Ok(())
+        self.deliver_rest(meter).await;
+        Ok(End::Over)
     }
 
     /// What somebody else makes of it: the device's own kind of report, only when they like.
@@ -136,37 +179,47 @@ impl Device {
         Wake { after_ms: every_ms, path, fields: "\"test\":true".into(), moves: false }
     }
 
-    /// Sleeps; `false` if the mode changed meanwhile.
-    async fn sleep(&mut self, ms: u64) -> bool {
+    async fn sleep(&mut self, ms: u64, meter: Option<&mut Meter<'_>>) -> Woken {
+        let switched_off = async {
+            match meter {
+                Some(meter) => meter.switched_off().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = self.life.pace.sleep(ms) => true,
+            () = self.life.pace.sleep(ms) => Woken::InTime,
+            () = switched_off => Woken::SwitchedOff,
             // A sender that is gone means that the world is gone; the mode then stays as it is.
-            changed = self.life.mode.changed() => changed.is_err(),
+            changed = self.life.mode.changed() => if changed.is_err() { Woken::InTime } else { Woken::ModeChanged },
         }
     }
 
-    async fn report(&mut self, wake: Wake) {
+    async fn report(&mut self, wake: Wake, meter: Option<&mut Meter<'_>>) {
         let number = self.life.ledger.send();
         if self.backlog.len() >= BACKLOG_MAX {
             self.backlog.pop_front();
         }
         let body = format!("{{\"number\":{number},{}}}", wake.fields);
         self.backlog.push_back(Report { number, path: wake.path, body, attempts: 0 });
-        self.deliver().await;
+        self.deliver(meter).await;
     }
 
-    async fn deliver_rest(&mut self) {
+    async fn deliver_rest(&mut self, mut meter: Option<&mut Meter<'_>>) {
         for _ in 0..ATTEMPTS_MAX {
             if self.backlog.is_empty() {
                 return;
             }
-            self.deliver().await;
+            self.deliver(meter.as_deref_mut()).await;
         }
     }
 
-    /// One waking: everything that waits, in order, until something fails.
-    async fn deliver(&mut self) {
-        let Some(mut client) = self.wake_up() else { return };
+    /// One waking: the evidence that is owed, then everything that waits, in order, until something fails.
+    async fn deliver(&mut self, mut meter: Option<&mut Meter<'_>>) {
+        let Some(mut client) = self.wake_up(meter.as_deref()) else { return };
+        let now = self.life.pace.now();
+        if let Some(meter) = meter.as_deref_mut().filter(|meter| meter.owes_evidence(now)) {
+            meter.attest(&mut self.radio, &mut client, now).await;
+        }
         while let Some(mut report) = self.backlog.pop_front() {
             report.attempts += 1;
             match self.attempt(&mut client, &report).await {
@@ -183,17 +236,27 @@ impl Device {
         if self.life.spec.kind == Kind::Light {
             self.radio.drive(&mut client, LINGER, |_| None::<()>).await;
         }
-        self.asleep = client.sleep();
+        self.asleep = client.sleep().map(|asleep| self.saved(asleep, meter.as_deref()));
+    }
+
+    fn saved(&mut self, asleep: Asleep, meter: Option<&Meter<'_>>) -> Saved {
+        match meter {
+            Some(meter) => Saved::Sealed(meter.seal(&asleep, &mut self.radio.random())),
+            None => Saved::Plain(asleep),
+        }
     }
 
     /// The client as it fell asleep, or a new one.
-    fn wake_up(&mut self) -> Option<Client> {
+    fn wake_up(&mut self, meter: Option<&Meter<'_>>) -> Option<Client> {
         let now = self.radio.now();
-        if let Some(asleep) = self.asleep.take() {
-            let mut random = self.radio.random();
-            if let Ok((client, keep)) = Client::wake(self.config.clone(), &asleep, now, &mut random) {
-                drop(random);
-                self.asleep = Some(keep);
+        let saved = self.asleep.take().and_then(|saved| match (saved, meter) {
+            (Saved::Plain(asleep), _) => Some(asleep),
+            (Saved::Sealed(sealed), meter) => meter?.open(&sealed),
+        });
+        if let Some(asleep) = saved {
+            let woken = Client::wake(self.config.clone(), &asleep, now, &mut self.radio.random());
+            if let Ok((client, keep)) = woken {
+                self.asleep = Some(self.saved(keep, meter));
                 return Some(client);
             }
         }

@@ -17,9 +17,11 @@
 mod attack;
 mod city;
 mod device;
+mod flash;
 mod habit;
 mod ledger;
 mod limits;
+mod meter;
 mod outsider;
 mod pace;
 mod radio;
@@ -28,6 +30,7 @@ mod world;
 
 pub use attack::{Attack, AttackKind};
 pub use city::{City, DeviceSpec, Kind};
+pub use flash::{CHAIN_BYTES, Flash, RELEASES, Release};
 pub use habit::{Habit, Wake};
 pub use ledger::{Ledger, Tally};
 pub use limits::raise_open_files;

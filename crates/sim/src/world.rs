@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 use crate::attack::{Attack, AttackKind};
 use crate::city::{City, DeviceSpec, Kind};
 use crate::device::{Life, Mode};
+use crate::flash::Flash;
 use crate::ledger::{Ledger, Tally};
 use crate::limits::raise_open_files;
+use crate::meter::Installed;
 use crate::outsider::{self, KNOCKS_FROM, REPLAYS_FROM};
 use crate::pace::Pace;
 use crate::radio::Tap;
@@ -47,6 +49,16 @@ pub struct World {
 struct Handle {
     ledger: Arc<Ledger>,
     mode: watch::Sender<Mode>,
+    installed: Option<Installed>,
+}
+
+impl Handle {
+    /// Changes what lies in the flash, and switches the device off and on.
+    fn reprogram(&self, change: impl Fn(&mut Flash)) {
+        if let Some(installed) = &self.installed {
+            installed.reprogram(change);
+        }
+    }
 }
 
 impl World {
@@ -80,9 +92,11 @@ impl World {
 
     fn move_in(&mut self, spec: DeviceSpec) {
         let (mode, modes) = watch::channel(Mode::Innocent);
+        let installed = spec.secret.map(Installed::new);
         let ledger = Arc::new(Ledger::default());
         let tap = (spec.name == self.overheard.0).then(|| Arc::clone(&self.overheard.1));
-        self.devices.insert(spec.name.clone(), Handle { ledger: Arc::clone(&ledger), mode });
+        self.devices
+            .insert(spec.name.clone(), Handle { ledger: Arc::clone(&ledger), mode, installed: installed.clone() });
         let life = Life {
             seed: self.city.seed,
             gateway: self.gateway,
@@ -90,6 +104,7 @@ impl World {
             spec,
             ledger,
             mode: modes,
+            installed,
             tap,
         };
         self.tasks.spawn(life.run());
@@ -105,7 +120,7 @@ impl World {
             started: self.pace.now(),
             devices: self.victims(kind)?,
             source: match kind {
-                AttackKind::LightFlood | AttackKind::MeterFrequency => None,
+                AttackKind::LightFlood | AttackKind::MeterFrequency | AttackKind::MeterFirmware => None,
                 AttackKind::LockReplay => Some(REPLAYS_FROM),
                 AttackKind::WrongKey => Some(KNOCKS_FROM),
             },
@@ -116,6 +131,10 @@ impl World {
                 self.take_over(&attack.devices, Mode::Driven { every_ms });
             }
             AttackKind::MeterFrequency => self.take_over(&attack.devices, Mode::Driven { every_ms: 3_600_000 / 50 }),
+            AttackKind::MeterFirmware => self.each(&attack.devices, |handle| {
+                handle.ledger.compromise();
+                handle.reprogram(Flash::patch_firmware);
+            }),
             AttackKind::LockReplay | AttackKind::WrongKey => self.let_in(kind, &attack.devices)?,
         }
         Ok(attack)
@@ -125,6 +144,9 @@ impl World {
     pub fn end(&mut self, attack: &Attack) {
         // Dropping them ends them.
         self.outsiders.remove(&attack.kind);
+        if attack.kind == AttackKind::MeterFirmware {
+            return self.each(&attack.devices, |handle| handle.reprogram(Flash::restore));
+        }
         self.each(&attack.devices, |handle| {
             handle.mode.send_if_modified(|mode| {
                 let driven = matches!(mode, Mode::Driven { .. });
@@ -147,6 +169,8 @@ impl World {
         match kind {
             AttackKind::LightFlood => pick(Kind::Light, FLOODERS),
             AttackKind::MeterFrequency => pick(Kind::Meter, 1),
+            // Not the one that will report too often.
+            AttackKind::MeterFirmware => Ok(pick(Kind::Meter, 2)?.split_off(1)),
             AttackKind::LockReplay => Ok(vec![self.overheard.0.clone()]),
             AttackKind::WrongKey => Ok(vec![self.named.clone()]),
         }

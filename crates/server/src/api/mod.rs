@@ -3,6 +3,7 @@
 //! [`router`] is all of it as one service: the [`server`] puts it behind TLS, the command line calls it
 //! in-process when no server runs. [`openapi`] is its description, which `openapi/bartizan.json` holds.
 
+mod attestation;
 pub mod auth;
 mod backups;
 mod bounds;
@@ -80,6 +81,11 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(devices::release))
         .routes(routes!(devices::retire))
         .routes(routes!(devices::rotate_key))
+        .routes(routes!(attestation::show))
+        .routes(routes!(attestation::set_identity))
+        .routes(routes!(attestation::show_policy, attestation::set_policy))
+        .routes(routes!(attestation::list_references, attestation::add_reference))
+        .routes(routes!(attestation::set_status))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::decide))
         .routes(routes!(history::timeline))

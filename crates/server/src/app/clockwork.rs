@@ -46,7 +46,7 @@ impl App {
     pub(super) fn beat(&self, now: UnixMillis) {
         self.unauthenticated().limited.retain(|_, limited| limited.until > now);
         for tenant in self.open_tenants() {
-            tenant.judge().tick(now, &mut |verdict| self.apply(&tenant, now, &verdict));
+            tenant.judge().tick(now, &mut |verdict| self.apply(now, &verdict));
             let pinned: Vec<Arc<Device>> = tenant.pinned().values().cloned().collect();
             pinned.iter().for_each(|device| self.age(device, now));
         }

@@ -46,6 +46,7 @@ pub(super) struct State {
     /// Held, queued and sent ones, oldest first.
     pub commands: Vec<PendingCommand>,
     pub allowance: Allowance,
+    pub evidence_allowance: Allowance,
     pub version: u64,
     /// The posture has changed since it was last written.
     pub changed: bool,
@@ -80,6 +81,7 @@ impl Device {
             session: None,
             commands,
             allowance: Allowance::default(),
+            evidence_allowance: Allowance::default(),
             version: row.version,
             changed: false,
         };

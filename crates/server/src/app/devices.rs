@@ -165,7 +165,7 @@ impl App {
         }
     }
 
-    fn note_by(&self, device: &Arc<Device>, actor: &Actor, kind: &'static str, text: String) {
+    pub(super) fn note_by(&self, device: &Arc<Device>, actor: &Actor, kind: &'static str, text: String) {
         let at = self.clock.now();
         let line =
             TimelineWrite { device: device.key.device, at, kind, text, finding: None, actor: Some(actor.0.clone()) };
@@ -222,6 +222,7 @@ fn imported(row: Row) -> NewRow {
         identity: row.identity,
         psk: row.psk,
         endpoint,
+        attestation_identity: row.attestation_identity,
     }
 }
 
@@ -236,7 +237,8 @@ fn new_row(device: NewDevice) -> Result<NewRow, Error> {
     }
     let psk = device.psk.map_or_else(fresh_psk, Zeroizing::new);
     check_psk(&psk).map_err(Error::Malformed)?;
-    Ok(NewRow { line: 1, name: device.name, device_type: device.device_type, identity, psk, endpoint })
+    let (name, device_type) = (device.name, device.device_type);
+    Ok(NewRow { line: 1, name, device_type, identity, psk, endpoint, attestation_identity: None })
 }
 
 fn fresh_psk() -> Zeroizing<Vec<u8>> {

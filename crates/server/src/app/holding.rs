@@ -132,6 +132,8 @@ fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
         }
         Change::Lifecycle(Lifecycle::Pending) => ("lifecycle", "Known, but not connected yet.".into()),
         Change::Graded { from, to } => ("grade", format!("Its behaviour changed from {from} to {to}.")),
+        Change::Appraised { from, to } if from == to => ("attestation", format!("It attested: {to} as before.")),
+        Change::Appraised { to, .. } => ("attestation", format!("It attested: {to}.")),
         Change::Placed(hold) => ("hold", placed(hold)),
         Change::Moved(hold) => ("hold", moved(hold)),
         Change::Ended(hold) => {

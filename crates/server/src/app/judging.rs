@@ -77,7 +77,7 @@ impl App {
         let tenant = device.tenant().clone();
         // Verdicts are rare; holding the judge while they are applied keeps them in their order.
         let mut judge = tenant.judge();
-        judge.observe(event, &mut |verdict| self.apply(&tenant, event.at, &verdict));
+        judge.observe(event, &mut |verdict| self.apply(event.at, &verdict));
     }
 
     fn observe_source(&self, event: &Event) {
@@ -88,9 +88,9 @@ impl App {
 
     /// What a tenant's judge says at `at` about one of its devices. A grade that falls names an old finding, so
     /// the finding's time is not the verdict's.
-    pub(super) fn apply(&self, tenant: &Arc<Tenant>, at: UnixMillis, verdict: &Verdict) {
+    pub(super) fn apply(&self, at: UnixMillis, verdict: &Verdict) {
         match verdict {
-            Verdict::Finding(finding) => self.note_finding(tenant, finding),
+            Verdict::Finding(finding) => self.note_finding(finding),
             Verdict::Graded { device, to, because, .. } => {
                 if let Some(device) = self.device(*device) {
                     self.grade(&device, at, *to, because);
@@ -118,16 +118,20 @@ impl App {
         }
     }
 
-    fn note_finding(&self, tenant: &Arc<Tenant>, finding: &Finding) {
+    fn note_finding(&self, finding: &Finding) {
         let Some(device) = named(finding).and_then(|key| self.device(key)) else { return };
-        let text = finding_words(finding, Some(&device), None);
-        let id = self.keep_finding(tenant, finding, text.clone(), Some(device.name.clone()));
-        self.tell(&device, finding.at, "finding", capitalised(&text), Some(id));
+        self.find(&device, finding, finding_words(finding, Some(&device), None));
         let grade = device.state().posture.grade;
         // A device that the brake spared is asked for again whenever it gives new cause.
         if grade == Grade::Abnormal {
             self.grade(&device, finding.at, grade, finding);
         }
+    }
+
+    /// Enters a finding about a device, in these words, into the tenant's list and the device's history.
+    pub(super) fn find(&self, device: &Arc<Device>, finding: &Finding, text: String) {
+        let id = self.keep_finding(device.tenant(), finding, text.clone(), Some(device.name.clone()));
+        self.tell(device, finding.at, "finding", capitalised(&text), Some(id));
     }
 
     /// Shown to the tenant whose device was named; what named none, to all that are open.
@@ -163,16 +167,17 @@ impl App {
     /// Grades a device, as far as the brake lets machines isolate.
     fn grade(&self, device: &Arc<Device>, at: UnixMillis, to: Grade, because: &Finding) {
         let wants = device.state().posture.would_isolate(to, because.engine, &self.policy);
-        let ceiling = if wants { self.ask_brake(device, at) } else { Access::Blocked };
+        let ceiling = if wants { self.ask_brake(device, Cause::Detection, at) } else { Access::Blocked };
         let reason = finding_words(because, Some(device), None);
         let says = Machine::Graded { to, engine: because.engine, reason, ceiling };
         self.say(device, at, says, None);
     }
 
-    fn ask_brake(&self, device: &Arc<Device>, at: UnixMillis) -> Access {
+    /// The strictest access that the brake permits for this cause now.
+    pub(super) fn ask_brake(&self, device: &Arc<Device>, cause: Cause, at: UnixMillis) -> Access {
         let tenant = device.tenant();
         let fleet = tenant.fleet().in_service();
-        match tenant.brake().ask(at, Cause::Detection, device.key.device, fleet) {
+        match tenant.brake().ask(at, cause, device.key.device, fleet) {
             brake::Verdict::Isolate => Access::Blocked,
             brake::Verdict::Spare { call } => {
                 if call {

@@ -144,6 +144,7 @@ impl App {
             counts: Counts::default(),
             next_finding: AtomicU64::new(store.next_finding().await?),
             upstream: RwLock::default(),
+            references: tokio::sync::Mutex::default(),
             opening_upstream: tokio::sync::Mutex::default(),
             pinned: Mutex::new(HashMap::new()),
             store,

@@ -9,6 +9,7 @@
 //!
 //! Start with [`App`], [`Device`] and [`path::submit`].
 
+pub mod attestation;
 mod behind;
 pub mod bus;
 mod clockwork;
@@ -21,6 +22,7 @@ mod judging;
 mod live;
 mod operators;
 pub mod path;
+pub mod references;
 pub mod registry;
 mod reports;
 mod tenant;
@@ -36,12 +38,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
+use bartizan_crypto::Secret;
 use bartizan_pipe::{JudgeConfig, SourceLimiter};
 use bartizan_platform::{brake, posture::Policy};
 use bartizan_wire::{Access, DeviceKey, TenantId};
 use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
+pub use attestation::Refusal;
 pub use bus::{Update, UpdateKind};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
@@ -54,7 +58,7 @@ use tenant::Tenant;
 
 use crate::clock::Clock;
 use crate::limits::BUS_UPDATES_MAX;
-use crate::store::{MasterKey, Store};
+use crate::store::{MasterKey, Store, fill_random};
 
 /// The server's use cases over one data directory. Shared as `Arc<App>`.
 pub struct App {
@@ -75,6 +79,8 @@ pub struct App {
     subscribers: Mutex<Vec<mpsc::UnboundedSender<AccessChange>>>,
     /// To the gateway that carries messages down to devices.
     downlink: Mutex<Option<mpsc::Sender<ToDevice>>>,
+    /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
+    challenge_key: Secret<32>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -196,6 +202,7 @@ impl App {
             bus: broadcast::Sender::new(BUS_UPDATES_MAX),
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
+            challenge_key: fresh_key(),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
@@ -277,4 +284,10 @@ impl App {
             _ = self.bus.send(Update { tenant, kind: kind() });
         }
     }
+}
+
+fn fresh_key() -> Secret<32> {
+    let mut key = Secret::new([0; 32]);
+    fill_random(key.expose_mut());
+    key
 }

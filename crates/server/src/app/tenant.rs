@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bartizan_pipe::Judge;
 use bartizan_platform::brake::Brake;
+use bartizan_trust::reference::ReferenceValues;
 use bartizan_wire::{Access, DeviceId, Grade, Lifecycle, TenantId};
 
 use super::device::Device;
@@ -24,6 +25,8 @@ pub(super) struct Tenant {
     pub counts: Counts,
     pub next_finding: AtomicU64,
     pub upstream: RwLock<Option<Slot>>,
+    /// Loaded when they are first asked for.
+    pub references: tokio::sync::Mutex<Option<Arc<ReferenceValues>>>,
     /// Held while the upstream is opened or closed.
     pub opening_upstream: tokio::sync::Mutex<()>,
     /// Devices that time still changes: holds, a grade, commands. They stay in memory.

@@ -126,12 +126,79 @@ pub struct ExpectedView {
 pub struct TimelineEntry {
     pub id: u64,
     pub at: String,
-    /// finding, grade, hold, release, access, session, command, key or lifecycle.
+    /// finding, grade, hold, release, access, session, command, key, attestation or lifecycle.
     pub kind: String,
     pub text: String,
     pub finding: Option<FindingView>,
     /// The person who did it; null for a machine or the device itself.
     pub actor: Option<String>,
+}
+
+/// What a device has proven of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttestationView {
+    /// none, affirming, warning or contraindicated: the last verdict.
+    pub tier: String,
+    /// When that was.
+    pub at: Option<String>,
+    /// The registered identity: SHA-256 thumbprint (RFC 9679) of the key that its first certificate is signed with.
+    pub identity: Option<String>,
+    /// Starts that the device has counted, if it counts them. Without it a clone is hard to tell.
+    pub boot_count: Option<u64>,
+    /// Newest first.
+    pub verdicts: Vec<VerdictView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VerdictView {
+    pub at: String,
+    pub tier: String,
+    /// The verdict as a plain phrase.
+    pub text: String,
+    /// In the order of boot.
+    pub layers: Vec<LayerView>,
+    /// Which claims were against the reference values or the policy, one sentence each.
+    pub reasons: Vec<String>,
+    pub boot_count: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LayerView {
+    pub component: Option<String>,
+    pub version: Option<String>,
+    pub security_version: Option<u64>,
+    /// `sha-512:…` and the like.
+    pub digests: Vec<String>,
+    /// normal, debug, recovery or not configured.
+    pub mode: String,
+}
+
+impl LayerView {
+    #[must_use]
+    pub fn of(layer: &bartizan_trust::Layer) -> Self {
+        Self {
+            component: layer.component.clone(),
+            version: layer.version.clone(),
+            security_version: layer.security_version,
+            digests: layer.digests.iter().map(ToString::to_string).collect(),
+            mode: layer.mode.name().into(),
+        }
+    }
+}
+
+/// What good firmware of a device type measures as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReferenceView {
+    #[serde(rename = "type")]
+    pub device_type: String,
+    pub component: String,
+    pub version: Option<String>,
+    pub security_version: Option<String>,
+    pub digests: Vec<String>,
+    /// Who says so.
+    pub source: String,
+    /// allowed, deprecated or forbidden.
+    pub status: String,
 }
 
 /// A device's behaviour: what is expected and what was seen lately.

@@ -90,6 +90,12 @@ pub enum Verb {
     /// Device types: devices of one type are expected to behave alike
     #[command(subcommand)]
     Type(Type),
+    /// Attestation: what devices have proven, who they are, what they are held to
+    #[command(subcommand)]
+    Attest(Attest),
+    /// Reference values: what good firmware measures as
+    #[command(subcommand)]
+    Reference(Reference),
     /// Devices: register, look at, isolate, release
     #[command(subcommand)]
     Device(Device),
@@ -213,7 +219,8 @@ pub enum Device {
     /// Add the devices of a spreadsheet: all of them, or none and the wrong lines named
     ///
     /// The file is CSV with a header line: name, type, identity, psk (hex or base64, at least 16 bytes), and
-    /// optionally endpoint. `-` reads standard input.
+    /// optionally endpoint and attestation_identity (64 hexadecimal digits). `-` reads
+    /// standard input.
     Import {
         /// The spreadsheet
         #[arg(value_name = "FILE.csv")]
@@ -265,6 +272,116 @@ pub enum Device {
         /// Why, for whoever looks at it next
         #[arg(long)]
         reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Attest {
+    /// Show what a device has proven: its layers, verdicts and their reasons
+    Show {
+        /// Its name, or its number
+        #[arg(value_name = "DEVICE")]
+        device: String,
+    },
+    /// Register who a device is
+    ///
+    /// Without it the device cannot attest. Nothing that arrives in evidence ever becomes an identity.
+    Identify {
+        /// Its name, or its number
+        #[arg(value_name = "DEVICE")]
+        device: String,
+        /// SHA-256 thumbprint (RFC 9679) of the key of its unique secret, 64 hexadecimal digits
+        identity: String,
+    },
+    /// Show what devices of a type are held to, or set it with --layers
+    Policy {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+        /// Every layer of their code in the order of boot, with commas between
+        #[arg(long, value_delimiter = ',', value_name = "LAYER,LAYER")]
+        layers: Vec<String>,
+        /// Who makes them, as reference values name it
+        #[arg(long, requires = "layers")]
+        vendor: Option<String>,
+        /// What they are, as reference values name it [default: the type's name]
+        #[arg(long, requires = "layers")]
+        model: Option<String>,
+        /// Verdict on firmware that no reference value knows: affirming, warning, contraindicated [default: warning]
+        #[arg(long, requires = "layers", value_name = "TIER")]
+        unknown: Option<String>,
+        /// Least security version
+        #[arg(long, requires = "layers", value_name = "N")]
+        security_floor: Option<u64>,
+        /// Accept devices that do not count their starts
+        #[arg(long, requires = "layers")]
+        no_boot_count: bool,
+    },
+    /// Verify a file with evidence, by itself: signatures, chain, claims
+    ///
+    /// Says who signed it and what it claims. Whether that is somebody known and the layers are good is for the
+    /// server to say, which has identities and reference values. Needs no server.
+    Verify {
+        /// Evidence as a device sends it (application/eat+cwt), `-` for standard input
+        file: PathBuf,
+        /// Exit with 3 unless this identity signed it
+        #[arg(long, value_name = "HEX")]
+        identity: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Reference {
+    /// List the reference values of a device type
+    List {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+    },
+    /// State what a version of a layer measures as
+    ///
+    /// Give the digest, or the image itself, whose SHA-512 is taken.
+    #[command(group = clap::ArgGroup::new("measured").required(true).args(["digest", "image"]))]
+    Add {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+        /// The layer, as the type's policy names it
+        #[arg(value_name = "LAYER")]
+        component: String,
+        /// Its version
+        version: String,
+        /// Its security version, which never falls
+        #[arg(long, value_name = "N")]
+        security_version: Option<u64>,
+        /// SHA-256, SHA-384 or SHA-512 in hex
+        #[arg(long, value_name = "HEX")]
+        digest: Option<String>,
+        /// The image
+        #[arg(long, value_name = "FILE")]
+        image: Option<PathBuf>,
+    },
+    /// Forbid a version: whoever runs it fails
+    Forbid {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+        /// The layer, as the type's policy names it
+        #[arg(value_name = "LAYER")]
+        component: String,
+        /// Its version
+        version: String,
+    },
+    /// Allow a version again
+    Allow {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+        /// The layer, as the type's policy names it
+        #[arg(value_name = "LAYER")]
+        component: String,
+        /// Its version
+        version: String,
     },
 }
 

@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it. [`client`] finds the server or calls the same router in-process.
 
 mod args;
+mod attest;
 mod client;
 mod commands;
 mod config;
@@ -76,6 +77,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Restore(args) => block_on(init::restore(&dir, &args)).map(done),
         Verb::Config(args::Config::Check) => config::check(&dir, &global),
         Verb::Config(args::Config::Show) => config::show(&dir, &global).map(done),
+        Verb::Attest(args::Attest::Verify { file, identity }) => {
+            attest::verify(&file, identity.as_deref(), global.output).map(done)
+        }
         Verb::Energy(args) => energy::energy(&args, global.output).map(done),
         Verb::Completions { shell } => Ok(done(completions(shell))),
         Verb::Man { folder } => man(folder.as_deref()).map(done),
@@ -92,6 +96,8 @@ async fn ask(dir: &DataDir, global: Global, verb: Verb) -> Result<String, Failur
         Verb::Tenant(verb) => tenants::run(&mut session, verb).await,
         Verb::Type(verb) => tenants::run_type(&mut session, verb).await,
         Verb::Device(verb) => devices::run(&mut session, verb).await,
+        Verb::Attest(verb) => attest::run(&mut session, verb).await,
+        Verb::Reference(verb) => attest::run_reference(&mut session, verb).await,
         Verb::Command(verb) => commands::run(&mut session, verb).await,
         Verb::Backup(args) => back_up(&mut session, &args).await,
         _ => unreachable!("invariant: `dispatch` handles every other verb"),

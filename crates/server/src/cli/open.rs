@@ -42,6 +42,7 @@ fn policy(config: &Config) -> Policy {
         abnormal: keys.abnormal,
         dwell_ms: keys.dwell_minutes.value() * 60_000,
         probation_ms: keys.probation_minutes.value() * 60_000,
+        ..Policy::default()
     }
 }
 

@@ -52,6 +52,12 @@ impl Session {
 
     /// # Errors
     /// What the API answered.
+    pub async fn put<T: DeserializeOwned>(&mut self, path: &str, body: &Value) -> Result<T, Failure> {
+        self.client.send_json(Method::PUT, path, body).await
+    }
+
+    /// # Errors
+    /// What the API answered.
     pub async fn patch<T: DeserializeOwned>(&mut self, path: &str, body: &Value) -> Result<T, Failure> {
         self.client.send_json(Method::PATCH, path, body).await
     }
@@ -103,6 +109,15 @@ impl Session {
     pub async fn device_path(&mut self, device: &str) -> Result<String, Failure> {
         let tenant = self.tenant_path().await?;
         Ok(format!("{tenant}/devices/{}", encoded(device)))
+    }
+
+    /// The path of a device type of that tenant.
+    ///
+    /// # Errors
+    /// As [`Self::device_path`].
+    pub async fn type_path(&mut self, device_type: &str) -> Result<String, Failure> {
+        let tenant = self.tenant_path().await?;
+        Ok(format!("{tenant}/types/{}", encoded(device_type)))
     }
 
     /// `value` as JSON, or as `people` says it.

@@ -37,7 +37,7 @@ impl Plan {
         let seconds = asked.max(SECONDS_MIN);
         let mut remarks = Vec::new();
         if asked < seconds {
-            remarks.push(format!("{asked} s are too few to learn habits and play four attacks: taking {seconds} s."));
+            remarks.push(format!("{asked} s are too few to learn habits and play five attacks: taking {seconds} s."));
         }
         let scale = args.time_scale.unwrap_or_else(|| scale_for(args.devices));
         let part = |percent: u64| Duration::from_millis(seconds * percent * 10);
@@ -46,7 +46,7 @@ impl Plan {
             seed: args.seed,
             scale,
             seconds,
-            learnt: part(40),
+            learnt: part(38),
             between: part(10),
             dusk: part(90),
             remarks,
@@ -104,7 +104,7 @@ mod tests {
     fn everything_has_its_turn_before_dusk() {
         for seconds in [45, 60, 150, 600] {
             let plan = plan(300, Some(seconds), None);
-            assert!(plan.learnt + 4 * plan.between < plan.dusk && plan.dusk < Duration::from_secs(seconds));
+            assert!(plan.learnt + 5 * plan.between < plan.dusk && plan.dusk < Duration::from_secs(seconds));
         }
     }
 
@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(plan(100, None, None).scale, 1_000);
         assert_eq!(plan(2_000, None, None).scale, 327);
         assert_eq!(plan(2_000, None, Some(60)).scale, 60);
-        assert!(plan(2_000, None, Some(60)).remarks[0].contains("only 60 minutes"));
+        assert!(plan(2_000, None, Some(60)).remarks[0].contains("only 57 minutes"));
     }
 }

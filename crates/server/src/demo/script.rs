@@ -1,4 +1,4 @@
-//! The plot: a quiet day, four attacks one after another, a person's release, dusk.
+//! The plot: a quiet day, five attacks one after another, a repair, a person's release, dusk.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -139,7 +139,8 @@ impl Script {
         Ok(())
     }
 
-    /// An attack that was answered ends: its devices are cleaned, so that they can be let in again.
+    /// An attack that was answered ends: its devices are cleaned, so that they can be let in again. A meter whose
+    /// firmware is written anew has to prove it before it is.
     fn end_what_is_over(&mut self) {
         let Self { attacks, under_way, watch, world, beginning, .. } = self;
         under_way.retain(|index| {
@@ -147,6 +148,11 @@ impl Script {
             let over = AttackSummary::of(attack, watch, *beginning).isolated_s.is_some();
             if over {
                 world.end(attack);
+                if let (AttackKind::MeterFirmware, [meter, ..]) = (attack.kind, attack.devices.as_slice()) {
+                    say(&format!(
+                        "             a technician writes the released firmware to {meter}, which starts anew"
+                    ));
+                }
             }
             !over
         });
@@ -164,9 +170,17 @@ impl Script {
             }
             News::Isolated(device, isolation) => format!("{}: {device}. {}", isolation.access, isolation.explanation),
             News::Limited(source) => format!("limited: source {}: {}", source.source, source.text),
+            News::LetIn(device) if self.is_attesting(device) => {
+                format!("let in again: {device} proved good firmware; at a limited rate first")
+            }
             News::LetIn(device) => format!("let in again: {device} behaved for long enough; at a limited rate first"),
         };
         say(&format!("{}   {line}", self.clock_face()));
+    }
+
+    fn is_attesting(&self, device: &str) -> bool {
+        let firmware = self.attacks.iter().find(|attack| attack.kind == AttackKind::MeterFirmware);
+        firmware.is_some_and(|attack| attack.devices.iter().any(|name| name == device))
     }
 
     async fn tell_fleet(&self) -> Result<(), Error> {

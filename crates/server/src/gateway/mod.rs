@@ -14,6 +14,7 @@
 //! The path of a message asks one question of its device, an atomic load ([`crate::app::Device::access`]), so
 //! isolation holds from the instant it is decided.
 
+pub mod attestation;
 pub mod coap;
 mod counters;
 mod hold;

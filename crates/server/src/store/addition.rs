@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use bartizan_platform::import::show_identity;
+use bartizan_trust::Identity;
 use bartizan_wire::{DeviceId, TypeId, UnixMillis};
 use serde_json::{Value, json};
 use sqlx::{Row, Sqlite, Transaction};
@@ -31,6 +32,7 @@ pub struct NewRow {
     pub identity: Vec<u8>,
     pub psk: Zeroizing<Vec<u8>>,
     pub endpoint: String,
+    pub attestation_identity: Option<Identity>,
 }
 
 /// An addition under way. Dropped at any point it leaves what [`resolve`] puts right.
@@ -83,8 +85,10 @@ impl<'a> Addition<'a> {
     /// Adds some rows; those that collide with existing devices are noted. After the first bad line rows are
     /// only checked.
     pub async fn add(&mut self, rows: Vec<NewRow>) -> Result<(), Error> {
-        let checks: Value =
-            rows.iter().map(|row| json!([row.line, row.name, row.endpoint, to_hex(&row.identity)])).collect();
+        let checks: Value = rows
+            .iter()
+            .map(|row| json!([row.line, row.name, row.endpoint, to_hex(&row.identity), attester_of(row)]))
+            .collect();
         self.check(&checks.to_string()).await?;
         if self.bad.total > 0 {
             return Ok(());
@@ -141,6 +145,13 @@ impl<'a> Addition<'a> {
             };
             self.reject(to_u64(line), error);
         }
+        let taken = "SELECT r.value ->> 0, d.name FROM json_each(?) r JOIN attesters a ON a.identity = unhex(r.value ->> 4) \
+                     JOIN devices d ON d.id = a.device";
+        let tenant = self.tenant.as_mut().expect("invariant: the tenant's part is still open");
+        for row in sqlx::query(taken).bind(rows).fetch_all(&mut **tenant).await? {
+            let (line, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+            self.reject(to_u64(line), format!("the attestation identity is that of the device {name:?}"));
+        }
         let taken = "SELECT r.value ->> 0, i.identity FROM json_each(?) r JOIN psk_identities i ON i.identity = unhex(r.value ->> 3)";
         let operator = self.operator.as_mut().expect("invariant: the operator's part is still open");
         for row in sqlx::query(taken).bind(rows).fetch_all(&mut **operator).await? {
@@ -155,7 +166,7 @@ impl<'a> Addition<'a> {
         let id = DeviceId(self.next);
         self.next += 1;
         let sealed = self.sealer.seal(Place::Psk(self.store.id, id), &row.psk);
-        json!([id.0, row.name, device_type.0, to_hex(&row.identity), to_hex(&sealed), row.endpoint])
+        json!([id.0, row.name, device_type.0, to_hex(&row.identity), to_hex(&sealed), row.endpoint, attester_of(row)])
     }
 
     async fn insert(&mut self, rows: &str) -> Result<(), Error> {
@@ -164,6 +175,9 @@ impl<'a> Addition<'a> {
                        FROM json_each(?)";
         let tenant = self.tenant.as_mut().expect("invariant: the tenant's part is still open");
         sqlx::query(devices).bind(to_i64(self.now.0)).bind(rows).execute(&mut **tenant).await?;
+        let attesters = "INSERT INTO attesters (device, identity) SELECT value ->> 0, unhex(value ->> 6) \
+                         FROM json_each(?) WHERE value ->> 6 IS NOT NULL";
+        sqlx::query(attesters).bind(rows).execute(&mut **tenant).await?;
         let identities = "INSERT INTO psk_identities (identity, tenant, device) \
                           SELECT unhex(value ->> 3), ?, value ->> 0 FROM json_each(?)";
         let operator = self.operator.as_mut().expect("invariant: the operator's part is still open");
@@ -184,6 +198,10 @@ impl<'a> Addition<'a> {
         self.types.insert(name.to_owned(), id);
         Ok(id)
     }
+}
+
+fn attester_of(row: &NewRow) -> Option<String> {
+    row.attestation_identity.map(|identity| identity.to_string())
 }
 
 /// Rolls an addition that was cut short forward or back. Runs before anything else reads the tenant's file.

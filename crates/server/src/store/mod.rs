@@ -8,6 +8,7 @@
 //! Start with [`Store`]. Everything it answers with success is on the disk.
 
 mod addition;
+mod attestation;
 mod batch;
 mod commands;
 mod error;
@@ -26,6 +27,7 @@ use bartizan_wire::TenantId;
 use tokio::sync::Mutex;
 
 pub use addition::{Addition, NewRow};
+pub use attestation::{Advance, AttesterRow, VerdictRow};
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
 pub use commands::CommandRow;
 pub use error::Error;

@@ -187,6 +187,7 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow, Error> {
         posture: Posture {
             lifecycle: coded(row, "lifecycle", Lifecycle::from_code)?,
             attestation: coded(row, "attestation", Attestation::from_code)?,
+            verdict_at: row.try_get::<Option<i64>, _>("verdict_at")?.map(|at| UnixMillis(to_u64(at))),
             grade: coded(row, "grade", Grade::from_code)?,
             update: coded(row, "update_state", Update::from_code)?,
             holds: Vec::new(),
@@ -212,6 +213,7 @@ fn hold_row(row: &SqliteRow) -> Result<Hold, Error> {
         by: row.try_get("placed_by")?,
         stage: coded(row, "stage", Stage::from_code)?,
         stage_since: UnixMillis(to_u64(row.try_get("stage_since")?)),
+        passes: row.try_get("passes")?,
     })
 }
 

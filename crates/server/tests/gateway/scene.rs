@@ -525,14 +525,18 @@ impl Device {
         self.wait(patience, |device| !device.inbox.is_empty()).await.then(|| self.inbox.remove(0))
     }
 
-    /// A confirmable request under the next message id.
+    /// A confirmable request under the next message id, its payload JSON.
     pub fn request(&mut self, code: Code, target: &str, payload: &[u8]) -> Vec<u8> {
+        self.request_as(code, target, 50, payload)
+    }
+
+    pub fn request_as(&mut self, code: Code, target: &str, content_format: u16, payload: &[u8]) -> Vec<u8> {
         self.next_id += 1;
         let mut buffer = vec![0; 2048];
         let token = self.next_id.to_be_bytes();
         Builder::new(&mut buffer, Type::Confirmable, code, self.next_id, &token)
             .target(target)
-            .content_format(50)
+            .content_format(content_format)
             .payload(payload)
             .finish()
             .unwrap()

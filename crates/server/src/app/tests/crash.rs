@@ -13,6 +13,7 @@ fn rows() -> Vec<NewRow> {
         identity: format!("new-{number}").into_bytes(),
         psk: vec![number; 16].into(),
         endpoint: format!("new-{number}"),
+        attestation_identity: Some(bartizan_trust::Identity([number; 32])),
     };
     (1..=3).map(row).collect()
 }

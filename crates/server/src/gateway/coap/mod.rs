@@ -43,6 +43,10 @@ pub enum Step {
     Submit { exchange: Exchange, message: Message },
     /// Describe the device's own standing; then [`Peer::answer`].
     Status { exchange: Exchange, format: StatusFormat },
+    /// Issue a challenge; then [`Peer::answer`].
+    Challenge { exchange: Exchange },
+    /// Appraise what the device attests; then [`Peer::answer`].
+    Evidence { exchange: Exchange, evidence: Bytes },
     /// Carry a response to the upstream that nobody here waits for; then [`Peer::taken`].
     Respond { exchange: Exchange, coap: Bytes },
     /// The device answered a command.

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::seen::{Sight, Waiting};
 use super::{Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
+use crate::gateway::attestation::ATTESTATION_PATH;
 use crate::gateway::status::STATUS_PATH;
 
 /// Critical options that we act on ourselves where the upstream does not speak CoAP.
@@ -45,6 +46,7 @@ impl Peer {
         let told = match refusal(turn, view) {
             Some((why, answer)) => Err((why, answer)),
             None if view.path_is(STATUS_PATH) => self.ask_status(turn, view, &waiting),
+            None if view.path_is(ATTESTATION_PATH) => self.attest(turn, view, message, &mut waiting),
             None => self.carry(turn, view, message, &mut waiting),
         };
         if let Err((why, answer)) = told {
@@ -85,6 +87,34 @@ impl Peer {
         let waiting = Waiting { block2: view.block2(), target: target_of(view), ..*waiting };
         let exchange = self.begin(turn, waiting)?;
         turn.steps.push(Step::Status { exchange, format });
+        Ok(())
+    }
+
+    /// GET asks for a challenge, POST brings evidence.
+    fn attest(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &MessageView<'_>,
+        message: &Bytes,
+        waiting: &mut Waiting,
+    ) -> Result<(), (Shed, Answer)> {
+        let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
+        match view.code() {
+            Code::GET => {
+                let exchange = self.begin(turn, *waiting)?;
+                turn.steps.push(Step::Challenge { exchange });
+            }
+            Code::POST if !matches!(view.content_format(), None | Some(content_format::EAT_CWT)) => {
+                return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
+            }
+            Code::POST => {
+                if let Some(evidence) = self.whole_body(turn, view, message, waiting)? {
+                    let exchange = self.begin(turn, *waiting)?;
+                    turn.steps.push(Step::Evidence { exchange, evidence });
+                }
+            }
+            _ => return refuse(Code::METHOD_NOT_ALLOWED),
+        }
         Ok(())
     }
 
@@ -157,7 +187,8 @@ impl Peer {
 
 /// Why a request goes no further, and what the device is told.
 fn refusal(turn: &Turn<'_>, view: &MessageView<'_>) -> Option<(Shed, Answer)> {
-    if turn.access >= Access::Quarantined && !view.path_is(STATUS_PATH) {
+    let always_answered = view.path_is(STATUS_PATH) || view.path_is(ATTESTATION_PATH);
+    if turn.access >= Access::Quarantined && !always_answered {
         return Some((Shed::Refused, Answer::refused(turn.access)));
     }
     let proxy = [OptionNumber::PROXY_URI, OptionNumber::PROXY_SCHEME];
@@ -165,7 +196,7 @@ fn refusal(turn: &Turn<'_>, view: &MessageView<'_>) -> Option<(Shed, Answer)> {
         let answer = Answer::new(Code::PROXYING_NOT_SUPPORTED);
         return Some((Shed::Unsupported, answer));
     }
-    let known = match turn.transparent {
+    let known = match turn.transparent && !always_answered {
         true => FORWARDED,
         false => ENDED_HERE,
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bartizan_crypto::Secret;
 use bartizan_dtls::SessionId;
 use bartizan_wire::event::{Direction, Message as Shape, kind_hash};
 use bartizan_wire::{Access, EventKind};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
 use super::super::counters::Dropped;
-use super::super::status;
+use super::super::{attestation, status};
 use super::{Done, Run};
 use crate::app::path::{self, Downlink, Message};
 use crate::app::{App, Device};
@@ -27,6 +28,12 @@ impl Run {
                 Step::Status { exchange, format } => {
                     self.tell_status(session, device, exchange, format);
                 }
+                Step::Challenge { exchange } => {
+                    let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
+                    let answer = async move { attestation::challenge(&app, &asker).await };
+                    self.answer_later(session, device, exchange, answer);
+                }
+                Step::Evidence { exchange, evidence } => self.attest(session, device, exchange, evidence),
                 Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
                 Step::Answered { command, code, coap, forwarded } => {
                     self.command_answered(device, command, code, forwarded.then_some(coap))
@@ -72,6 +79,15 @@ impl Run {
     fn tell_status(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, format: StatusFormat) {
         let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
         let answer = async move { standing(&app, &asker, format).await };
+        self.answer_later(session, device, exchange, answer);
+    }
+
+    fn attest(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, evidence: Bytes) {
+        let Some(info) = self.endpoint.session(session) else {
+            return;
+        };
+        let (app, sender, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
+        let answer = async move { attestation::appraise(&app, &sender, &exporter, &evidence).await };
         self.answer_later(session, device, exchange, answer);
     }
 

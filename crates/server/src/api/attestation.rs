@@ -1,0 +1,140 @@
+//! Attestation: who a device is, what it has proven, and what it is held to.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::Operator;
+use super::devices::find;
+use super::extract::{Json, Path};
+use super::problem::Problem;
+use super::state::Shared;
+use crate::app::references::{NewReference, PolicyView};
+use crate::app::views::{AttestationView, ReferenceView};
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewIdentity {
+    /// 64 hexadecimal digits: the SHA-256 thumbprint (RFC 9679) of the key of the device's unique secret.
+    pub identity: String,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceStatus {
+    pub component: String,
+    pub version: String,
+    /// True: whoever runs it fails. False: it is allowed again.
+    pub forbidden: bool,
+}
+
+/// What a device has proven of itself.
+#[utoipa::path(get, path = "/tenants/{tenant}/devices/{device}/attestation", tag = "attestation",
+    operation_id = "attestation_show",
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("device" = String, Path, description = "Its name, or its number")),
+    responses((status = 200, body = AttestationView)))]
+pub async fn show(
+    State(api): Shared,
+    Path((tenant, device)): Path<(String, String)>,
+) -> Result<axum::Json<AttestationView>, Problem> {
+    let key = find(&api, &tenant, &device).await?;
+    Ok(axum::Json(api.app.show_attestation(key).await?))
+}
+
+/// Registers a device's attestation identity. Only this makes it one: what arrives in evidence never does.
+#[utoipa::path(put, path = "/tenants/{tenant}/devices/{device}/attestation-identity", tag = "attestation",
+    operation_id = "attestation_set_identity", request_body = NewIdentity,
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("device" = String, Path, description = "Its name, or its number")),
+    responses((status = 200, body = AttestationView)))]
+pub async fn set_identity(
+    State(api): Shared,
+    operator: Operator,
+    Path((tenant, device)): Path<(String, String)>,
+    Json(new): Json<NewIdentity>,
+) -> Result<axum::Json<AttestationView>, Problem> {
+    let key = find(&api, &tenant, &device).await?;
+    api.app.set_identity(&operator.actor, key, &new.identity).await?;
+    Ok(axum::Json(api.app.show_attestation(key).await?))
+}
+
+/// What devices of a type are held to when they attest.
+#[utoipa::path(get, path = "/tenants/{tenant}/types/{type}/attestation-policy", tag = "attestation",
+    operation_id = "attestation_show_policy",
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("type" = String, Path, description = "The type's name")),
+    responses((status = 200, body = PolicyView)))]
+pub async fn show_policy(
+    State(api): Shared,
+    Path((tenant, device_type)): Path<(String, String)>,
+) -> Result<axum::Json<PolicyView>, Problem> {
+    let tenant = api.app.tenant_id(&tenant).await?;
+    Ok(axum::Json(api.app.show_attestation_policy(tenant, &device_type).await?))
+}
+
+/// Says what devices of a type are held to. Without it none of them is appraised.
+#[utoipa::path(put, path = "/tenants/{tenant}/types/{type}/attestation-policy", tag = "attestation",
+    operation_id = "attestation_set_policy", request_body = PolicyView,
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("type" = String, Path, description = "The type's name")),
+    responses((status = 200, body = PolicyView)))]
+pub async fn set_policy(
+    State(api): Shared,
+    operator: Operator,
+    Path((tenant, device_type)): Path<(String, String)>,
+    Json(policy): Json<PolicyView>,
+) -> Result<axum::Json<PolicyView>, Problem> {
+    let tenant = api.app.tenant_id(&tenant).await?;
+    api.app.set_attestation_policy(&operator.actor, tenant, &device_type, &policy).await?;
+    Ok(axum::Json(policy))
+}
+
+/// What good firmware of a type measures as.
+#[utoipa::path(get, path = "/tenants/{tenant}/types/{type}/reference-values", tag = "attestation",
+    operation_id = "references_list",
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("type" = String, Path, description = "The type's name")),
+    responses((status = 200, body = Vec<ReferenceView>)))]
+pub async fn list_references(
+    State(api): Shared,
+    Path((tenant, device_type)): Path<(String, String)>,
+) -> Result<axum::Json<Vec<ReferenceView>>, Problem> {
+    let tenant = api.app.tenant_id(&tenant).await?;
+    Ok(axum::Json(api.app.reference_values(tenant, &device_type).await?))
+}
+
+/// States what a version of a layer measures as. A value that contradicts another one is refused.
+#[utoipa::path(post, path = "/tenants/{tenant}/types/{type}/reference-values", tag = "attestation",
+    operation_id = "references_add", request_body = NewReference,
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("type" = String, Path, description = "The type's name")),
+    responses((status = 200, body = Vec<ReferenceView>)))]
+pub async fn add_reference(
+    State(api): Shared,
+    operator: Operator,
+    Path((tenant, device_type)): Path<(String, String)>,
+    Json(new): Json<NewReference>,
+) -> Result<axum::Json<Vec<ReferenceView>>, Problem> {
+    let tenant = api.app.tenant_id(&tenant).await?;
+    api.app.add_reference(&operator.actor, tenant, &device_type, &new).await?;
+    Ok(axum::Json(api.app.reference_values(tenant, &device_type).await?))
+}
+
+/// Forbids a version of a layer, or allows it again.
+#[utoipa::path(post, path = "/tenants/{tenant}/types/{type}/reference-statuses", tag = "attestation",
+    operation_id = "references_set_status", request_body = ReferenceStatus,
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("type" = String, Path, description = "The type's name")),
+    responses((status = 200, body = Vec<ReferenceView>)))]
+pub async fn set_status(
+    State(api): Shared,
+    operator: Operator,
+    Path((tenant, device_type)): Path<(String, String)>,
+    Json(to): Json<ReferenceStatus>,
+) -> Result<axum::Json<Vec<ReferenceView>>, Problem> {
+    let tenant = api.app.tenant_id(&tenant).await?;
+    let which = (device_type.as_str(), to.component.as_str(), to.version.as_str());
+    api.app.set_reference_status(&operator.actor, tenant, which, to.forbidden).await?;
+    Ok(axum::Json(api.app.reference_values(tenant, &device_type).await?))
+}

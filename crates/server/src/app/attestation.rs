@@ -1,0 +1,314 @@
+//! Challenges, evidence, verdicts: how a device proves what it runs, and what comes of it.
+//!
+//! ```text
+//!  challenge ─▶ evidence ─▶ budget ─▶ signatures ─▶ counter (durable) ─▶ appraisal ─▶ brake ─▶ hold ─▶ Device::access
+//! ```
+//!
+//! What needs no verdict (an unknown challenge, too much evidence) is refused and changes nothing. Evidence that came
+//! through the device's own session and does not hold is held against it.
+
+use std::sync::Arc;
+
+use bartizan_crypto::{AWS_LC, Secret};
+use bartizan_platform::posture::{self, Machine};
+use bartizan_trust::appraisal::{self, Expected as Expectation, Verdict};
+use bartizan_trust::challenge::{CHALLENGE_BYTES, Challenge, binding};
+use bartizan_trust::evidence::{self, Carried, ChainName};
+use bartizan_trust::{Evidence, Identity};
+use bartizan_wire::finding::Basis;
+use bartizan_wire::{
+    Access, Attestation, Cause, DeviceKey, Engine, Expected, Feature, Finding, Severity, Technique, Unit, UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+use super::device::Device;
+use super::error::Error;
+use super::references::TypePolicy;
+use super::views::{AttestationView, LayerView, VerdictView, rfc3339};
+use super::{Actor, App};
+use crate::limits::{CHALLENGE_AGE_MS_MAX, EVIDENCE_PER_MINUTE_MAX};
+use crate::store::{Advance, AttesterRow, VerdictRow};
+
+/// Verdicts that are shown of a device.
+const VERDICTS_SHOWN: u32 = 10;
+
+/// Why evidence led to no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("no attestation identity is registered for this device")]
+    Unregistered,
+    #[error("there is no attestation policy for devices of this type")]
+    NoPolicy,
+    /// Says what is wrong with it.
+    #[error("fetch a new challenge: {0}")]
+    Challenge(&'static str),
+    #[error("send the certificates too: the chain that the evidence names is not known")]
+    Chain,
+    #[error("too much evidence in a minute")]
+    TooMuch,
+    #[error("the verifier is not available: {0}")]
+    Unavailable(String),
+}
+
+/// Somebody else was faster, or it is a replay.
+const USED: Refusal = Refusal::Challenge("this one was used already");
+
+impl App {
+    /// A challenge for the device. It costs nothing to issue; only the first answer under the device's counter counts.
+    pub async fn challenge(&self, device: &Device) -> Result<[u8; CHALLENGE_BYTES], Refusal> {
+        let attester = self.attester(device).await?;
+        let challenge = Challenge { counter: attester.counter, issued: self.clock.now() };
+        Ok(challenge.issue(&AWS_LC, &self.challenge_key, &name_of(device.key)))
+    }
+
+    /// Appraises what the device brought through its session, and applies the verdict. Everything is on the disk when
+    /// it returns.
+    pub async fn attest(
+        &self,
+        device: &Arc<Device>,
+        exporter: &Secret<32>,
+        evidence: &[u8],
+    ) -> Result<Attestation, Refusal> {
+        let attester = self.attester(device).await?;
+        let policy = device.tenant().attestation_policy(&device.type_name).await.map_err(unavailable)?;
+        let policy = policy.ok_or(Refusal::NoPolicy)?;
+        let hearing = Hearing { device, attester, policy, exporter, bytes: evidence, now: self.clock.now() };
+        let judged = match Carried::read(evidence, hearing.now) {
+            Ok(carried) => {
+                let challenge = self.answered(&hearing, &carried)?;
+                self.spend_on(&hearing)?;
+                self.hear(&hearing, &carried, challenge).await?
+            }
+            Err(error) => {
+                self.spend_on(&hearing)?;
+                Judged::unverified(error, hearing.now)
+            }
+        };
+        self.apply_verdict(&hearing, judged).await
+    }
+
+    /// The challenge that evidence answers, before any signature is looked at.
+    fn answered(&self, hearing: &Hearing<'_>, carried: &Carried<'_>) -> Result<Challenge, Refusal> {
+        let (nonce, named) = (carried.nonce().challenge, name_of(hearing.device.key));
+        let challenge = Challenge::read(&AWS_LC, &self.challenge_key, &named, nonce, hearing.now, CHALLENGE_AGE_MS_MAX)
+            .map_err(|_| Refusal::Challenge("this one is not this device's, or too old"))?;
+        match challenge.counter == hearing.attester.counter {
+            true => Ok(challenge),
+            false => Err(USED),
+        }
+    }
+
+    /// One of the verdicts that a device may ask for in a minute.
+    fn spend_on(&self, hearing: &Hearing<'_>) -> Result<(), Refusal> {
+        let spent = hearing.device.state().evidence_allowance.take(hearing.now, EVIDENCE_PER_MINUTE_MAX);
+        if spent { Ok(()) } else { Err(Refusal::TooMuch) }
+    }
+
+    /// Verifies and appraises. Before anything comes of it the counter has moved on, durably.
+    async fn hear(
+        &self,
+        hearing: &Hearing<'_>,
+        carried: &Carried<'_>,
+        challenge: Challenge,
+    ) -> Result<Judged, Refusal> {
+        let Hearing { device, attester, policy, exporter, now, .. } = hearing;
+        let opened = match hearing.verify(carried) {
+            Err(evidence::UNKNOWN_CHAIN) => return Err(Refusal::Chain),
+            opened => opened,
+        };
+        let references = device.tenant().references().await.map_err(unavailable)?;
+        let judged = match opened {
+            Err(error) => Judged::unverified(error, challenge.issued),
+            Ok(evidence) => {
+                let expected = Expectation {
+                    class: &policy.class,
+                    identity: &attester.identity,
+                    nonce: carried.nonce().challenge,
+                    challenged: challenge.issued,
+                    binding: Some(&binding(&AWS_LC, exporter, &evidence.nonce)),
+                    last_boot_count: attester.boot_count,
+                    now: *now,
+                };
+                let verdict = appraisal::appraise(&policy.appraisal, &references, &evidence, &expected);
+                Judged::of(&verdict, challenge.issued, evidence)
+            }
+        };
+        // What another identity says of itself is nothing that this device has to be measured by later.
+        let own = judged.evidence.as_ref().filter(|evidence| evidence.identity.is(&attester.identity));
+        let advance = Advance {
+            boot_count: own.and_then(|evidence| evidence.boot_count).max(attester.boot_count),
+            boot_seed: own.and_then(|evidence| evidence.boot_seed.as_deref()),
+            chain: carried.chain_item().filter(|_| own.is_some()),
+        };
+        let store = &device.tenant().store;
+        match store.advance_attester(device.key.device, challenge.counter, &advance).await.map_err(unavailable)? {
+            true => Ok(judged),
+            false => Err(USED),
+        }
+    }
+
+    /// What a verdict does: history, hold and access at once, and the verdict with its evidence on the disk.
+    async fn apply_verdict(&self, hearing: &Hearing<'_>, judged: Judged) -> Result<Attestation, Refusal> {
+        let (device, now) = (hearing.device, hearing.now);
+        let tier = judged.tier;
+        let text = judged.text();
+        if tier == Attestation::Contraindicated {
+            self.find_against(device, &judged, &text, now);
+        }
+        let wants = device.state().posture.would_isolate_by(tier, &self.policy);
+        let ceiling = if wants { self.ask_brake(device, Cause::Attestation, now) } else { Access::Blocked };
+        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text.clone(), ceiling };
+        self.say(device, now, Machine::Appraised(verdict), None);
+        let details = serde_json::to_string(&judged.details()).expect("invariant: plain fields serialise");
+        let row = VerdictRow { at: now, tier, text, details, evidence: hearing.bytes.to_vec() };
+        device.tenant().store.keep_verdict(device.key.device, &row).await.map_err(unavailable)?;
+        self.durable().await.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        Ok(tier)
+    }
+
+    /// Evidence that speaks against its device is a finding like any other, and stands in the same lists.
+    fn find_against(&self, device: &Arc<Device>, judged: &Judged, text: &str, now: UnixMillis) {
+        let finding = Finding {
+            at: now,
+            subject: device.subject(),
+            engine: Engine::Verifier,
+            feature: Feature::Evidence,
+            observed: judged.reasons.len() as f64,
+            expected: Expected { low: 0.0, high: 0.0, basis: Basis::Rule },
+            unit: Unit::Count,
+            score: 1.0,
+            severity: Severity::High,
+            technique: Some(Technique::SYSTEM_FIRMWARE),
+        };
+        self.find(device, &finding, text.to_owned());
+    }
+
+    async fn attester(&self, device: &Device) -> Result<AttesterRow, Refusal> {
+        let found = device.tenant().store.attester(device.key.device).await.map_err(unavailable)?;
+        found.ok_or(Refusal::Unregistered)
+    }
+
+    // --- people
+
+    /// Registers who the device is: the thumbprint of the key that its first certificate is signed with.
+    pub async fn set_identity(&self, actor: &Actor, device: DeviceKey, identity: &str) -> Result<(), Error> {
+        let parsed = Identity::from_hex(identity)
+            .ok_or_else(|| Error::Malformed("an attestation identity has 64 hexadecimal digits".into()))?;
+        let device = self.require_device(device).await?;
+        device.tenant().store.register_identity(device.key.device, &parsed).await?;
+        self.note_by(&device, actor, "key", format!("Its attestation identity is {parsed}."));
+        self.audit(actor, "device.identity", Some(device.key.tenant), &device.name, identity).await
+    }
+
+    /// What is known of a device's attestation.
+    pub async fn show_attestation(&self, device: DeviceKey) -> Result<AttestationView, Error> {
+        let device = self.require_device(device).await?;
+        let store = &device.tenant().store;
+        let attester = store.attester(device.key.device).await?;
+        let verdicts = store.verdicts(device.key.device, VERDICTS_SHOWN).await?;
+        let (tier, at) = {
+            let state = device.state();
+            (state.posture.attestation, state.posture.verdict_at)
+        };
+        Ok(AttestationView {
+            tier: tier.name().into(),
+            at: at.map(rfc3339),
+            identity: attester.as_ref().map(|attester| attester.identity.to_string()),
+            boot_count: attester.as_ref().and_then(|attester| attester.boot_count),
+            verdicts: verdicts.iter().map(verdict_view).collect(),
+        })
+    }
+}
+
+/// Evidence that a device brought, and what it is held against.
+struct Hearing<'a> {
+    device: &'a Arc<Device>,
+    attester: AttesterRow,
+    policy: TypePolicy,
+    exporter: &'a Secret<32>,
+    bytes: &'a [u8],
+    now: UnixMillis,
+}
+
+impl Hearing<'_> {
+    /// Verifies chain and token. A chain that is only named is the device's last one.
+    fn verify(&self, carried: &Carried<'_>) -> Result<Evidence, bartizan_trust::Error> {
+        let cached = |named: &ChainName| {
+            let chain = self.attester.chain.as_deref().filter(|chain| (AWS_LC.sha256)(&[chain]) == *named)?;
+            evidence::verify_chain(&AWS_LC, chain, self.now).ok()
+        };
+        carried.verify(&AWS_LC, carried.chain(&AWS_LC, &cached, self.now)?)
+    }
+}
+
+/// Evidence appraised, or found not to hold.
+struct Judged {
+    tier: Attestation,
+    /// What speaks against the device, the worst first.
+    reasons: Vec<String>,
+    challenged: UnixMillis,
+    evidence: Option<Evidence>,
+}
+
+impl Judged {
+    fn of(verdict: &Verdict, challenged: UnixMillis, evidence: Evidence) -> Self {
+        let reasons = verdict.reasons.iter().map(ToString::to_string).collect();
+        Self { tier: verdict.tier, reasons, challenged, evidence: Some(evidence) }
+    }
+
+    /// No claim of it is believed; it came in the device's own session, so the device has to answer for it.
+    fn unverified(error: bartizan_trust::Error, now: UnixMillis) -> Self {
+        let reasons = vec![format!("The evidence does not hold: {error}.")];
+        Self { tier: Attestation::Contraindicated, reasons, challenged: now, evidence: None }
+    }
+
+    /// The verdict as the end of a sentence that begins with the device.
+    fn text(&self) -> String {
+        let worst = self.reasons.first().map_or("", String::as_str).trim_end_matches('.');
+        match self.tier {
+            Attestation::Contraindicated => format!("failed its attestation. {worst}"),
+            Attestation::Warning => format!("attested with a warning. {worst}"),
+            Attestation::Affirming | Attestation::None => "proved that it runs what was released".into(),
+        }
+    }
+
+    fn details(&self) -> Details {
+        let layers = self.evidence.iter().flat_map(|evidence| &evidence.layers).map(LayerView::of).collect();
+        let boot_count = self.evidence.as_ref().and_then(|evidence| evidence.boot_count);
+        Details { layers, reasons: self.reasons.clone(), boot_count }
+    }
+}
+
+/// What of a verdict is stored for people.
+#[derive(Serialize, Deserialize)]
+struct Details {
+    layers: Vec<LayerView>,
+    reasons: Vec<String>,
+    boot_count: Option<u64>,
+}
+
+fn verdict_view(row: &VerdictRow) -> VerdictView {
+    let details: Option<Details> = serde_json::from_str(&row.details).ok();
+    let (layers, reasons, boot_count) =
+        details.map_or_else(Default::default, |details| (details.layers, details.reasons, details.boot_count));
+    VerdictView {
+        at: rfc3339(row.at),
+        tier: row.tier.name().into(),
+        text: row.text.clone(),
+        layers,
+        reasons,
+        boot_count,
+    }
+}
+
+/// What names a device in its challenges.
+fn name_of(device: DeviceKey) -> [u8; 12] {
+    let mut out = [0; 12];
+    out[..4].copy_from_slice(&device.tenant.0.to_be_bytes());
+    out[4..].copy_from_slice(&device.device.0.to_be_bytes());
+    out
+}
+
+fn unavailable(error: crate::store::Error) -> Refusal {
+    Refusal::Unavailable(Error::from(error).to_string())
+}

@@ -1,0 +1,240 @@
+//! What devices are held to: reference values of good firmware, and the policy of each device type.
+
+use std::sync::Arc;
+
+use bartizan_trust::appraisal::{LayerPolicy, Policy};
+use bartizan_trust::evidence::{Digest, HashAlgorithm};
+use bartizan_trust::reference::{Class, ReferenceValues, SecurityVersion, Source, Status, Value};
+use bartizan_wire::{Attestation, TenantId, UnixMillis};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::{Error, Misuse};
+use super::tenant::Tenant;
+use super::views::ReferenceView;
+use super::{Actor, App};
+use crate::limits::LAYERS_MAX;
+use crate::store;
+
+/// The vendor of types whose policy names none.
+const NO_VENDOR: &str = "unnamed";
+/// Where a tenant's reference values are kept.
+const REFERENCES_BLOB: &str = "reference-values";
+
+/// What devices of one type are held to when they attest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyView {
+    /// Who makes them, as reference values name it. Absent: nobody in particular.
+    pub vendor: Option<String>,
+    /// What they are, as reference values name it. Absent: the type's name.
+    pub model: Option<String>,
+    /// Every layer of their code in the order of boot, as reference values name them. Evidence with more, fewer or
+    /// others is not believed.
+    pub layers: Vec<String>,
+    /// Firmware that no reference value knows: affirming, warning (if absent) or contraindicated.
+    pub unknown: Option<String>,
+    /// A layer in debug mode: contraindicated if absent.
+    pub debug: Option<String>,
+    /// A layer in recovery mode: warning if absent.
+    pub recovery: Option<String>,
+    /// The least security version, beside what reference values say.
+    pub security_floor: Option<u64>,
+    /// Whether a device must count its starts, without which a clone is hard to tell: yes if absent.
+    pub require_boot_count: Option<bool>,
+}
+
+/// The same, ready to use.
+#[derive(Clone, Debug)]
+pub(super) struct TypePolicy {
+    pub class: Class,
+    pub appraisal: Policy,
+}
+
+/// One reference value, as a person states it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewReference {
+    /// The layer, as the policy names it.
+    #[schema(example = "firmware")]
+    pub component: String,
+    #[schema(example = "2.4.1")]
+    pub version: String,
+    pub security_version: Option<u64>,
+    /// In hex: SHA-256, SHA-384 or SHA-512, told by its length.
+    pub digest: String,
+}
+
+impl PolicyView {
+    fn checked(&self, device_type: &str) -> Result<TypePolicy, Error> {
+        if self.layers.is_empty() || self.layers.len() > LAYERS_MAX {
+            return Err(Error::Malformed(format!("a policy names 1 to {LAYERS_MAX} layers")));
+        }
+        let tier = |name: &str, given: &Option<String>, otherwise| match given {
+            None => Ok(otherwise),
+            Some(text) => Attestation::from_name(text).filter(|tier| *tier != Attestation::None).ok_or_else(|| {
+                Error::Malformed(format!("`{name}` is affirming, warning or contraindicated, not {text:?}"))
+            }),
+        };
+        let strict = Policy::default();
+        Ok(TypePolicy {
+            class: Class::new(
+                self.vendor.as_deref().unwrap_or(NO_VENDOR),
+                self.model.as_deref().unwrap_or(device_type),
+            ),
+            appraisal: Policy {
+                layers: self.layers.iter().map(|layer| LayerPolicy::known(layer)).collect(),
+                unknown: tier("unknown", &self.unknown, strict.unknown)?,
+                debug: tier("debug", &self.debug, strict.debug)?,
+                recovery: tier("recovery", &self.recovery, strict.recovery)?,
+                security_floor: self.security_floor,
+                require_boot_count: self.require_boot_count.unwrap_or(strict.require_boot_count),
+                ..strict
+            },
+        })
+    }
+}
+
+impl Tenant {
+    /// What good firmware measures as.
+    pub(super) async fn references(&self) -> Result<Arc<ReferenceValues>, store::Error> {
+        let mut kept = self.references.lock().await;
+        if let Some(references) = &*kept {
+            return Ok(Arc::clone(references));
+        }
+        let loaded = match self.store.blob(REFERENCES_BLOB).await? {
+            None => ReferenceValues::new(),
+            Some(bytes) => ReferenceValues::decode(&bytes).map_err(|_| store::Error::Damaged("reference values"))?,
+        };
+        Ok(Arc::clone(kept.insert(Arc::new(loaded))))
+    }
+
+    /// Changes them; durable when it returns. Nothing changes if `change` fails.
+    async fn change_references<T>(
+        &self,
+        change: impl FnOnce(&mut ReferenceValues) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.references().await?;
+        let mut kept = self.references.lock().await;
+        let mut next = kept.as_deref().cloned().unwrap_or_default();
+        let said = change(&mut next)?;
+        self.store.keep_blob(REFERENCES_BLOB, &next.encode()).await?;
+        *kept = Some(Arc::new(next));
+        Ok(said)
+    }
+
+    pub(super) async fn attestation_policy(&self, device_type: &str) -> Result<Option<TypePolicy>, store::Error> {
+        let Some(text) = self.store.attestation_policy(device_type).await? else { return Ok(None) };
+        let damaged = || store::Error::Damaged("attestation policy");
+        let view: PolicyView = serde_json::from_str(&text).map_err(|_| damaged())?;
+        view.checked(device_type).map(Some).map_err(|_| damaged())
+    }
+}
+
+impl App {
+    /// Says what devices of a type are held to.
+    pub async fn set_attestation_policy(
+        &self,
+        actor: &Actor,
+        tenant: TenantId,
+        device_type: &str,
+        policy: &PolicyView,
+    ) -> Result<(), Error> {
+        policy.checked(device_type)?;
+        let text = serde_json::to_string(policy).expect("invariant: plain fields serialise");
+        let open = self.open_tenant(tenant).await?;
+        if !open.store.set_attestation_policy(device_type, &text).await? {
+            return Err(Misuse::Unknown(format!("device type {device_type:?}")).into());
+        }
+        self.audit(actor, "attestation.policy", Some(tenant), device_type, &text).await
+    }
+
+    pub async fn show_attestation_policy(&self, tenant: TenantId, device_type: &str) -> Result<PolicyView, Error> {
+        let text = self.open_tenant(tenant).await?.store.attestation_policy(device_type).await?;
+        let text = text.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")))?;
+        serde_json::from_str(&text).map_err(|_| store::Error::Damaged("attestation policy").into())
+    }
+
+    /// Takes a reference value that a person states. It vouches from now on.
+    pub async fn add_reference(
+        &self,
+        actor: &Actor,
+        tenant: TenantId,
+        device_type: &str,
+        new: &NewReference,
+    ) -> Result<(), Error> {
+        let open = self.open_tenant(tenant).await?;
+        let policy = open.attestation_policy(device_type).await?;
+        let policy = policy.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")))?;
+        let value = Value {
+            class: policy.class,
+            instance: None,
+            component: new.component.clone(),
+            version: Some(new.version.clone()),
+            security_version: new.security_version.map(SecurityVersion::Exact),
+            digests: vec![digest(&new.digest)?],
+            source: Source::Measured { by: actor.0.clone() },
+            withdrawn: false,
+        };
+        let refused = |fault: bartizan_trust::reference::Fault| Error::from(Misuse::Conflict(fault.to_string()));
+        open.change_references(|references| references.add(value).map_err(refused)).await?;
+        let what = format!("{device_type} {} {}", new.component, new.version);
+        self.audit(actor, "reference.add", Some(tenant), &what, &new.digest).await
+    }
+
+    /// Forbids a version of a component, or allows it again.
+    pub async fn set_reference_status(
+        &self,
+        actor: &Actor,
+        tenant: TenantId,
+        (device_type, component, version): (&str, &str, &str),
+        forbidden: bool,
+    ) -> Result<(), Error> {
+        let open = self.open_tenant(tenant).await?;
+        let policy = open.attestation_policy(device_type).await?;
+        let policy = policy.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")))?;
+        let status = if forbidden { Status::Forbidden } else { Status::Allowed };
+        let change = |references: &mut ReferenceValues| {
+            let set = references.set_status(&policy.class, component, version, status);
+            set.map_err(|fault| Misuse::Conflict(fault.to_string()).into())
+        };
+        open.change_references(change).await?;
+        let what = format!("{device_type} {component} {version}");
+        self.audit(actor, "reference.status", Some(tenant), &what, if forbidden { "forbidden" } else { "allowed" })
+            .await
+    }
+
+    /// All reference values of a device type.
+    pub async fn reference_values(&self, tenant: TenantId, device_type: &str) -> Result<Vec<ReferenceView>, Error> {
+        let open = self.open_tenant(tenant).await?;
+        let Some(policy) = open.attestation_policy(device_type).await? else { return Ok(Vec::new()) };
+        let references = open.references().await?;
+        let now = self.clock.now();
+        Ok(references.of_class(&policy.class).map(|value| view(&references, value, device_type, now)).collect())
+    }
+}
+
+fn view(references: &ReferenceValues, value: &Value, device_type: &str, now: UnixMillis) -> ReferenceView {
+    let status = references.status(&value.class, &value.component, value.version.as_deref(), &value.digests, now);
+    ReferenceView {
+        device_type: device_type.into(),
+        component: value.component.clone(),
+        version: value.version.clone(),
+        security_version: value.security_version.map(|version| version.to_string()),
+        digests: value.digests.iter().map(ToString::to_string).collect(),
+        source: value.source.to_string(),
+        status: if value.withdrawn { "withdrawn".into() } else { status.name(now).into() },
+    }
+}
+
+fn digest(hex: &str) -> Result<Digest, Error> {
+    let bytes = bartizan_platform::import::secret::from_hex(hex.as_bytes());
+    let bytes = bytes.ok_or_else(|| Error::Malformed("a digest is written in hexadecimal digits".into()))?;
+    let algorithm = match bytes.len() {
+        32 => HashAlgorithm::Sha256,
+        48 => HashAlgorithm::Sha384,
+        64 => HashAlgorithm::Sha512,
+        other => return Err(Error::Malformed(format!("a digest has 32, 48 or 64 bytes, not {other}"))),
+    };
+    Ok(Digest { algorithm, bytes })
+}

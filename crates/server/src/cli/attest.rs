@@ -1,0 +1,233 @@
+//! `bartizan attest …` and `bartizan reference …`.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::Path;
+
+use bartizan_crypto::AWS_LC;
+use bartizan_platform::import::secret::to_hex;
+use bartizan_trust::{Evidence, Identity, evidence};
+use bartizan_wire::UnixMillis;
+use serde_json::json;
+
+use super::args::{Attest, Output, Reference};
+use super::error::{Failure, Status};
+use super::session::Session;
+use super::table::table;
+use super::time::ago;
+use crate::app::references::PolicyView;
+use crate::app::views::{AttestationView, LayerView, ReferenceView, VerdictView};
+use crate::limits::FIRMWARE_BYTES_MAX;
+
+/// Runs a verb on attestation.
+///
+/// # Errors
+/// What the API answered.
+pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure> {
+    match verb {
+        Attest::Show { device } => {
+            let path = format!("{}/attestation", session.device_path(&device).await?);
+            let view: AttestationView = session.get(&path).await?;
+            let now = session.now;
+            Ok(session.print(&view, |view| shown(&device, view, |at| ago(at, now))))
+        }
+        Attest::Identify { device, identity } => {
+            let path = format!("{}/attestation-identity", session.device_path(&device).await?);
+            let view: AttestationView = session.put(&path, &json!({ "identity": identity })).await?;
+            Ok(session.print(&view, |_| format!("{device} can attest now\n")))
+        }
+        Attest::Policy { device_type, layers, vendor, model, unknown, security_floor, no_boot_count } => {
+            let path = format!("{}/attestation-policy", session.type_path(&device_type).await?);
+            let policy: PolicyView = if layers.is_empty() {
+                session.get(&path).await?
+            } else {
+                let require_boot_count = no_boot_count.then_some(false);
+                let body = json!({
+                    "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
+                    "security_floor": security_floor, "require_boot_count": require_boot_count,
+                });
+                session.put(&path, &body).await?
+            };
+            Ok(session.print(&policy, |policy| held_to(&device_type, policy)))
+        }
+        Attest::Verify { .. } => unreachable!("invariant: `dispatch` handles it without a server"),
+    }
+}
+
+/// Runs a verb on reference values.
+///
+/// # Errors
+/// What the API answered, or an image that cannot be read.
+pub async fn run_reference(session: &mut Session, verb: Reference) -> Result<String, Failure> {
+    let (device_type, known): (String, Vec<ReferenceView>) = match verb {
+        Reference::List { device_type } => {
+            let path = format!("{}/reference-values", session.type_path(&device_type).await?);
+            let known = session.get(&path).await?;
+            (device_type, known)
+        }
+        Reference::Add { device_type, component, version, security_version, digest, image } => {
+            let digest = match (digest, image) {
+                (Some(digest), _) => digest,
+                (None, Some(image)) => to_hex(&(AWS_LC.sha512)(&[&read(&image, FIRMWARE_BYTES_MAX)?])),
+                (None, None) => return Err(Failure::usage("give --digest or --image")),
+            };
+            let path = format!("{}/reference-values", session.type_path(&device_type).await?);
+            let body = json!({
+                "component": component, "version": version, "security_version": security_version, "digest": digest,
+            });
+            let known = session.post(&path, &body).await?;
+            (device_type, known)
+        }
+        Reference::Forbid { device_type, component, version } => {
+            let known = set_status(session, &device_type, &component, &version, true).await?;
+            (device_type, known)
+        }
+        Reference::Allow { device_type, component, version } => {
+            let known = set_status(session, &device_type, &component, &version, false).await?;
+            (device_type, known)
+        }
+    };
+    Ok(session.print(&known, |known| references(&device_type, known)))
+}
+
+async fn set_status(
+    session: &mut Session,
+    device_type: &str,
+    component: &str,
+    version: &str,
+    forbidden: bool,
+) -> Result<Vec<ReferenceView>, Failure> {
+    let path = format!("{}/reference-statuses", session.type_path(device_type).await?);
+    session.post(&path, &json!({ "component": component, "version": version, "forbidden": forbidden })).await
+}
+
+/// `bartizan attest verify`: needs no server, and says nothing about whether the layers are good.
+///
+/// # Errors
+/// The file cannot be read, or holds no evidence that verifies; the latter, or another identity than the expected one,
+/// is a finding.
+pub fn verify(file: &Path, expected: Option<&str>, output: Output) -> Result<String, Failure> {
+    let found = |line: String| Failure { status: Status::Found, ..Failure::new(line) };
+    let expected = match expected {
+        None => None,
+        Some(text) => {
+            let parsed = Identity::from_hex(text);
+            Some(parsed.ok_or_else(|| Failure::usage("an identity has 64 hexadecimal digits"))?)
+        }
+    };
+    let bytes = read(file, bartizan_trust::limits::EVIDENCE_BYTES_MAX as u64)?;
+    let now = UnixMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+    let evidence = evidence::open(&AWS_LC, &bytes, &|_| None, now)
+        .map_err(|error| found(format!("{}: {error}", file.display())))?;
+    if let Some(expected) = expected.filter(|expected| !evidence.identity.is(expected)) {
+        return Err(found(format!("signed by the identity {}, not {expected}", evidence.identity)));
+    }
+    Ok(match output {
+        Output::Table => claims(&evidence),
+        Output::Json => {
+            let value = json!({
+                "identity": evidence.identity.to_string(),
+                "nonce": to_hex(&evidence.nonce),
+                "boot_count": evidence.boot_count,
+                "security_version": evidence.security_version,
+                "layers": evidence.layers.iter().map(LayerView::of).collect::<Vec<_>>(),
+            });
+            format!("{value:#}\n")
+        }
+    })
+}
+
+fn claims(evidence: &Evidence) -> String {
+    let mut text = format!("the signatures hold, from {} down\n", evidence.identity);
+    let boots = evidence.boot_count.map_or("not counted".into(), |count| count.to_string());
+    _ = writeln!(text, "  challenge  {}\n  starts     {boots}", to_hex(&evidence.nonce));
+    let layers: Vec<_> = evidence.layers.iter().map(LayerView::of).collect();
+    text + &layers_table(&layers)
+}
+
+fn shown(device: &str, view: &AttestationView, ago: impl Fn(&str) -> String) -> String {
+    let Some(identity) = &view.identity else {
+        return format!("{device} cannot attest: no identity is registered for it (`bartizan attest identify`)\n");
+    };
+    let when = view.at.as_deref().map_or("never".into(), &ago);
+    let boots = view.boot_count.map_or("not counted".into(), |count| count.to_string());
+    let mut text = format!(
+        "{device} is {}\n  verdict   {when}\n  identity  {identity}\n  starts    {boots}\n",
+        match view.tier.as_str() {
+            "none" => "not attested yet",
+            "affirming" => "attested: it runs what it should",
+            "warning" => "attested, with a warning",
+            _ => "not to be trusted",
+        }
+    );
+    if let Some(latest) = view.verdicts.first() {
+        text += &layers_table(&latest.layers);
+    }
+    for verdict in &view.verdicts {
+        text += &line_of(verdict, &ago);
+    }
+    text
+}
+
+fn line_of(verdict: &VerdictView, ago: impl Fn(&str) -> String) -> String {
+    let mut text = format!("\n{}, {}: {}\n", ago(&verdict.at), verdict.tier, verdict.text);
+    for reason in &verdict.reasons {
+        _ = writeln!(text, "  - {reason}");
+    }
+    text
+}
+
+fn layers_table(layers: &[LayerView]) -> String {
+    let row = |layer: &LayerView| {
+        vec![
+            layer.component.clone().unwrap_or_default(),
+            layer.version.clone().unwrap_or_default(),
+            layer.security_version.map(|version| version.to_string()).unwrap_or_default(),
+            layer.mode.clone(),
+            layer.digests.first().map(|digest| digest.chars().take(24).collect()).unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = layers.iter().map(row).collect();
+    table(&["layer", "version", "security", "mode", "measures"], &rows)
+}
+
+fn held_to(device_type: &str, policy: &PolicyView) -> String {
+    let or = |given: &Option<String>, otherwise: &str| given.clone().unwrap_or_else(|| otherwise.into());
+    format!(
+        "devices of type {device_type} attest {}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
+        policy.layers.join(", then "),
+        or(&policy.unknown, "warning"),
+        or(&policy.debug, "contraindicated"),
+        or(&policy.recovery, "warning"),
+    )
+}
+
+fn references(device_type: &str, known: &[ReferenceView]) -> String {
+    if known.is_empty() {
+        return format!("no reference values for {device_type}\n");
+    }
+    let row = |it: &ReferenceView| {
+        vec![
+            it.component.clone(),
+            it.version.clone().unwrap_or_default(),
+            it.security_version.clone().unwrap_or_default(),
+            it.status.clone(),
+            it.source.clone(),
+            it.digests.first().map(|digest| digest.chars().take(24).collect()).unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = known.iter().map(row).collect();
+    table(&["layer", "version", "security", "status", "says who", "measures"], &rows)
+}
+
+/// A file of at most so many bytes, or standard input.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let told = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+    let real = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+    let mut bytes = Vec::new();
+    std::fs::File::open(real).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(told)?;
+    if bytes.len() as u64 > most {
+        return Err(Failure::new(format!("{} has more than {most} bytes", path.display())));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,243 @@
+//! Meters prove over DTLS what they run: who passes, who is isolated, and how one comes back.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "a test owns its sockets, files and clock, and says where it cannot go on"
+)]
+#![cfg(feature = "demo")]
+
+#[path = "gateway/scene.rs"]
+mod scene;
+
+use bartizan_crypto::{AWS_LC, RUSTCRYPTO, Secret};
+use bartizan_device::attest::Carry;
+use bartizan_platform::import::secret::to_hex;
+use bartizan_server::app::references::{NewReference, PolicyView};
+use bartizan_sim::{CHAIN_BYTES, Flash, RELEASES};
+use bartizan_trust::challenge::binding;
+use bartizan_wire::coap::Code;
+use bartizan_wire::{Access, DeviceKey};
+
+use scene::*;
+
+const PATH: &str = "/.well-known/bartizan/attestation";
+const METER: &str = "water meter";
+
+fn random(out: &mut [u8]) {
+    getrandom::fill(out).unwrap();
+}
+
+/// States what the released firmware measures as.
+async fn release(scene: &Scene) {
+    scene.app.add_type(&ada(), scene.tenant, METER).await.unwrap();
+    let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
+    let policy = PolicyView { layers, ..PolicyView::default() };
+    scene.app.set_attestation_policy(&ada(), scene.tenant, METER, &policy).await.unwrap();
+    for release in RELEASES {
+        let new = NewReference {
+            component: release.component.into(),
+            version: release.version.into(),
+            security_version: Some(release.security_version),
+            digest: to_hex(&(AWS_LC.sha512)(&[&release.image()])),
+        };
+        scene.app.add_reference(&ada(), scene.tenant, METER, &new).await.unwrap();
+    }
+}
+
+/// A meter with its session and its flash.
+struct Meter {
+    key: DeviceKey,
+    device: Device,
+    flash: Flash,
+}
+
+impl Meter {
+    async fn install(scene: &Scene, name: &str, secret: u8) -> Self {
+        let (key, device) = scene.meter(name).await;
+        let identity = Flash::identity([secret; 32]).to_string();
+        scene.app.set_identity(&ada(), key, &identity).await.unwrap();
+        Self { key, device, flash: Flash::new([secret; 32]) }
+    }
+
+    async fn challenge(&mut self) -> Vec<u8> {
+        let request = self.device.request(Code::GET, PATH, b"");
+        let answer = self.device.exchange(&request).await.expect("an answer");
+        assert_eq!(answer.code, Code::CONTENT, "{answer:?}");
+        answer.payload
+    }
+
+    /// Evidence of a start of its own, bound to its session.
+    fn evidence(&mut self, challenge: &[u8]) -> Vec<u8> {
+        let exporter = Secret::new(*self.device.connection.exporter().unwrap());
+        self.evidence_for(challenge, &binding(&RUSTCRYPTO, &exporter, challenge))
+    }
+
+    fn evidence_for(&mut self, challenge: &[u8], binding: &[u8; 32]) -> Vec<u8> {
+        let mut chain = [0; CHAIN_BYTES];
+        let attester = self.flash.start(&mut random, &mut chain);
+        let mut out = [0; 3_000];
+        let length = attester.evidence(&RUSTCRYPTO, &mut random, challenge, binding, Carry::Chain, &mut out).unwrap();
+        out[..length].to_vec()
+    }
+
+    async fn bring(&mut self, evidence: &[u8]) -> Response {
+        let request = self.device.request_as(Code::POST, PATH, 263, evidence);
+        self.device.exchange(&request).await.expect("an answer")
+    }
+
+    async fn attest(&mut self) -> Response {
+        let challenge = self.challenge().await;
+        let evidence = self.evidence(&challenge);
+        self.bring(&evidence).await
+    }
+}
+
+async fn access(scene: &Scene, meter: &Meter) -> Access {
+    let view = scene.app.show_device(meter.key).await.unwrap();
+    Access::from_name(&view.access).unwrap()
+}
+
+async fn tier(scene: &Scene, meter: &Meter) -> String {
+    scene.app.show_attestation(meter.key).await.unwrap().tier
+}
+
+#[tokio::test]
+async fn a_meter_that_runs_what_was_released_is_affirmed() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    let answer = meter.attest().await;
+    assert_eq!(answer.code, Code::CHANGED);
+    assert!(answer.payload.windows(4).any(|bytes| bytes == b"full"), "{:?}", answer.payload);
+    let shown = scene.app.show_attestation(meter.key).await.unwrap();
+    assert_eq!((shown.tier.as_str(), shown.boot_count), ("affirming", Some(1)));
+    let components: Vec<_> = shown.verdicts[0].layers.iter().map(|layer| layer.component.clone().unwrap()).collect();
+    assert_eq!(components, ["bootloader", "firmware"]);
+    assert!(shown.verdicts[0].reasons.is_empty());
+}
+
+#[tokio::test]
+async fn changed_firmware_isolates_and_repair_readmits_by_fresh_evidence_alone() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    meter.attest().await;
+    meter.flash.patch_firmware();
+    let before = meter.challenge().await;
+    assert_eq!(meter.attest().await.code, Code::CHANGED, "the answer is its standing");
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+    assert_eq!(meter.device.post("/meter/volume", "{}").await.code, Code::FORBIDDEN);
+    assert!(scene.delivered().is_empty());
+    let findings = scene.app.findings(scene.tenant, &Default::default()).await.unwrap();
+    assert!(findings.items[0].text.contains("it was changed"), "{}", findings.items[0].text);
+
+    meter.flash.restore();
+    let answered = meter.evidence(&before);
+    assert_eq!(meter.bring(&answered).await.code, Code::CONFLICT, "a challenge from before the isolation");
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+    for expected in [Access::Limited, Access::Limited, Access::Full] {
+        meter.attest().await;
+        assert_eq!(access(&scene, &meter).await, expected);
+    }
+    assert_eq!(meter.device.post("/meter/volume", "{}").await.code, Code::CHANGED);
+}
+
+#[tokio::test]
+async fn a_good_meter_cannot_answer_for_a_bad_one() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut good = Meter::install(&scene, "meter-1", 1).await;
+    let mut bad = Meter::install(&scene, "meter-2", 2).await;
+    let challenge = bad.challenge().await;
+    let exporter = Secret::new(*bad.device.connection.exporter().unwrap());
+    // Even if the bad one gave its session's secret away: who signs is not who speaks.
+    let relayed = good.evidence_for(&challenge, &binding(&RUSTCRYPTO, &exporter, &challenge));
+    bad.bring(&relayed).await;
+    assert_eq!(tier(&scene, &bad).await, "contraindicated");
+    assert_eq!(tier(&scene, &good).await, "none");
+    let own = good.challenge().await;
+    let evidence = good.evidence(&own);
+    assert_eq!(bad.bring(&evidence).await.code, Code::CONFLICT, "that challenge is another's");
+    let elsewhere = bad.challenge().await;
+    let unbound = bad.evidence_for(&elsewhere, &[0; 32]);
+    bad.bring(&unbound).await;
+    let reasons = scene.app.show_attestation(bad.key).await.unwrap().verdicts[0].reasons.join(" ");
+    assert!(reasons.contains("another session"), "{reasons}");
+}
+
+#[tokio::test]
+async fn evidence_counts_once() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    let challenge = meter.challenge().await;
+    let evidence = meter.evidence(&challenge);
+    assert_eq!(meter.bring(&evidence).await.code, Code::CHANGED);
+    meter.flash.patch_firmware();
+    assert_eq!(meter.bring(&evidence).await.code, Code::CONFLICT, "replayed");
+    assert_eq!(scene.app.show_attestation(meter.key).await.unwrap().verdicts.len(), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_verify_are_held_against_who_brought_them() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    let challenge = meter.challenge().await;
+    let mut evidence = meter.evidence(&challenge);
+    *evidence.last_mut().unwrap() ^= 1;
+    meter.bring(&evidence).await;
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+}
+
+#[tokio::test]
+async fn who_is_not_registered_or_has_no_policy_is_refused_and_nothing_more() {
+    let scene = Scene::new().await;
+    let (key, device) = scene.meter("meter-1").await;
+    let mut meter = Meter { key, device, flash: Flash::new([1; 32]) };
+    let request = meter.device.request(Code::GET, PATH, b"");
+    assert_eq!(meter.device.exchange(&request).await.unwrap().code, Code::FORBIDDEN);
+    scene.app.set_identity(&ada(), key, &Flash::identity([1; 32]).to_string()).await.unwrap();
+    assert_eq!(meter.attest().await.code, Code::FORBIDDEN, "no policy");
+    assert_eq!(access(&scene, &meter).await, Access::Full);
+    let (other, _) = scene.add("meter-2").await;
+    let shared = scene.app.set_identity(&ada(), other, &Flash::identity([1; 32]).to_string()).await;
+    assert!(shared.unwrap_err().to_string().contains("share a secret"));
+}
+
+#[tokio::test]
+async fn a_flood_of_evidence_is_cut_off_before_any_signature_is_looked_at() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    let mut codes = Vec::new();
+    for _ in 0..9 {
+        codes.push(meter.bring(b"\x00").await.code);
+    }
+    assert_eq!(codes[..6], [Code::CHANGED; 6]);
+    assert!(codes[6..].contains(&Code::TOO_MANY_REQUESTS), "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_restart_forgets_no_failure_no_start_and_no_session() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    for _ in 0..3 {
+        meter.attest().await;
+    }
+    let old = meter.challenge().await;
+    let scene = scene.restart().await;
+    let answered = meter.evidence(&old);
+    assert_eq!(meter.bring(&answered).await.code, Code::CONFLICT, "challenges do not outlive the server");
+    assert_eq!(meter.attest().await.code, Code::CHANGED, "the session does, with its exporter value");
+    assert_eq!(tier(&scene, &meter).await, "affirming");
+    meter.flash = Flash::new([1; 32]); // a copy of it, whose starts begin anew
+    meter.attest().await;
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+    let scene = scene.restart().await;
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+    let reasons = scene.app.show_attestation(meter.key).await.unwrap().verdicts[0].reasons.join(" ");
+    assert!(reasons.contains("clone"), "{reasons}");
+}
