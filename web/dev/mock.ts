@@ -44,7 +44,9 @@ async function answer(world: World, request: IncomingMessage, response: ServerRe
   const empty = tenant !== 'city';
   switch (path[2]) {
     case 'summary': return json(response, world.summary(tenant));
-    case 'types': return json(response, world.page(empty ? [] : world.types, url.searchParams));
+    case 'types':
+      if (path[4] === 'reference-values') return json(response, empty ? [] : world.references(path[3]!));
+      return json(response, world.page(empty ? [] : world.types, url.searchParams));
     case 'findings': return json(response, world.page(empty ? [] : world.findings, url.searchParams));
     case 'sources': return json(response, world.page(empty ? [] : world.sources, url.searchParams));
     case 'events': return stream(world, tenant, request, response);
@@ -75,6 +77,7 @@ async function device(world: World, method: string, path: string[], url: URL, re
   switch (`${method} ${path[1] ?? ''}${path[3] ? `/${path[3]}` : ''}`) {
     case 'GET ': return json(response, world.shown(member));
     case 'GET timeline': return json(response, world.page(member.timeline, url.searchParams));
+    case 'GET attestation': return json(response, world.attestation(member));
     case 'GET profile': return json(response, world.profile(member));
     case 'GET commands': return json(response, world.page(member.commands, url.searchParams));
     case 'POST isolations': world.isolate(member, reason(asked), asked.block === true); break;

@@ -1,9 +1,10 @@
 // A small simulated fleet behind the mock API: seeded, so that a test sees the same devices every time.
 
 import { sentence } from '../src/format/finding.ts';
+import { Firmware } from './firmware.ts';
 import type {
-  Access, Command, Device, Finding, Hold, LimitedSource, NewCommand, Page, Profile, Summary, Tenant, TimelineEntry,
-  TimelineKind,
+  Access, AttestationState, Command, Device, Finding, Hold, LimitedSource, NewCommand, Page, Profile, ReferenceValue, Summary, Tenant,
+  TimelineEntry, TimelineKind, Verdict,
 } from '../src/api/types.ts';
 
 export interface WorldOptions {
@@ -21,6 +22,8 @@ interface Member {
   /** What it usually leaves between two reports. */
   intervalMs: number;
   recent: { at: number; value: number }[];
+  /** Null: no attestation identity is registered. */
+  attester: { identity: string; bootCount: number | null; verdicts: Verdict[] } | null;
 }
 
 const TYPES = [
@@ -177,6 +180,15 @@ export class World {
     };
   }
 
+  attestation({ device, attester }: Member): AttestationState {
+    const verdicts = attester?.verdicts.slice(0, 10) ?? [];
+    return { tier: device.attestation, at: verdicts[0]?.at ?? null, identity: attester?.identity ?? null, boot_count: attester?.bootCount ?? null, verdicts };
+  }
+
+  references(type: string): ReferenceValue[] {
+    return type === 'water-meter' ? Firmware.references(type) : [];
+  }
+
   // --- what is done
 
   isolate(member: Member, reason: string, block: boolean) {
@@ -233,6 +245,33 @@ export class World {
     this.#condemn(member, 'sent 212 messages a minute; its own habit is at most 6 a minute');
   }
 
+  /** The meter answers a challenge with what it runs now. */
+  attest(name: string, firmware: Firmware, at = this.#time()) {
+    const member = this.member(name)!;
+    const { tier, text, layers, reasons } = firmware;
+    const verdict: Verdict = { at, tier, text, layers, reasons, boot_count: 17 };
+    member.attester ??= { identity: Firmware.digestOf(name).slice(0, 64), bootCount: 17, verdicts: [] };
+    member.attester.verdicts.unshift(verdict);
+    const as = member.device.attestation === verdict.tier ? ' as before' : '';
+    member.device = { ...member.device, attestation: verdict.tier };
+    if (verdict.tier === 'contraindicated') {
+      this.#judge(member, {
+        feature: 'evidence', observed: verdict.reasons.length, expected: { low: 0, high: 0, basis: 'rule' }, unit: 'count',
+        score: 1, severity: 'high', technique: 'T0857',
+      }, { engine: 'verifier', text: verdict.text });
+      this.#hold(member, { cause: 'attestation', engine: 'verifier', exit: 'evidence', access: 'quarantined', reason: verdict.text, by: null });
+    }
+    this.#note(member, 'attestation', `It attested: ${verdict.tier}${as}.`, null, at);
+    this.#posture(member);
+  }
+
+  /** Its evidence is overdue. */
+  owe(name: string) {
+    const member = this.member(name)!;
+    this.#hold(member, { cause: 'policy', engine: null, exit: 'evidence', access: 'limited', reason: 'owes evidence of what it runs', by: null });
+    this.#posture(member);
+  }
+
   listen(listener: (event: Event) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -259,7 +298,7 @@ export class World {
       session: pending ? null : { since: new Date(created + 86_400_000).toISOString(), address: `100.64.${id % 200}.${(id * 7) % 250}:${40_000 + id}`, connection_id: true, version: 'DTLS 1.2', suite: SUITE },
       messages: pending ? 0 : Math.round((this.now - created) / intervalMs), version: 1,
     };
-    this.members.push({ device, holds: [], timeline: [], commands: [], intervalMs, recent: pending ? [] : recent });
+    this.members.push({ device, holds: [], timeline: [], commands: [], intervalMs, recent: pending ? [] : recent, attester: null });
   }
 
   #history() {
@@ -269,6 +308,7 @@ export class World {
     this.isolate(this.member('lock-007')!, 'Found open in the river; waiting for a technician.', true);
     this.#newKind(this.member('lock-012')!);
     this.#limitSource();
+    this.#firmware();
     for (let i = 0; i < 30; i++) this.#note(this.member('meter-001')!, 'session', 'Disconnected.', null, this.#time(-i * 7_200_000));
   }
 
@@ -291,6 +331,18 @@ export class World {
     this.#grade(member, 'suspicious');
   }
 
+  #firmware() {
+    for (let day = 5; day > 0; day--) this.attest('meter-002', Firmware.good(day > 3 ? '2.4.0' : '2.4.1'), this.#time(-day * 86_400_000));
+    this.attest('meter-003', Firmware.good('2.4.1'), this.#time(-86_400_000));
+    this.attest('meter-003', Firmware.tampered());
+    this.attest('meter-005', Firmware.good('2.3.0'), this.#time(-172_800_000));
+    this.attest('meter-005', Firmware.forbidden(), this.#time(-86_400_000));
+    this.attest('meter-005', Firmware.unverified());
+    this.attest('meter-006', Firmware.unknown());
+    this.member('meter-008')!.attester = { identity: Firmware.digestOf('meter-008').slice(0, 64), bootCount: null, verdicts: [] };
+    this.owe('meter-008');
+  }
+
   #limitSource() {
     this.sources = [{
       source: SOURCE, since: this.#time(-60_000), until: this.#time(540_000), dropped: 318,
@@ -304,15 +356,15 @@ export class World {
 
   // --- small steps
 
-  #judge(member: Member, fields: Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit' | 'score' | 'severity' | 'technique'>) {
-    const finding = this.#find(member.device.name, fields);
+  #judge(member: Member, fields: Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit' | 'score' | 'severity' | 'technique'>, by?: Pick<Finding, 'engine' | 'text'>) {
+    const finding = this.#find(member.device.name, fields, by);
     member.timeline.unshift({ id: this.#id++, at: finding.at, kind: 'finding', text: finding.text, finding, actor: null });
   }
 
-  #find(device: string | null, fields: Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit' | 'score' | 'severity' | 'technique'>): Finding {
+  #find(device: string | null, fields: Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit' | 'score' | 'severity' | 'technique'>, by?: Pick<Finding, 'engine' | 'text'>): Finding {
     const finding: Finding = {
       id: this.#id++, at: this.#time(), device, source: device ? null : SOURCE, claimed: device ? null : 'lock-012',
-      engine: device ? 'profile' : 'source', ...fields, text: sentence('en', fields),
+      engine: device ? 'profile' : 'source', ...fields, text: sentence('en', fields), ...by,
     };
     this.findings.unshift(finding);
     this.emit('finding', finding);

@@ -1,8 +1,8 @@
 import { isolatedDevices } from './isolated.ts';
 import { Problem, problemOf } from './problem.ts';
 import type {
-  Command, Device, DeviceType, Finding, Id, LimitedSource, NewCommand, Page, Profile, Summary, Tenant,
-  TimelineEntry,
+  AttestationState, Command, Device, DeviceType, Finding, Id, LimitedSource, NewCommand, Page, Profile, ReferenceValue,
+  Summary, Tenant, TimelineEntry,
 } from './types.ts';
 
 const BASE = '/api/v1';
@@ -104,6 +104,9 @@ export const timeline = (tenant: string, name: string, query: Query = {}) =>
 export const profile = (tenant: string, name: string) => get<Profile>(address(at(tenant, name, 'profile')));
 export const commands = (tenant: string, name: string) =>
   get<Page<Command>>(address(at(tenant, name, 'commands'), { limit: 50 }));
+export const attestation = (tenant: string, name: string) => get<AttestationState>(address(at(tenant, name, 'attestation')));
+export const referenceValues = (tenant: string, type: string) =>
+  get<ReferenceValue[]>(address(['tenants', tenant, 'types', type, 'reference-values']));
 
 export const isolate = (tenant: string, name: string, reason: string, block: boolean) =>
   post<unknown>(address(at(tenant, name, 'isolations')), { reason, block });

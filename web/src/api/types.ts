@@ -11,19 +11,22 @@ export const ATTESTATIONS = ['none', 'affirming', 'warning', 'contraindicated'] 
 export const UPDATES = ['none', 'offered', 'installing', 'failed'] as const;
 export const CAUSES = ['person', 'detection', 'attestation', 'policy'] as const;
 export const EXITS = ['person', 'dwell', 'evidence'] as const;
-export const ENGINES = ['profile', 'source', 'protocol'] as const;
+export const ENGINES = ['profile', 'source', 'protocol', 'verifier'] as const;
 export const BASES = ['device', 'device_type', 'rule'] as const;
 export const UNITS = ['ms', 'bytes', 'per_hour', 'per_minute', 'count'] as const;
 export const SEVERITIES = ['informational', 'low', 'medium', 'high', 'critical'] as const;
 export const COMMAND_STATES = ['held', 'queued', 'sent', 'acknowledged', 'expired', 'refused'] as const;
 export const TIMELINE_KINDS = [
-  'finding', 'grade', 'hold', 'release', 'access', 'session', 'command', 'key', 'lifecycle',
+  'finding', 'grade', 'hold', 'release', 'access', 'session', 'command', 'key', 'lifecycle', 'attestation',
 ] as const;
 export const FEATURES = [
   'report_interval', 'message_rate', 'payload_bytes', 'message_kind', 'peer', 'replayed_records',
   'forged_records', 'failed_handshakes', 'malformed_datagrams', 'endpoint_name', 'handshake_rate',
-  'refused_requests',
+  'refused_requests', 'evidence',
 ] as const;
+
+/** How a layer was started. The server writes the last one with a space. */
+export const LAYER_MODES = ['normal', 'debug', 'recovery', 'not_configured'] as const;
 
 export type Grade = (typeof GRADES)[number];
 export type Access = (typeof ACCESSES)[number];
@@ -149,6 +152,54 @@ export interface TimelineEntry {
   text: string;
   finding: Finding | null;
   actor: string | null;
+}
+
+/** What a device has proven of itself. */
+export interface AttestationState {
+  /** The last verdict. */
+  tier: Attestation;
+  at: Instant | null;
+  /** The registered one: a SHA-256 thumbprint in hex. Without it a device cannot attest. */
+  identity: string | null;
+  /** Starts that the device has counted, if it counts them. */
+  boot_count: number | null;
+  /** Newest first. */
+  verdicts: Verdict[];
+}
+
+export interface Verdict {
+  at: Instant;
+  tier: Attestation;
+  /** The end of an English sentence that begins with the device. */
+  text: string;
+  /** In the order of boot; none if the evidence did not hold. */
+  layers: Layer[];
+  /** What speaks against the device, English sentences, the worst first. */
+  reasons: string[];
+  boot_count: number | null;
+}
+
+export interface Layer {
+  component: string | null;
+  version: string | null;
+  security_version: number | null;
+  /** `sha-512:` and hex digits. */
+  digests: string[];
+  /** normal, debug, recovery or not configured. */
+  mode: string;
+}
+
+/** What good firmware of a device type measures as. */
+export interface ReferenceValue {
+  type: string;
+  component: string;
+  version: string | null;
+  security_version: string | null;
+  digests: string[];
+  /** Who says so, in English. */
+  source: string;
+  /** allowed, deprecated, forbidden or withdrawn. */
+  status: string;
 }
 
 export interface ProfileFeature {

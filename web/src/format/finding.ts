@@ -3,15 +3,18 @@
 import { FEATURES, type Basis, type Feature, type Finding } from '../api/types.ts';
 import type { Key } from '../i18n/en.ts';
 import { keyOf, translate, type Language } from '../i18n/translate.ts';
+import { verdictPhrase } from './attestation.ts';
 import { between, ends, quantity, quantityOf, range } from './units.ts';
 
 /** Features where the news is that it happened at all: a band says nothing. */
-export const NOVEL: Feature[] = ['message_kind', 'peer', 'endpoint_name'];
+export const NOVEL: Feature[] = ['message_kind', 'peer', 'endpoint_name', 'evidence'];
 
-type Judged = Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit'>;
+type Judged = Pick<Finding, 'feature' | 'observed' | 'expected' | 'unit'> & Partial<Pick<Finding, 'text'>>;
 
 /** "reported again after 72 s; its own habit is every 55 to 65 min" */
 export function sentence(language: Language, finding: Judged): string {
+  // The verifier's text says which claim of which layer failed; a count of claims would not.
+  if (finding.feature === 'evidence' && finding.text) return verdictPhrase(language, finding.text);
   const words = translate(language, 'finding.sentence', {
     seen: seen(language, finding),
     basis: expectation(language, finding),
@@ -52,6 +55,7 @@ export function observedIn(language: Language, feature: Feature, observed: numbe
 /** What was expected and whose habit that is. */
 function expectation(language: Language, finding: Judged): string {
   const basis = finding.expected.basis;
+  if (finding.feature === 'evidence') return translate(language, 'basis.evidence');
   if (NOVEL.includes(finding.feature)) return translate(language, basisKey(basis, true));
   return translate(language, basisKey(basis, false), { expected: expectedIn(language, finding) });
 }

@@ -4,6 +4,7 @@
 import type { Finding, TimelineEntry } from '../api/types.ts';
 import type { Key } from '../i18n/en.ts';
 import { keyOf, translate, type Language, type Params } from '../i18n/translate.ts';
+import { readable } from './attestation.ts';
 import { sentence } from './finding.ts';
 
 const SENTENCES: [RegExp, Key][] = [
@@ -26,22 +27,25 @@ const SENTENCES: [RegExp, Key][] = [
   [/^Disconnected\.$/, 'history.disconnected'],
   [/^Command (?<command>.+) of (?<issuer>.+) is (?<state>\w+)\.$/, 'history.command'],
   [/^Command (?<command>\S+ \S+) is (?<state>\w+): (?<detail>.+)\.$/s, 'history.commandDetail'],
+  [/^It attested: (?<tier>\w+)\.$/, 'history.attested'],
+  [/^It attested: (?<tier>\w+) as before\.$/, 'history.attestedBefore'],
+  [/^Its attestation identity is (?<identity>\w+)\.$/, 'history.identity'],
   [/^Machines have isolated as many devices/, 'history.braked'],
 ];
 
 /** `findings` are those of the device, newest first: a machine's reason is one of them. */
 export function historyLine(language: Language, entry: Pick<TimelineEntry, 'at' | 'kind' | 'text'>, findings: Finding[]): string {
-  if (language === 'en') return entry.text;
+  if (language === 'en') return readable(entry.text);
   for (const [pattern, key] of SENTENCES) {
     const found = pattern.exec(entry.text);
-    if (found) return translate(language, key, named(language, entry, found.groups ?? {}, findings));
+    if (found) return readable(translate(language, key, named(language, entry, found.groups ?? {}, findings)));
   }
-  return entry.text;
+  return readable(entry.text);
 }
 
 function named(language: Language, entry: Pick<TimelineEntry, 'at' | 'kind'>, groups: Record<string, string>, findings: Finding[]): Params {
   const params: Params = { ...groups };
-  for (const name of ['from', 'to', 'access', 'state']) {
+  for (const name of ['from', 'to', 'access', 'state', 'tier']) {
     const key = keyOf(prefixOf(name, entry.kind), groups[name] ?? '');
     if (key) params[name] = translate(language, key);
   }
@@ -54,6 +58,7 @@ function named(language: Language, entry: Pick<TimelineEntry, 'at' | 'kind'>, gr
 
 function prefixOf(name: string, kind: string): string {
   if (name === 'state') return 'state';
+  if (name === 'tier') return 'attestation';
   return kind === 'grade' ? 'grade' : 'access';
 }
 

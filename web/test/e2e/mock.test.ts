@@ -2,6 +2,7 @@
 
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Firmware } from '../../dev/firmware.ts';
 import { operatorFlows } from './flows.ts';
 import { hasChromium, launch, mockTarget, NO_CHROMIUM, open, signIn, until } from './harness.ts';
 
@@ -131,12 +132,85 @@ describe.skipIf(!hasChromium)(hasChromium ? 'what only a mock can stage' : NO_CH
     await page.context().close();
   });
 
+  test('a changed firmware shows while one looks, measured against what was released', async () => {
+    const { page, complaints } = await open(browser, { permissions: ['clipboard-read', 'clipboard-write'] });
+    await signIn(page, target);
+    target.mock.world.attest('meter-030', Firmware.good('2.4.1'));
+    await page.goto(`${target.url}/#/city/devices/meter-030`);
+    await page.locator('#attestation-tier [data-value=affirming]').waitFor();
+    expect(await page.locator('#layers tbody th').allInnerTexts()).toEqual(['boot-loader', 'firmware']);
+    const firmware = page.locator('#layers tbody', { hasText: 'firmware' });
+    await firmware.getByText('2.4.1, by CI').waitFor();
+    expect(await firmware.getAttribute('data-measured')).toBe('released');
+
+    target.mock.world.attest('meter-030', Firmware.tampered());
+    await page.locator('#attestation-tier [data-value=contraindicated]').waitFor({ timeout: 5_000 });
+    await page.locator('#attestation-reasons', { hasText: 'it was changed' }).waitFor();
+    expect(await firmware.getAttribute('data-measured')).toBe('changed');
+    await firmware.locator('[data-value=debug]').waitFor();
+    expect(await page.locator('#verdicts li [data-value]').evaluateAll((all) => all.map((one) => one.getAttribute('data-value')))).toEqual(['contraindicated', 'affirming']);
+    await page.locator('#hold-list', { hasText: 'Its evidence contradicts what it should run' }).waitFor();
+    await page.locator('#finding-sentence', { hasText: 'failed its attestation' }).waitFor();
+    await page.locator('#timeline-list li[data-kind=attestation]', { hasText: 'It attested: contraindicated.' }).waitFor();
+
+    const whole = await firmware.locator('button').getAttribute('title');
+    expect(whole).toMatch(/^sha-512:[0-9a-f]{128}$/);
+    await firmware.locator('button').click();
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(whole);
+    expect(complaints).toEqual([]);
+    await page.context().close();
+  });
+
+  test('forbidden, unknown and unverifiable firmware are told apart', async () => {
+    const { page } = await open(browser);
+    await signIn(page, target);
+    await page.goto(`${target.url}/#/city/devices/meter-005`);
+    await page.locator('#attestation-reasons', { hasText: 'The evidence does not hold' }).waitFor();
+    await page.locator('#layers caption', { hasText: 'the evidence since then did not hold' }).waitFor();
+    await page.locator('#layers [data-value=forbidden]').waitFor();
+    await page.goto(`${target.url}/#/city/devices/meter-006`);
+    await page.locator('#attestation-tier [data-value=warning]').waitFor();
+    await page.locator('#layers [data-value=unknown]').waitFor();
+    await page.context().close();
+  });
+
+  test('a device that cannot attest says how to change that, one that owes evidence says so', async () => {
+    const { page } = await open(browser);
+    await signIn(page, target);
+    await page.goto(`${target.url}/#/city/devices/meter-004`);
+    await page.getByText('meter-004 cannot attest').waitFor();
+    await page.getByText('bartizan attest identify meter-004 IDENTITY').waitFor();
+    await page.goto(`${target.url}/#/city/devices/meter-008`);
+    await page.getByText('No evidence has come yet.').waitFor();
+    await page.locator('#hold-list', { hasText: 'It owes evidence' }).getByText('When the device proves its state afresh').waitFor();
+    await page.context().close();
+  });
+
+  test.each([360, 400, 780, 970, 1200])('verdict and layers fit %i pixels in both languages', async (width) => {
+    for (const locale of ['en-GB', 'zh-CN']) {
+      const { page } = await open(browser, { locale, viewport: { width, height: 800 } });
+      await signIn(page, target);
+      for (const name of ['meter-003', 'meter-004', 'meter-005']) {
+        await page.goto(`${target.url}/#/city/devices/${name}`);
+        const panel = page.locator('section[aria-labelledby=attestation]');
+        await panel.filter({ hasText: name === 'meter-004' ? 'bartizan attest' : 'boot-loader' }).waitFor();
+        const out = await panel.evaluate((card) => {
+          // On a phone the head of the table is there for screen readers alone.
+          const seen = [...card.querySelectorAll('*')].filter((part) => part.closest('thead')?.clientWidth !== 1);
+          return seen.filter((part) => part.getBoundingClientRect().right > card.getBoundingClientRect().right).map((part) => part.outerHTML.slice(0, 80));
+        });
+        expect(out, `${name} ${locale}`).toEqual([]);
+      }
+      await page.context().close();
+    }
+  });
+
   test('nothing breaks the content security policy, and nothing is asked of another host', async () => {
     const { page, complaints } = await open(browser, { colorScheme: 'dark', reducedMotion: 'reduce' });
     const hosts = new Set<string>();
     page.on('request', (request) => hosts.add(new URL(request.url()).origin));
     await signIn(page, target);
-    for (const path of ['devices', 'devices/meter-042', 'findings']) {
+    for (const path of ['devices', 'devices/meter-042', 'devices/meter-003', 'findings']) {
       await page.goto(`${target.url}/#/city/${path}`);
       await page.locator('h1').waitFor();
       await page.waitForTimeout(300);

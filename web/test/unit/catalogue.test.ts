@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'svelte/compiler';
 import { describe, expect, test } from 'vitest';
 import * as types from '../../src/api/types.ts';
+import { MEASURED } from '../../src/format/attestation.ts';
 import { en } from '../../src/i18n/en.ts';
 import { zh } from '../../src/i18n/zh.ts';
 import { literals } from './literals.ts';
@@ -24,7 +25,7 @@ describe('the message catalogue', () => {
   });
 
   test('is Chinese where it says so', () => {
-    const same = ['app.name', 'app.title', 'app.utc', 'tenants.none.command', 'devices.empty.command', 'seen.unknown', 'finding.sentence', 'finding.full', 'unit.kilobytes', 'unit.what'];
+    const same = ['app.name', 'app.title', 'app.utc', 'tenants.none.command', 'devices.empty.command', 'attest.cannot.command', 'attest.details', 'attest.comma', 'attest.reason', 'measured.provenance', 'seen.unknown', 'finding.sentence', 'finding.full', 'unit.kilobytes', 'unit.what'];
     const latin = Object.entries(zh).filter(([key, message]) => !same.includes(key) && !/\p{Script=Han}/u.test(message));
     expect(latin).toEqual([]);
   });
@@ -34,7 +35,7 @@ describe('the message catalogue', () => {
     ['update', types.UPDATES], ['hold', types.CAUSES], ['hold.exit', types.EXITS], ['hold.until', types.ACCESSES],
     ['engine', types.ENGINES], ['basis', types.BASES], ['basisName', types.BASES], ['severity', types.SEVERITIES],
     ['state', types.COMMAND_STATES], ['timeline.kind', types.TIMELINE_KINDS], ['feature', types.FEATURES], ['seen', types.FEATURES],
-    ['explain', types.ACCESSES],
+    ['explain', types.ACCESSES], ['layerMode', types.LAYER_MODES], ['measured', MEASURED],
   ];
   test.each(named)('names every %s', (prefix, values) => {
     expect(values.filter((value) => !(`${prefix}.${value}` in en))).toEqual([]);
@@ -43,7 +44,7 @@ describe('the message catalogue', () => {
   test('holds no message that nothing says', () => {
     const code = files.filter((name) => !name.startsWith('i18n/')).map(read).join('\n') + read('i18n/translate.ts') + read('i18n/language.svelte.ts');
     const built = [...code.matchAll(/`([\w.]+\.)\$\{/g)].map(([, prefix]) => prefix!);
-    const prefixes = [...named.map(([prefix]) => `${prefix}.`), 'what.', ...built];
+    const prefixes = [...named.map(([prefix]) => `${prefix}.`), 'what.', 'reason.', 'claim.', ...built];
     const unused = Object.keys(en).filter((key) => !code.includes(`'${key}'`) && !prefixes.some((prefix) => key.startsWith(prefix)));
     expect(unused).toEqual([]);
   });
