@@ -44,6 +44,10 @@ pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
 pub const FIRMWARE_BYTES_MAX: u64 = 1 << 30;
 /// Layers that an attestation policy names.
 pub const LAYERS_MAX: usize = 16;
+/// Keys that may sign reference values for one tenant; each is tried on a manifest.
+pub const ENDORSERS_MAX: u32 = 32;
+/// Longest PEM of such a key, in bytes.
+pub const ENDORSER_PEM_BYTES_MAX: usize = 4096;
 /// Lines of the audit that are kept.
 pub const AUDIT_LINES_MAX: u32 = 1_000_000;
 /// Lines of history and findings that wait to be written; more are shed and counted.
