@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use bartizan_trust::limits::CORIM_BYTES_MAX;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use utoipa::ToSchema;
 
 use super::auth::Operator;
 use super::extract::{Json, PageQuery, Path, Query};
@@ -18,6 +19,12 @@ use crate::limits::CLIENT_STALL_MS_MAX;
 
 /// What a signed manifest is sent as, and what its signature says that it holds (draft-ietf-rats-corim-11 section 12).
 const MANIFEST_TYPES: [&str; 2] = ["application/rim+cose", "application/rim+cbor"];
+
+/// A manifest of reference values: a COSE_Sign1 around a CoRIM.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "its description is all that is used")]
+struct SignedCorim(Vec<u8>);
 
 /// Who may sign reference values.
 #[utoipa::path(get, path = "/tenants/{tenant}/endorsers", tag = "attestation", operation_id = "endorsers_list",
@@ -65,7 +72,7 @@ pub async fn remove_endorser(
 /// Takes the reference values of a signed CoRIM: all of them, or none. The same one again changes nothing.
 #[utoipa::path(post, path = "/tenants/{tenant}/reference-manifests", tag = "attestation",
     operation_id = "references_import",
-    request_body(content = Vec<u8>, content_type = "application/rim+cose"),
+    request_body(content = SignedCorim, content_type = "application/rim+cose"),
     params(("tenant" = String, Path, description = "The tenant's name")),
     responses((status = 200, body = ManifestView),
               (status = 409, description = "It was rolled back, or contradicts what another source says; both are named",
@@ -86,7 +93,7 @@ pub async fn import(
 /// Who would fail if this CoRIM was imported? Judges each device's last evidence again, and changes nothing.
 #[utoipa::path(post, path = "/tenants/{tenant}/reference-manifest-trials", tag = "attestation",
     operation_id = "references_try_import",
-    request_body(content = Vec<u8>, content_type = "application/rim+cose"),
+    request_body(content = SignedCorim, content_type = "application/rim+cose"),
     params(("tenant" = String, Path, description = "The tenant's name"), PageQuery),
     responses((status = 200, body = TrialView)))]
 pub async fn try_import(
