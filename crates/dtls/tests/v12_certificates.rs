@@ -12,28 +12,6 @@ use bartizan_wire::event::HandshakeFailure;
 use support::people::*;
 use support::*;
 
-/// How a world of one client ended: the client's end, and the server's failures.
-fn outcome(server: EndpointConfig, client: ClientConfig) -> (World, Option<CloseReason>, Vec<HandshakeFailure>) {
-    let mut world = World::calm(server);
-    let client = world.connect(client);
-    world.run(300_000);
-    let failure = |event: &EndpointEvent| match event {
-        EndpointEvent::HandshakeFailed { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    let failures = world.server_events.iter().filter_map(failure).collect();
-    let closed = world.clients[client].closed();
-    (world, closed, failures)
-}
-
-fn connected(server: EndpointConfig, client: ClientConfig) -> World {
-    let (mut world, closed, failures) = outcome(server, client);
-    assert_eq!((closed, failures.as_slice()), (None, &[][..]), "{:?}", world.clients[0].events);
-    world.exchange(0, b"17.5 m3");
-    assert_eq!(world.clients[0].data(), [b"17.5 m3"]);
-    world
-}
-
 #[test]
 fn every_suite_scheme_and_kind_with_and_without_connection_ids() {
     let cids = [None, Some(ConnectionId::EMPTY), ConnectionId::new(b"device-7")];

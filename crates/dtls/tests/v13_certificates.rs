@@ -19,30 +19,6 @@ fn client(kind: CertificateType, own: Option<Credential>) -> ClientConfig {
     ClientConfig { versions: Versions::DTLS_1_3, suites, groups, ..certified_client(own, kind) }
 }
 
-/// How a world of one client ended: the client's end, and the server's failures.
-fn outcome(server: EndpointConfig, client: ClientConfig) -> (World, Option<CloseReason>, Vec<HandshakeFailure>) {
-    let mut world = World::calm(server);
-    let client = world.connect(client);
-    world.run(300_000);
-    let failure = |event: &EndpointEvent| match event {
-        EndpointEvent::HandshakeFailed { reason, .. } => Some(*reason),
-        _ => None,
-    };
-    let failures = world.server_events.iter().filter_map(failure).collect();
-    let closed = world.clients[client].closed();
-    (world, closed, failures)
-}
-
-fn connected(server: EndpointConfig, client: ClientConfig) -> World {
-    let (mut world, closed, failures) = outcome(server, client);
-    assert_eq!((closed, failures.as_slice()), (None, &[][..]), "{:?}", world.clients[0].events);
-    world.exchange(0, b"17.5 m3");
-    assert_eq!(world.clients[0].data(), [b"17.5 m3"]);
-    let rejected = |event: &EndpointEvent| matches!(event, EndpointEvent::Rejected { .. });
-    assert_eq!(world.count(rejected), 0, "{:?}", world.server_events);
-    world
-}
-
 /// Who the server says that its one client is.
 fn known_as(world: &World) -> (Authentication, u64) {
     let info = world.server.session(world.session()).unwrap();

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use bartizan_crypto::{RUSTCRYPTO, Secret};
 use bartizan_dtls::*;
+use bartizan_wire::event::HandshakeFailure;
+
+use super::{World, failures};
 
 pub use CertificateType::{RawPublicKey, X509};
 use SignatureScheme::EcdsaSecp256r1Sha256 as Ecdsa;
@@ -121,3 +124,24 @@ pub const ECDSA_SUITES: [CipherSuite; 5] = [
     CipherSuite::EcdheEcdsaAes128Ccm,
     CipherSuite::EcdheEcdsaAes128Ccm8,
 ];
+
+/// How a world of one client ended: the client's end, and the server's failures.
+pub fn outcome(server: EndpointConfig, client: ClientConfig) -> (World, Option<CloseReason>, Vec<HandshakeFailure>) {
+    let mut world = World::calm(server);
+    let client = world.connect(client);
+    world.run(300_000);
+    let failures = failures(&world);
+    let closed = world.clients[client].closed();
+    (world, closed, failures)
+}
+
+/// A world whose one client connected and was heard, without a record that went wrong.
+pub fn connected(server: EndpointConfig, client: ClientConfig) -> World {
+    let (mut world, closed, failures) = outcome(server, client);
+    assert_eq!((closed, failures.as_slice()), (None, &[][..]), "{:?}", world.clients[0].events);
+    world.exchange(0, b"17.5 m3");
+    assert_eq!(world.clients[0].data(), [b"17.5 m3"]);
+    let rejected = |event: &EndpointEvent| matches!(event, EndpointEvent::Rejected { .. });
+    assert_eq!(world.count(rejected), 0, "{:?}", world.server_events);
+    world
+}
