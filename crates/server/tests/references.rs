@@ -40,7 +40,7 @@ struct City {
     app: Arc<App>,
     tenant: TenantId,
     neighbour: TenantId,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl City {
@@ -54,7 +54,7 @@ impl City {
         }
         let tenant = app.tenant_id("city").await.unwrap();
         let neighbour = app.tenant_id("neighbour").await.unwrap();
-        let city = Self { app, tenant, neighbour, _folder: folder };
+        let city = Self { app, tenant, neighbour, folder };
         city.app.add_type(&ada(), tenant, METER).await.unwrap();
         let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
         let (vendor, model) = (Some(VENDOR.into()), Some(MODEL.into()));
@@ -80,16 +80,25 @@ impl City {
 
     /// A start of the meter, and its evidence.
     async fn attest(&self, meter: DeviceKey, flash: &mut Flash) -> String {
+        self.attest_with(meter, flash, &[Carry::Chain]).await
+    }
+
+    /// The same with one evidence after the other; answers the last verdict.
+    async fn attest_with(&self, meter: DeviceKey, flash: &mut Flash, carries: &[Carry]) -> String {
         let device = self.app.load_device(meter).await.unwrap().unwrap();
-        let challenge = self.app.challenge(&device).await.unwrap();
         let exporter = Secret::new([9; 32]);
         let mut random = |out: &mut [u8]| getrandom::fill(out).unwrap();
         let (mut chain, mut out) = ([0; CHAIN_BYTES], [0; 3_000]);
         let attester = flash.start(&mut random, &mut chain);
-        let binding = binding(&RUSTCRYPTO, &exporter, &challenge);
-        let evidence = attester.evidence(&RUSTCRYPTO, &mut random, &challenge, &binding, Carry::Chain, &mut out);
-        let length = evidence.unwrap();
-        self.app.attest(&device, &exporter, &out[..length]).await.unwrap().name().to_owned()
+        let mut tier = String::new();
+        for carry in carries {
+            let challenge = self.app.challenge(&device).await.unwrap();
+            let binding = binding(&RUSTCRYPTO, &exporter, &challenge);
+            let evidence = attester.evidence(&RUSTCRYPTO, &mut random, &challenge, &binding, *carry, &mut out);
+            let length = evidence.unwrap();
+            tier = self.app.attest(&device, &exporter, &out[..length]).await.unwrap().name().to_owned();
+        }
+        tier
     }
 
     async fn import(&self, corim: &Corim, by: u8) -> Result<u64, Error> {
@@ -108,6 +117,16 @@ impl City {
     async fn change(&self, change: &NewChange) -> Result<u64, Error> {
         let changed = self.app.change_references(&ada(), self.tenant, change).await;
         changed.map(|view| view.values)
+    }
+
+    /// Who did what to reference values and signers.
+    async fn audited(&self) -> Vec<String> {
+        let file = self.folder.path().join("data").join("operator.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let select = "SELECT actor || ': ' || action || ' ' || subject || ': ' || detail FROM audit \
+                      WHERE action LIKE 'reference.%' OR action LIKE 'endorser.%' ORDER BY id";
+        sqlx::query_scalar(select).fetch_all(&pool).await.unwrap()
     }
 
     /// Versions and statuses of the reference values.
@@ -191,6 +210,10 @@ async fn signers_have_one_name_and_one_key_each() {
     assert!(matches!(add("two\nlines", pem(3)).await, Error::Malformed(_)));
     let known = city.app.endorsers(city.tenant).await.unwrap();
     assert_eq!((known.len(), known[0].algorithm.as_str(), known[0].added_by.as_str()), (1, "P-256", "ada"));
+    for key in 3..34 {
+        city.endorse(city.tenant, &format!("signer {key}"), key).await;
+    }
+    assert!(matches!(add("one too many", pem(34)).await, Error::Misuse(Misuse::Full(_))));
     let gone = city.app.remove_endorser(&ada(), city.tenant, "another").await;
     assert!(matches!(gone, Err(Error::Misuse(Misuse::Unknown(_)))));
 }
@@ -220,7 +243,8 @@ async fn a_dry_run_names_who_would_fail_and_changes_nothing() {
     let city = City::new().await;
     city.import(&Corim::released(), ACME).await.unwrap();
     let (good, mut flash) = (city.meter("meter-1", 1).await, Flash::new([1; 32]));
-    city.attest(good, &mut flash).await;
+    // Its last evidence only names the chain that came before.
+    city.attest_with(good, &mut flash, &[Carry::Chain, Carry::Reference]).await;
     city.meter("meter-2", 2).await;
     let before = city.known().await;
 
@@ -243,7 +267,7 @@ async fn a_dry_run_names_who_would_fail_and_changes_nothing() {
     assert_eq!(city.try_change(&revocation).await.devices[0].tier, "warning");
 
     assert_eq!(city.known().await, before);
-    assert_eq!(city.app.show_attestation(good).await.unwrap().verdicts.len(), 1);
+    assert_eq!(city.app.show_attestation(good).await.unwrap().verdicts.len(), 2);
     assert_eq!(city.app.show_device(good).await.unwrap().access, Access::Full.name());
     assert_eq!(city.attest(good, &mut flash).await, "affirming");
 }
@@ -302,4 +326,17 @@ async fn versions_are_deprecated_forbidden_and_left_behind_and_tags_revoked() {
     assert!(matches!(unknown, Err(Error::Misuse(Misuse::Unknown(_)))));
     city.change(&floor(6)).await.unwrap();
     assert_eq!(city.attest(meter, &mut flash).await, "contraindicated");
+    let audited = city.audited().await;
+    for line in [
+        "ada: reference.import acme-wm: 2 values, signed by Acme release key: tag wm-release version 1",
+        "ada: reference.status Acme WM-100 firmware 2.4.1: deprecated until 2999-01-01T00:00:00Z",
+        "ada: reference.status Acme WM-100 firmware 2.4.1: allowed",
+        "ada: reference.floor Acme WM-100: 5",
+        "ada: reference.revoke wm-release: 2 values",
+        "ada: reference.floor Acme WM-100: 6",
+    ] {
+        assert!(audited.iter().any(|known| known == line), "{line} is not in {audited:#?}");
+    }
+    // Two signers at the start, and what was made; what was refused or tried leaves no trace.
+    assert_eq!(audited.len(), 8, "{audited:#?}");
 }

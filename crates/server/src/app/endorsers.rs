@@ -13,14 +13,17 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::changes::{Change, ManifestView, unbelieved};
+use super::changes::{Change, ManifestView, TagView, unbelieved};
 use super::error::{Error, Misuse};
 use super::registry::check_name;
 use super::tenant::Tenant;
 use super::views::rfc3339;
 use super::{Actor, App};
-use crate::limits::ENDORSER_PEM_BYTES_MAX;
+use crate::limits::{ENDORSER_PEM_BYTES_MAX, ENDORSERS_MAX};
 use crate::store::{self, EndorserRow};
+
+/// Tags of a manifest that the audit names.
+const TAGS_AUDITED: usize = 8;
 
 /// Somebody who may sign reference values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,7 +59,9 @@ impl App {
         check_name("signer's name", &new.name)?;
         let (der, key) = public_key(&new.key)?;
         let row = EndorserRow { name: new.name.clone(), key: der, added: self.clock.now(), added_by: actor.0.clone() };
-        self.open_tenant(tenant).await?.store.add_endorser(&row).await?;
+        if !self.open_tenant(tenant).await?.store.add_endorser(&row).await? {
+            return Err(Misuse::Full(format!("a tenant has at most {ENDORSERS_MAX} signers")).into());
+        }
         let thumbprint = key.thumbprint(&AWS_LC).to_string();
         self.audit(actor, "endorser.add", Some(tenant), &new.name, &thumbprint).await
     }
@@ -82,7 +87,7 @@ impl App {
         let policies = open.policies().await?;
         let (view, change) = (ManifestView::of(&manifest, &policies), Change::Manifest(manifest));
         let values = open.change_references(|references| change.make(references)).await?;
-        let detail = format!("{values} values in {} tags, signed by {signer}", view.tags.len());
+        let detail = format!("{values} values, signed by {signer}: {}", named(&view.tags));
         self.audit(actor, "reference.import", Some(tenant), &id, &detail).await?;
         Ok(ManifestView { values, ..view })
     }
@@ -105,11 +110,21 @@ impl Tenant {
     }
 }
 
+/// The tags of a manifest, for a line of the audit.
+fn named(tags: &[TagView]) -> String {
+    let mut words: Vec<_> =
+        tags.iter().take(TAGS_AUDITED).map(|tag| format!("tag {} version {}", tag.tag, tag.version)).collect();
+    if let Some(more) = tags.len().checked_sub(TAGS_AUDITED).filter(|more| *more > 0) {
+        words.push(format!("{more} more"));
+    }
+    words.join(", ")
+}
+
 /// Names that people will read in terminals and logs.
 fn check_names(manifest: &Manifest) -> Result<(), Error> {
     check_name("manifest's name", &manifest.id)?;
     for tag in &manifest.tags {
-        check_name("tag's name", &tag.id)?;
+        tag.replaces.iter().chain([&tag.id]).try_for_each(|name| check_name("tag's name", name))?;
         for value in &tag.values {
             let names = [&value.class.vendor, &value.class.model, &value.component];
             let mut names = names.into_iter().chain(&value.version);

@@ -40,9 +40,11 @@ impl TenantStore {
         rows.iter().map(endorser_row).collect()
     }
 
+    /// False if there are as many as may be.
+    ///
     /// # Errors
-    /// `Misuse` if the name or the key is taken, or there are as many as may be.
-    pub async fn add_endorser(&self, new: &EndorserRow) -> Result<(), Error> {
+    /// `Misuse` if the name or the key is taken.
+    pub async fn add_endorser(&self, new: &EndorserRow) -> Result<bool, Error> {
         let mut tx = self.db.begin().await?;
         let named = "SELECT name FROM endorsers WHERE name = ?1 OR key = ?2 ORDER BY key = ?2 DESC";
         let query = sqlx::query_scalar(named).bind(&new.name).bind(&new.key);
@@ -54,12 +56,13 @@ impl TenantStore {
         }
         let count: u32 = sqlx::query_scalar("SELECT count(*) FROM endorsers").fetch_one(&mut *tx).await?;
         if count >= ENDORSERS_MAX {
-            return Err(Error::Misuse(format!("a tenant has at most {ENDORSERS_MAX} signers")));
+            return Ok(false);
         }
         let insert = "INSERT INTO endorsers (name, key, added, added_by) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(insert).bind(&new.name).bind(&new.key).bind(to_i64(new.added.0)).bind(&new.added_by);
         query.execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// False if there is none of this name.
