@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 
 use crate::report::Report;
 
-const USAGE: &str = "bartizan-bench [AREA] [--json FILE] [--markdown FILE]\n\n  AREA  dtls, client, energy, pipe or gateway; all if left out";
+const USAGE: &str = "bartizan-bench [AREA] [--json FILE] [--markdown FILE]\n\n  AREA  dtls, client, energy, pipe, trust or gateway; all if left out";
 
 /// What to do, from the command line.
 #[derive(Default)]

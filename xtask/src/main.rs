@@ -27,7 +27,7 @@ usage: cargo xtask <command> [options]
                         (`cargo xtask test --list` names them)
   peers                 build the outside DTLS implementations that the interop matrix meets (test does it by itself)
   bench [AREA] [--json FILE] [--markdown FILE]
-                        build in release and measure: dtls, client, energy, pipe, gateway, or everything
+                        build in release and measure: dtls, client, energy, pipe, trust, gateway, or everything
   size [--json FILE]    build the smallest client for a Cortex-M3, run it in an emulator, and print what it takes
                         of flash, stack and heap
   cite [--open] [--excepted] [--deny-open]

@@ -5,6 +5,7 @@ mod dtls;
 mod energy;
 mod gateway;
 mod pipe;
+mod trust;
 
 use crate::report::Figure;
 
@@ -20,6 +21,7 @@ pub const ALL: &[Area] = &[
     Area { name: "client", what: "flash, stack and heap of the smallest one", run: client::run },
     Area { name: "energy", what: "what a Connection ID saves a sleeping device", run: energy::run },
     Area { name: "pipe", what: "the judge in a simulated city", run: pipe::run },
+    Area { name: "trust", what: "appraisals, beside their signatures and over a million devices", run: trust::run },
     Area { name: "gateway", what: "messages through the whole of it, and how fast it closes", run: gateway::run },
 ];
 
