@@ -4,7 +4,7 @@ mod seal;
 
 use bartizan_crypto::{Provider, Random, Secret};
 use bartizan_trust::eat::{Claims, DICE_PROFILE, Nonce};
-use bartizan_trust::{Identity, PublicKey, limits};
+use bartizan_trust::{Identity, PublicKey, heartbeat, limits};
 
 use crate::dice::cbor::sign1;
 pub use seal::SEALED_EXTRA_BYTES;
@@ -72,8 +72,8 @@ impl Attester<'_> {
         self.sign(provider, random, carry, &claims, out)
     }
 
-    /// Says only that this start goes on: challenge, binding if there is one, and boot count, under the chain's hash. It
-    /// prolongs a verdict that full evidence got; without `binding` it says nothing of the session that it comes in.
+    /// Says only that this start goes on: challenge, binding and boot count (the boot seed on boards without a count),
+    /// under the chain's hash. It prolongs a verdict that full evidence got; see [`bartizan_trust::heartbeat`].
     ///
     /// # Errors
     /// As [`Self::evidence`]; 256 bytes are enough.
@@ -82,12 +82,27 @@ impl Attester<'_> {
         provider: &Provider,
         random: &mut dyn Random,
         challenge: &[u8],
-        binding: Option<&[u8; 32]>,
+        binding: &[u8; 32],
         out: &mut [u8],
     ) -> Result<usize, Error> {
-        let nonce = Nonce { challenge: checked(challenge)?, binding };
-        let claims = Claims { nonce: Some(nonce), boot_count: self.boot_count, ..Claims::default() };
+        let nonce = Nonce { challenge: checked(challenge)?, binding: Some(binding) };
+        let claims = heartbeat::claims(nonce, self.boot_count, &self.boot_seed);
         self.sign(provider, random, Carry::Reference, &claims, out)
+    }
+
+    /// The same under the key that [`heartbeat::key`] makes from the session's exporter value and the evidence that got
+    /// the verdict: no signature, and about 55 bytes. Keep that key in memory only.
+    ///
+    /// # Errors
+    /// As [`Self::heartbeat`].
+    pub fn tagged_heartbeat(
+        &self,
+        provider: &Provider,
+        key: &Secret<32>,
+        challenge: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        heartbeat::write(provider, key, checked(challenge)?, self.boot_count, &self.boot_seed, out)
     }
 
     fn sign(

@@ -8,11 +8,13 @@ use bartizan_device::dice::{
     Algorithm, Board, Cdi, Code, Component, Error, Form, Inputs, Layer, Mode, SoftwareBoard, Uds, measured_boot,
 };
 use bartizan_device::limits;
+use bartizan_trust::Evidence;
 use bartizan_trust::cbor::Strict;
 use bartizan_trust::cose::{Envelope, Shape};
 use bartizan_trust::dice::Chain;
 use bartizan_trust::evidence::{self, Profile, open};
-use bartizan_wire::UnixMillis;
+use bartizan_trust::heartbeat::{self, Expected, Heartbeat, Proof, Standing};
+use bartizan_wire::{Attestation, UnixMillis};
 
 const FORMS: [Form; 3] = [Form::Cbor, Form::X509, Form::Tcg];
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::Ed25519, Algorithm::P256];
@@ -259,12 +261,51 @@ fn challenges_have_their_length() {
     let attester = Flash::new().boot(Form::Cbor, Algorithm::Ed25519, &mut chain).unwrap();
     for (length, good) in [(7, false), (8, true), (64, true), (65, false)] {
         let challenge = vec![1; length];
-        let made = attester.heartbeat(&RUSTCRYPTO, &mut rng, &challenge, None, &mut [0; 300]);
+        let made = attester.heartbeat(&RUSTCRYPTO, &mut rng, &challenge, &BINDING, &mut [0; 300]);
         assert_eq!(made.is_ok(), good, "{length}");
     }
 }
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// From full evidence to a heartbeat under its leaf key, and one under the session's: each prolongs, until the restart.
+#[test]
+fn the_platform_prolongs_by_heartbeats_until_the_next_start() {
+    let exporter = Secret::new([0xE1; 32]);
+    for (form, algorithm) in FORMS.into_iter().flat_map(|form| ALGORITHMS.map(|algorithm| (form, algorithm))) {
+        for board in [&mut board() as &mut dyn Board, &mut Named(board())] {
+            let layer = Layer {
+                code: Code::Verified([1; 64]),
+                component: component("firmware", "1"),
+                authority: [2; 64],
+                mode: Mode::Normal,
+                hidden: None,
+            };
+            let mut chain = [0; 2_000];
+            let attester =
+                measured_boot(&RUSTCRYPTO, &mut rng, board, (form, algorithm), &[layer], &mut chain).unwrap();
+            let full = self::evidence(&attester, Carry::Chain);
+            let opened = open(&AWS_LC, &full, &|_| None, NOW).unwrap();
+            let standing = Standing::begin(Attestation::Affirming, &opened, *attester.reference(), NOW).unwrap();
+            let expected = Expected { nonce: CHALLENGE, challenged: UnixMillis(NOW.0 + 1), binding: &BINDING };
+            let (mut out, leaf, key) =
+                ([0; 256], *attester.public_key(), heartbeat::key(&RUSTCRYPTO, &exporter, &full));
+            let length = attester.heartbeat(&RUSTCRYPTO, &mut rng, CHALLENGE, &BINDING, &mut out).unwrap();
+            let prolong = |standing: &Standing, bytes: &[u8], proof| {
+                standing.prolong(&AWS_LC, &Heartbeat::read(bytes)?, proof, &expected)
+            };
+            let signed = prolong(&standing, &out[..length], Proof::Leaf(&leaf)).unwrap();
+            assert_eq!((signed.tier(), signed.challenged()), (Attestation::Affirming, expected.challenged));
+            let later =
+                Evidence { boot_count: opened.boot_count.map(|count| count + 1), boot_seed: Some(vec![1]), ..opened };
+            let restarted = Standing::begin(Attestation::Affirming, &later, *attester.reference(), NOW).unwrap();
+            assert!(prolong(&restarted, &out[..length], Proof::Leaf(&leaf)).is_err());
+            let length = attester.tagged_heartbeat(&RUSTCRYPTO, &key, CHALLENGE, &mut out).unwrap();
+            assert_eq!(prolong(&standing, &out[..length], Proof::Key(&key)), Ok(signed));
+            assert!(prolong(&restarted, &out[..length], Proof::Key(&key)).is_err());
+        }
+    }
+}
 
 /// What the device makes is what the platform believes, in all forms, and nothing is lost on the way.
 #[test]
@@ -402,20 +443,19 @@ fn sizes() {
         for form in FORMS {
             let mut chain = [0; 4_000];
             let attester = Flash::new().boot(form, algorithm, &mut chain).unwrap();
-            let heartbeat = |binding| {
-                let mut out = [0; 224];
-                attester.heartbeat(&RUSTCRYPTO, &mut rng, CHALLENGE, binding, &mut out).unwrap()
-            };
+            let mut out = [0; 224];
+            let heartbeat = attester.heartbeat(&RUSTCRYPTO, &mut rng, CHALLENGE, &BINDING, &mut out).unwrap();
+            let tagged = attester.tagged_heartbeat(&RUSTCRYPTO, &Secret::new([1; 32]), &[0xC1; 30], &mut out).unwrap();
             let sizes = [
                 attester.chain().len(),
                 evidence(&attester, Carry::Chain).len(),
                 evidence(&attester, Carry::Reference).len(),
-                heartbeat(Some(&BINDING)),
-                heartbeat(None),
+                heartbeat,
+                tagged,
             ];
-            println!("{algorithm:?} {form:?}: chain, evidence, by reference, heartbeat, unbound: {sizes:?}");
-            let [chain, evidence, short, bound, unbound] = sizes;
-            assert!(chain < 2_800 && evidence < chain + 320 && short < 300 && bound < 200 && unbound <= 112 + 35);
+            println!("{algorithm:?} {form:?}: chain, evidence, by reference, heartbeat, with a tag: {sizes:?}");
+            let [chain, evidence, short, signed, tagged] = sizes;
+            assert!(chain < 2_800 && evidence < chain + 320 && short < 300 && signed < 200 && tagged <= 80);
         }
     }
 }

@@ -205,7 +205,16 @@ fn end_of_items(bytes: &[u8], count: u64, depth: usize) -> Result<usize, Error> 
 fn end_of_map(bytes: &[u8], count: u64, depth: usize) -> Result<usize, Error> {
     let count = usize::try_from(count).ok().filter(|count| *count <= limits::MAP_ENTRIES_MAX);
     let count = count.ok_or(Error::Unavailable("a CBOR map with more entries than are taken"))?;
-    let mut keys = [&bytes[..0]; limits::MAP_ENTRIES_MAX];
+    // Nearly all maps are small, and room for the keys of large ones costs time and stack.
+    match count {
+        0..=16 => end_of_map_of::<16>(bytes, count, depth),
+        _ => end_of_map_of::<{ limits::MAP_ENTRIES_MAX }>(bytes, count, depth),
+    }
+}
+
+#[inline(never)]
+fn end_of_map_of<const MOST: usize>(bytes: &[u8], count: usize, depth: usize) -> Result<usize, Error> {
+    let mut keys = [&bytes[..0]; MOST];
     let mut at = 0;
     for index in 0..count {
         let rest = bytes.get(at..).ok_or(BROKEN)?;
@@ -258,6 +267,18 @@ mod tests {
     fn no_key_comes_twice() {
         assert_eq!(fault(&[0xA2, 1, 1, 1, 2]), Error::Malformed("a CBOR map with the same key twice"));
         assert_eq!(fault(&[0x81, 0xA2, 0x61, b'a', 1, 0x61, b'a', 2]), fault(&[0xA2, 1, 1, 1, 2]));
+        for count in [15, 16, 17, limits::MAP_ENTRIES_MAX as u16] {
+            // Keys from 256 on, all of three bytes.
+            let map = |last: u16| {
+                let mut bytes = alloc::vec::Vec::new();
+                let mut to = minicbor::Encoder::new(&mut bytes);
+                to.map(u64::from(count)).unwrap();
+                (1..count).chain([last]).for_each(|key| drop(to.u16(256 + key).unwrap().bool(true).unwrap()));
+                bytes
+            };
+            assert!(Strict::new(&map(count)).is_ok(), "{count}");
+            assert!((1..count).all(|key| fault(&map(key)) == fault(&[0xA2, 1, 1, 1, 2])), "{count}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod eat;
 mod error;
 #[cfg(feature = "verifier")]
 pub mod evidence;
+pub mod heartbeat;
 pub mod key;
 pub mod limits;
 #[cfg(feature = "verifier")]

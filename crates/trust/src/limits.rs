@@ -6,6 +6,8 @@ pub const NESTING_MAX: usize = 16;
 pub const MAP_ENTRIES_MAX: usize = 128;
 /// Longest evidence in bytes: a chain of eight X.509 certificates with a token.
 pub const EVIDENCE_BYTES_MAX: usize = 16 * 1024;
+/// Longest heartbeat in bytes: a name, a challenge with its binding, a boot seed and a signature.
+pub const HEARTBEAT_BYTES_MAX: usize = 384;
 /// Certificates of one chain.
 pub const CHAIN_MAX: usize = 8;
 /// Extensions of one certificate; duplicates are looked for among them pair by pair.

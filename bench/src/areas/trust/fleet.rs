@@ -5,14 +5,15 @@ use bartizan_crypto::{AWS_LC, RUSTCRYPTO, Secret};
 use bartizan_device::attest::Carry;
 use bartizan_device::dice::{Algorithm, Code, Component, Form, Layer, Mode, SoftwareBoard, measured_boot};
 use bartizan_trust::appraisal::{Expected, LayerPolicy, Policy, Verdict, appraise};
+use bartizan_trust::challenge::CHALLENGE_BYTES;
 use bartizan_trust::evidence::{Carried, ChainName, Digest, HashAlgorithm};
 use bartizan_trust::reference::{Class, ReferenceValues, SecurityVersion, Source, Value};
-use bartizan_trust::{Evidence, Identity};
+use bartizan_trust::{Evidence, Identity, heartbeat};
 use bartizan_wire::{Attestation, UnixMillis};
 
 pub const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const CODE: [(&str, [u8; 64]); 3] = [("bootloader", [1; 64]), ("radio", [2; 64]), ("firmware", [3; 64])];
-const CHALLENGE: [u8; 24] = [0xC1; 24];
+const CHALLENGE: [u8; CHALLENGE_BYTES] = [0xC1; CHALLENGE_BYTES];
 const BINDING: [u8; 32] = [0xB1; 32];
 /// Devices of one make, each with a reference value of its own.
 const DEVICES_PER_CLASS: usize = 50_000;
@@ -24,7 +25,9 @@ pub struct Device {
     pub full: Vec<u8>,
     /// With the chain's name.
     pub brief: Vec<u8>,
+    /// Under the leaf key, and under the session's.
     pub heartbeat: Vec<u8>,
+    pub tagged: Vec<u8>,
     pub chain_name: ChainName,
 }
 
@@ -48,15 +51,26 @@ impl Device {
             made.map(|length| out[..length].to_vec())
         };
         let (full, brief) = (said(Carry::Chain)?, said(Carry::Reference)?);
-        let length = attester.heartbeat(&RUSTCRYPTO, &mut random, &CHALLENGE, Some(&BINDING), &mut out)?;
+        let length = attester.heartbeat(&RUSTCRYPTO, &mut random, &CHALLENGE, &BINDING, &mut out)?;
         let heartbeat = out[..length].to_vec();
-        Ok(Self { identity: *attester.identity(), full, brief, heartbeat, chain_name: *attester.reference() })
+        let length = attester.tagged_heartbeat(&RUSTCRYPTO, &heartbeat_key(&full), &CHALLENGE, &mut out)?;
+        let tagged = out[..length].to_vec();
+        Ok(Self { identity: *attester.identity(), full, brief, heartbeat, tagged, chain_name: *attester.reference() })
     }
 
     pub fn several(form: Form, algorithm: Algorithm, count: usize) -> anyhow::Result<Vec<Self>> {
         (0..count).map(|number| Self::new(form, algorithm, number)).collect()
     }
 }
+
+/// What heartbeats are tagged with after this evidence.
+pub fn heartbeat_key(evidence: &[u8]) -> Secret<32> {
+    heartbeat::key(&AWS_LC, &Secret::new([0xE1; 32]), evidence)
+}
+
+/// What heartbeats must answer.
+pub const EXPECTED: heartbeat::Expected<'static> =
+    heartbeat::Expected { nonce: &CHALLENGE, challenged: NOW, binding: &BINDING };
 
 /// What is held against devices of one make.
 pub struct Platform {

@@ -10,9 +10,10 @@ use bartizan_crypto::{AWS_LC, Forged, Provider, SignatureAlgorithm};
 use bartizan_device::dice::{Algorithm, Form};
 use bartizan_trust::dice::Chain;
 use bartizan_trust::evidence::{Carried, ChainName};
+use bartizan_trust::heartbeat::{Heartbeat, Proof, Standing};
 use bartizan_wire::Attestation;
 
-use super::fleet::{Device, NOW, Platform, median};
+use super::fleet::{Device, EXPECTED, NOW, Platform, heartbeat_key, median};
 use crate::cpu;
 use crate::report::Figure;
 
@@ -71,6 +72,7 @@ pub fn run() -> anyhow::Result<Vec<Figure>> {
     figures.push(Figure::new("trust.ratio_to_bare_verify", least, "the least of the four"));
     figures.extend(known_chains(&many, &cbor, &cbor_ed)?);
     figures.push(flatness(&many, &cbor)?);
+    figures.extend(heartbeats(&cbor)?);
     Ok(figures)
 }
 
@@ -96,6 +98,31 @@ fn known_chains(many: &Platform, cbor: &Fleet, cbor_ed: &Fleet) -> anyhow::Resul
     ])
 }
 
+/// Of a device whose verdict stands: signed ones beside their signature, tagged ones with the making of their key.
+fn heartbeats(cbor: &Fleet) -> anyhow::Result<Vec<Figure>> {
+    let signed = cbor.beside(|| cbor.prolong(false), last)?;
+    let tagged = cbor.beside(|| cbor.prolong(true), last)?;
+    let [signed_bytes, tagged_bytes] =
+        cbor.devices.first().map_or([0; 2], |device| [&device.heartbeat, &device.tagged].map(Vec::len));
+    Ok(vec![
+        Figure::new(
+            "trust.heartbeats_per_s_core",
+            signed.rate,
+            format!("of {signed_bytes} bytes, signed with P-256; {:.2} of the bare signature", signed.ratio),
+        ),
+        Figure::new(
+            "trust.tagged_heartbeats_per_s_core",
+            tagged.rate,
+            format!("of {tagged_bytes} bytes, under a key made anew from the session's secret and the stored evidence"),
+        ),
+    ])
+}
+
+/// The token's signature.
+fn last(calls: &[Verification]) -> &[Verification] {
+    calls.last().map(std::slice::from_ref).unwrap_or_default()
+}
+
 fn flatness(many: &Platform, fleet: &Fleet) -> anyhow::Result<Figure> {
     let few = Platform::new(FEW)?;
     let mut rounds = Vec::new();
@@ -116,6 +143,8 @@ struct Fleet {
     /// The verifications in each one's full evidence; the token's is the last.
     bare: Vec<Vec<Verification>>,
     chains: HashMap<ChainName, Chain>,
+    /// The verdict over each one's full evidence.
+    standing: Vec<Standing>,
     verify: fn(&[u8], &[u8], &[u8]) -> Result<(), Forged>,
 }
 
@@ -129,13 +158,15 @@ struct Beside {
 impl Fleet {
     fn new(form: Form, algorithm: Algorithm) -> anyhow::Result<Self> {
         let devices = Device::several(form, algorithm, ATTESTERS)?;
-        let (mut bare, mut chains) = (Vec::new(), HashMap::new());
+        let (mut bare, mut chains, mut standing) = (Vec::new(), HashMap::new(), Vec::new());
         for device in &devices {
             let carried = Carried::read(&device.full, NOW)?;
-            let (chain, calls) = recorded(|provider| {
+            let ((chain, evidence), calls) = recorded(|provider| {
                 let chain = carried.chain(provider, &|_| None, NOW)?;
-                carried.verify(provider, chain.clone()).map(|_| chain)
+                carried.verify(provider, chain.clone()).map(|evidence| (chain, evidence))
             })?;
+            let verdict = Standing::begin(Attestation::Affirming, &evidence, device.chain_name, NOW);
+            standing.push(verdict.context("a verdict that nothing prolongs")?);
             chains.insert(device.chain_name, chain);
             bare.push(calls);
         }
@@ -143,7 +174,7 @@ impl Fleet {
             Algorithm::P256 => AWS_LC.ecdsa_p256_sha256.verify,
             Algorithm::Ed25519 => AWS_LC.ed25519.verify,
         };
-        Ok(Self { devices, bare, chains, verify })
+        Ok(Self { devices, bare, chains, standing, verify })
     }
 
     fn signatures(&self) -> usize {
@@ -167,7 +198,7 @@ impl Fleet {
             }
             Ok(cpu::of_thread() - before)
         };
-        self.beside(appraise, |calls| calls.last().map(std::slice::from_ref).unwrap_or_default())
+        self.beside(appraise, last)
     }
 
     /// CPU time of appraising every device's full evidence some times.
@@ -176,6 +207,27 @@ impl Fleet {
         for _ in 0..PASSES {
             for (number, device) in self.devices.iter().enumerate() {
                 platform.believe(number, &device.identity, &device.full)?;
+            }
+        }
+        Ok(cpu::of_thread() - before)
+    }
+
+    /// CPU time of prolonging every device's verdict some times.
+    fn prolong(&self, tagged: bool) -> anyhow::Result<Duration> {
+        let before = cpu::of_thread();
+        for _ in 0..PASSES {
+            for (device, standing) in self.devices.iter().zip(&self.standing) {
+                let prolonged = if tagged {
+                    let key = heartbeat_key(&device.full);
+                    let heartbeat = Heartbeat::read(&device.tagged)?;
+                    standing.prolong(&AWS_LC, &heartbeat, Proof::Key(&key), &EXPECTED)?
+                } else {
+                    let heartbeat = Heartbeat::read(&device.heartbeat)?;
+                    let chain = heartbeat.chain_name().and_then(|name| self.chains.get(name));
+                    let leaf = &chain.context("a chain that is not known")?.leaf;
+                    standing.prolong(&AWS_LC, &heartbeat, Proof::Leaf(leaf), &EXPECTED)?
+                };
+                black_box(prolonged);
             }
         }
         Ok(cpu::of_thread() - before)

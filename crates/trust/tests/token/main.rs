@@ -7,6 +7,7 @@ mod cmw;
 #[path = "../common/mod.rs"]
 mod common;
 mod evidence;
+mod heartbeat;
 mod hostile;
 mod maker;
 mod notation;
