@@ -28,8 +28,8 @@ usage: cargo xtask <command> [options]
   peers                 build the outside DTLS implementations that the interop matrix meets (test does it by itself)
   bench [AREA] [--json FILE] [--markdown FILE]
                         build in release and measure: dtls, client, energy, pipe, trust, gateway, or everything
-  size [--json FILE]    build the smallest client for a Cortex-M3, run it in an emulator, and print what it takes
-                        of flash, stack and heap
+  size [--json FILE]    build the smallest client for a Cortex-M3, and what attests, run them in an emulator, and
+                        print what they take of flash, stack and heap
   cite [--open] [--excepted] [--deny-open]
                         count the demands of the RFCs (docs/requirements) that code and tests cite as met;
                         list the open and the excepted ones; fail while a MUST is open

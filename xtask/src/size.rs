@@ -2,7 +2,8 @@
 //!
 //! The firmware in `boards/cortex-m` is built three times (the frame alone; with wake-ups; with the handshake, too),
 //! and the last one is run in an emulator, where it shakes hands with our server over its serial line, sleeps, wakes
-//! up, and says how deep its stack and how far its heap went.
+//! up, and says how deep its stack and how far its heap went. A fourth image attests: it derives the secrets of three
+//! layers, certifies them, and makes evidence that the other end verifies.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ const USAGE: &str = "size [--json FILE]";
 const TARGET: &str = "thumbv7m-none-eabi";
 const NAME: &str = "bartizan-board-cortex-m";
 const BOARD: &str = "lm3s6965evb";
+/// That the firmware spends before it counts its own: how an emulator's clock and its instructions belong together.
+const CALIBRATION_INSTRUCTIONS: u64 = 8_000_000;
 
 /// One measured number, and the most that it may be.
 struct Budget {
@@ -24,7 +27,7 @@ struct Budget {
     most: u64,
 }
 
-const BUDGETS: [Budget; 7] = [
+const BUDGETS: [Budget; 10] = [
     Budget {
         name: "dtls.client_code_bytes",
         what: "flash of the whole image: handshake, wake-up, ciphers, allocator, start-up, serial line",
@@ -36,6 +39,17 @@ const BUDGETS: [Budget; 7] = [
     Budget { name: "dtls.wake_code_bytes", what: "flash of an image that only wakes up and sleeps", most: 32 * 1024 },
     Budget { name: "dtls.wake_stack_bytes", what: "deepest stack during a wake-up", most: 6144 },
     Budget { name: "dtls.wake_heap_bytes", what: "heap that a wake-up uses", most: 0 },
+    Budget {
+        name: "trust.attest_code_bytes",
+        what: "flash of an image that derives, certifies three layers and attests (Ed25519, CBOR), without a heap",
+        most: 40 * 1024,
+    },
+    Budget { name: "trust.attest_stack_bytes", what: "its deepest stack", most: 8192 },
+    Budget {
+        name: "trust.attest_instructions",
+        what: "instructions that a start with its evidence takes",
+        most: 25_000_000,
+    },
 ];
 
 pub fn size(may_install: bool, arguments: &[String]) -> Result<()> {
@@ -81,11 +95,13 @@ fn measure(tools: &Tools) -> Result<Vec<(&'static Budget, u64)>> {
     let wake = code_bytes(tools, &build(tools, "wake", &["wake"])?)?;
     let image = build(tools, "client", &["wake", "handshake"])?;
     let client = code_bytes(tools, &image)?;
-    let said = run(tools, &image)?;
-    let figure = |name: &str| {
-        let line = said.lines().find_map(|line| line.strip_suffix(name)?.trim().parse().ok());
-        line.with_context(|| format!("the firmware did not say {name}:\n{said}"))
-    };
+    let attest = build(tools, "attest", &["attest"])?;
+    let attested = run(tools, &attest, &["-icount", "shift=0"])?;
+    let attested = |name: &str| figure(&attested, name);
+    ensure!(attested("attest_allocations")? == 0, "attesting allocates");
+    let instructions = attested("attest_ticks")? * CALIBRATION_INSTRUCTIONS / attested("calibration_ticks")?.max(1);
+    let said = run(tools, &image, &[])?;
+    let figure = |name: &str| figure(&said, name);
     ensure!(figure("wake_allocations")? == 0, "a wake-up allocates");
     let values = [
         client,
@@ -95,6 +111,9 @@ fn measure(tools: &Tools) -> Result<Vec<(&'static Budget, u64)>> {
         wake,
         figure("wake_stack_bytes")?,
         figure("wake_allocations")?,
+        code_bytes(tools, &attest)?,
+        attested("attest_stack_bytes")?,
+        instructions,
     ];
     let measured: Vec<(&Budget, u64)> = BUDGETS.iter().zip(values).collect();
     for (Budget { name, what, most }, value) in &measured {
@@ -102,6 +121,12 @@ fn measure(tools: &Tools) -> Result<Vec<(&'static Budget, u64)>> {
     }
     println!("{:28} {frame:>7}  of either image: start-up, serial line, measuring", "");
     Ok(measured)
+}
+
+/// What the firmware says of itself under this name.
+fn figure(said: &str, name: &str) -> Result<u64> {
+    let line = said.lines().find_map(|line| line.strip_suffix(name)?.trim().parse().ok());
+    line.with_context(|| format!("the firmware did not say {name}:\n{said}"))
 }
 
 /// Builds the firmware with these features and returns a copy of its image.
@@ -134,11 +159,11 @@ fn code_bytes(tools: &Tools, image: &std::path::Path) -> Result<u64> {
 }
 
 /// Runs an image in the emulator, with our server at the other end of its line; returns what it said.
-fn run(tools: &Tools, image: &std::path::Path) -> Result<String> {
+fn run(tools: &Tools, image: &std::path::Path, clock: &[&str]) -> Result<String> {
     let image = image.to_string_lossy();
     let line = ["run", "--quiet", "--manifest-path", "boards/Cargo.toml", "--package", "bartizan-board-line", "--"];
     let emulator = ["-M", BOARD, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel"];
-    let run = cargo(&line).args(&[tools.place("usr/bin/qemu-system-arm")]).args(&emulator).args(&[&image]);
+    let run = cargo(&line).args(&[tools.place("usr/bin/qemu-system-arm")]).args(&emulator).args(&[&image]).args(clock);
     let target = target_dir().join("boards");
     let (said, succeeded) = tools.enable(run).env("CARGO_TARGET_DIR", &target.to_string_lossy()).output()?;
     ensure!(succeeded, "the firmware did not do its work:\n{said}");

@@ -118,3 +118,35 @@ pub fn tick() -> bool {
     // SAFETY: registers of every ARMv7-M, used by nobody else.
     unsafe { read_volatile(systick::CONTROL) & systick::WRAPPED != 0 }
 }
+
+/// What [`spend_instructions`] is called with before anything else is counted: an emulator says how its clock and its
+/// instructions belong together.
+#[cfg(feature = "attest")]
+pub const CALIBRATION_INSTRUCTIONS: u32 = 8_000_000;
+
+/// Lets the clock count as far as it can; milliseconds stop.
+#[cfg(feature = "attest")]
+pub fn start_counting() {
+    // SAFETY: registers of every ARMv7-M, used by nobody else.
+    unsafe {
+        write_volatile(systick::RELOAD, 0x00FF_FFFF);
+        write_volatile(systick::CURRENT, 0);
+        write_volatile(systick::CONTROL, systick::ON);
+    }
+}
+
+/// Ticks since [`start_counting`], up to some 16 million.
+#[cfg(feature = "attest")]
+pub fn counted() -> usize {
+    // SAFETY: a register of every ARMv7-M.
+    let left = unsafe { read_volatile(systick::CURRENT) };
+    (0x00FF_FFFF - (left & 0x00FF_FFFF)) as usize
+}
+
+/// A loop of two instructions, this many in all.
+#[cfg(feature = "attest")]
+#[inline(never)]
+pub fn spend_instructions(count: u32) {
+    // SAFETY: counts a register down.
+    unsafe { asm!("2:", "subs {0}, {0}, #1", "bne 2b", inout(reg) count / 2 => _, options(nomem, nostack)) };
+}

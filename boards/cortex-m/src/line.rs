@@ -8,6 +8,9 @@ pub const SEED: u8 = b'S';
 pub const DATAGRAM: u8 = b'D';
 /// To the other end: a number (four bytes) and its name.
 pub const FIGURE: u8 = b'F';
+/// To the other end: evidence, to be believed there.
+#[cfg(feature = "attest")]
+pub const EVIDENCE: u8 = b'A';
 /// To the other end: the work is done.
 pub const DONE: u8 = b'E';
 

@@ -2,6 +2,8 @@
 //! lives by wake-ups. It measures itself: `cargo xtask size` builds it, runs it in an emulator and prints what it
 //! says of its flash, its stack and its heap.
 //!
+//! Built with the feature `attest` it does instead what a device does to be believed: see `attest`.
+//!
 //! Start at [`client`]. [`heap`] is the one buffer that the handshake works in, [`board`] the chip, [`line`] the
 //! serial line that stands in for a radio. Built without its features the image is the frame alone, whose size
 //! `cargo xtask size` shows for comparison.
@@ -12,6 +14,8 @@
 #[cfg(feature = "handshake")]
 extern crate alloc;
 
+#[cfg(feature = "attest")]
+mod attest;
 mod board;
 #[cfg(any(feature = "handshake", feature = "wake"))]
 mod client;
@@ -19,7 +23,7 @@ mod client;
 mod flash;
 mod heap;
 mod line;
-#[cfg(feature = "handshake")]
+#[cfg(any(feature = "handshake", feature = "attest"))]
 mod random;
 mod stack;
 
@@ -58,6 +62,10 @@ fn live(line: &mut Line, buffer: &mut [u8]) -> bool {
     };
     core::hint::black_box(seed);
     line.figure("static_bytes", board::static_bytes());
+    #[cfg(feature = "attest")]
+    if !attest_once(line, seed) {
+        return false;
+    }
     #[cfg(any(feature = "handshake", feature = "wake"))]
     let mut flash = core::hint::black_box(flash::Flash::EMPTY);
     #[cfg(feature = "handshake")]
@@ -85,5 +93,28 @@ fn live(line: &mut Line, buffer: &mut [u8]) -> bool {
         line.figure("wake_stack_bytes", stack::depth());
         line.figure("wake_allocations", heap::usage().allocations - before);
     }
+    true
+}
+
+/// Measures a start with its evidence.
+#[cfg(feature = "attest")]
+fn attest_once(line: &Line, seed: [u8; 32]) -> bool {
+    static mut BUFFERS: [[u8; attest::BUFFER_BYTES]; 2] = [[0; attest::BUFFER_BYTES]; 2];
+    // SAFETY: borrowed here and nowhere else, and this runs once.
+    let [chain, out] = unsafe { &mut *addr_of_mut!(BUFFERS) };
+    let mut random = random::Seeded::new(seed);
+    board::start_counting();
+    board::spend_instructions(board::CALIBRATION_INSTRUCTIONS);
+    line.figure("calibration_ticks", board::counted());
+    stack::paint();
+    board::start_counting();
+    let outcome = attest::start_and_attest(&mut random, chain, out);
+    line.figure("attest_ticks", board::counted());
+    line.figure("attest_stack_bytes", stack::depth());
+    line.figure("attest_allocations", heap::usage().allocations);
+    let Ok(length) = outcome else { return false };
+    line.figure("evidence_bytes", length);
+    let (evidence, _) = out.split_at(length);
+    line.send(line::EVIDENCE, &[evidence]);
     true
 }

@@ -11,6 +11,8 @@ pub enum Frame {
     Datagram(Vec<u8>),
     /// From the board: what it measured.
     Figure(String, u32),
+    /// From the board: what it attests.
+    Evidence(Vec<u8>),
     /// From the board: its work is done, well or not.
     Done(bool),
 }
@@ -24,6 +26,7 @@ impl Frame {
         input.read_exact(&mut payload).context("the board is gone")?;
         Ok(match (kind, payload.split_first_chunk::<4>()) {
             (b'D', _) => Self::Datagram(payload),
+            (b'A', _) => Self::Evidence(payload),
             (b'F', Some((value, name))) => {
                 Self::Figure(String::from_utf8_lossy(name).into_owned(), u32::from_be_bytes(*value))
             }
@@ -36,7 +39,7 @@ impl Frame {
         let (kind, payload): (u8, &[u8]) = match self {
             Self::Seed(seed) => (b'S', seed),
             Self::Datagram(datagram) => (b'D', datagram),
-            Self::Figure(..) | Self::Done(_) => bail!("only the board sends these"),
+            Self::Figure(..) | Self::Evidence(_) | Self::Done(_) => bail!("only the board sends these"),
         };
         let [high, low] = u16::try_from(payload.len()).context("a frame is too long")?.to_be_bytes();
         output.write_all(&[kind, high, low])?;

@@ -16,6 +16,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bartizan_crypto::RUSTCRYPTO;
+use bartizan_trust::evidence;
+use bartizan_wire::UnixMillis;
 
 use crate::frame::Frame;
 use crate::server::Server;
@@ -45,6 +48,7 @@ fn serve(board: &mut Child) -> Result<()> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     Frame::Seed(seed).write(&mut output)?;
+    let mut attested = false;
     loop {
         match frames.recv_timeout(SILENCE).context("the board says nothing")?? {
             Frame::Datagram(mut datagram) => {
@@ -53,13 +57,24 @@ fn serve(board: &mut Child) -> Result<()> {
                 }
             }
             Frame::Figure(name, value) => println!("{value} {name}"),
+            Frame::Evidence(bytes) => {
+                believe(&bytes)?;
+                attested = true;
+            }
             Frame::Done(succeeded) => {
                 ensure!(succeeded, "the firmware failed");
-                return server.check();
+                return if attested { Ok(()) } else { server.check() };
             }
             Frame::Seed(_) => bail!("the board sent a seed"),
         }
     }
+}
+
+/// Verifies evidence with its chain, as the platform does.
+fn believe(bytes: &[u8]) -> Result<()> {
+    let evidence = evidence::open(&RUSTCRYPTO, bytes, &|_| None, UnixMillis(0))?;
+    ensure!(evidence.layers.len() == 3 && evidence.boot_count == Some(301), "other evidence than the board's");
+    Ok(())
 }
 
 /// Reads frames in a thread of its own, so that waiting for one can end.
