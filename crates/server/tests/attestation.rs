@@ -214,7 +214,7 @@ async fn what_is_no_evidence_of_ours_is_refused_and_not_held_against_anybody() {
     let mut chain = [0; CHAIN_BYTES];
     let mut out = [0; 400];
     let attester = meter.flash.start(&mut random, &mut chain);
-    let length = attester.heartbeat(&RUSTCRYPTO, &mut random, &challenge, Some(&bond), &mut out).unwrap();
+    let length = attester.heartbeat(&RUSTCRYPTO, &mut random, &challenge, &bond, &mut out).unwrap();
     assert_eq!(meter.bring(&out[..length]).await.code, Code::UNSUPPORTED_CONTENT_FORMAT);
     assert_eq!((access(&scene, &meter).await, tier(&scene, &meter).await.as_str()), (Access::Full, "none"));
 }
