@@ -127,7 +127,7 @@ impl Posture {
 
     /// The time to its first evidence starts, unless it owes some already.
     pub(super) fn starts_to_owe(&mut self, now: UnixMillis, changes: &mut Vec<Change>) {
-        if self.proof == Proof::Current {
+        if self.lifecycle == Lifecycle::Active && self.proof == Proof::Current {
             self.proof_at = Some(now);
             changes.push(Change::Owes(Proof::Current));
         }

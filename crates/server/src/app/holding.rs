@@ -145,9 +145,9 @@ fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
 
 const fn owed(proof: Proof) -> &'static str {
     match proof {
-        Proof::Current => "Its time to attest counts from here.",
+        Proof::Current => "From here on it may be asked for evidence of what it runs.",
         Proof::Owed => "It gave cause to be asked for evidence of what it runs.",
-        Proof::Stale => "It owes evidence of what it runs.",
+        Proof::Stale => "It owes evidence of what it runs, and its grace begins.",
         Proof::Unreachable => {
             "It owes evidence and has been silent since: it is out of reach. Nothing further comes of that."
         }

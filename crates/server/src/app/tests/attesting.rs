@@ -58,8 +58,14 @@ async fn attest(world: &World, device: &Arc<Device>, flash: &mut Flash) -> Resul
 
 /// Lets minutes pass with a round of the watchdog every five.
 async fn watch(world: &World, minutes: u64) {
+    watch_reporting(world, minutes, &[]).await;
+}
+
+/// The same, while these go on reporting.
+async fn watch_reporting(world: &World, minutes: u64, reporting: &[&Device]) {
     for _ in 0..minutes / 5 {
         world.clock.advance(5 * MINUTE);
+        reporting.iter().for_each(|device| world.report(device));
         world.app.watch(world.clock.now()).await;
     }
 }
@@ -101,9 +107,7 @@ async fn who_keeps_reporting_without_evidence_is_isolated_and_who_is_silent_is_n
     watch(&world, 125).await;
     assert_eq!((evader.access(), silent.access()), (Access::Limited, Access::Limited));
     assert!(evader.wants_evidence() && silent.wants_evidence());
-    watch(&world, 60).await;
-    world.report(&evader);
-    watch(&world, 5).await;
+    watch_reporting(&world, 65, &[&evader]).await;
     assert_eq!((evader.access(), silent.access()), (Access::Quarantined, Access::Limited));
     let said = texts(&world, &silent).await;
     assert!(said.contains("out of reach"), "{said}");
@@ -114,11 +118,9 @@ async fn who_keeps_reporting_without_evidence_is_isolated_and_who_is_silent_is_n
     assert_eq!((evader.access(), evader.wants_evidence()), (Access::Full, false));
     world.report(&silent);
     world.app.beat(world.clock.now());
-    watch(&world, 55).await;
+    watch_reporting(&world, 55, &[&silent]).await;
     assert_eq!(silent.access(), Access::Limited, "back, it has a grace of its own");
-    world.clock.advance(5 * MINUTE);
-    world.report(&silent);
-    watch(&world, 5).await;
+    watch_reporting(&world, 15, &[&silent]).await;
     assert_eq!(silent.access(), Access::Quarantined);
 }
 
@@ -213,10 +215,7 @@ async fn evaders_in_masses_are_spared_and_stay_limited() {
     released(&world).await;
     let (first, _) = install(&world, "meter-1", 1).await;
     let (second, _) = install(&world, "meter-2", 2).await;
-    watch(&world, 185).await;
-    world.report(&first);
-    world.report(&second);
-    watch(&world, 10).await;
+    watch_reporting(&world, 200, &[&first, &second]).await;
     let mut access = [first.access(), second.access()];
     access.sort_unstable();
     assert_eq!(access, [Access::Limited, Access::Quarantined]);
