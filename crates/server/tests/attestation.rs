@@ -12,6 +12,7 @@ mod scene;
 
 use bartizan_crypto::{AWS_LC, RUSTCRYPTO, Secret};
 use bartizan_device::attest::Carry;
+use bartizan_device::{ClientConfig, SecretBytes};
 use bartizan_platform::import::secret::to_hex;
 use bartizan_server::app::references::{NewReference, PolicyView};
 use bartizan_sim::{CHAIN_BYTES, Flash, RELEASES};
@@ -45,6 +46,15 @@ async fn release(scene: &Scene) {
     }
 }
 
+/// A meter whose evidence fits into one datagram, on loopback.
+async fn connect(scene: &Scene, name: &str) -> (DeviceKey, Device) {
+    let (key, psk) = scene.add(name).await;
+    let psk = SecretBytes::new(&psk).unwrap();
+    let config = ClientConfig { mtu: 1_900, ..ClientConfig::new(&RUSTCRYPTO, name.as_bytes(), psk) };
+    let device = Device::connect_with(scene.gateway.local_addr(), config, PATIENCE).await;
+    (key, device.expect("a handshake"))
+}
+
 /// A meter with its session and its flash.
 struct Meter {
     key: DeviceKey,
@@ -54,7 +64,7 @@ struct Meter {
 
 impl Meter {
     async fn install(scene: &Scene, name: &str, secret: u8) -> Self {
-        let (key, device) = scene.meter(name).await;
+        let (key, device) = connect(scene, name).await;
         let identity = Flash::identity([secret; 32]).to_string();
         scene.app.set_identity(&ada(), key, &identity).await.unwrap();
         Self { key, device, flash: Flash::new([secret; 32]) }
@@ -190,6 +200,36 @@ async fn evidence_counts_once() {
 }
 
 #[tokio::test]
+async fn a_clone_with_as_many_starts_is_told_by_its_start() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    meter.attest().await;
+    assert_eq!(access(&scene, &meter).await, Access::Full);
+    meter.flash = Flash::new([1; 32]); // its copy, started as often
+    meter.attest().await;
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+    let reasons = scene.app.show_attestation(meter.key).await.unwrap().verdicts[0].reasons.join(" ");
+    assert!(reasons.contains("two devices answer"), "{reasons}");
+}
+
+#[tokio::test]
+async fn what_is_no_evidence_of_ours_is_refused_and_not_held_against_anybody() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    let challenge = meter.challenge().await;
+    let exporter = Secret::new(*meter.device.connection.exporter().unwrap());
+    let bond = binding(&RUSTCRYPTO, &exporter, &challenge);
+    let mut chain = [0; CHAIN_BYTES];
+    let mut out = [0; 400];
+    let attester = meter.flash.start(&mut random, &mut chain);
+    let length = attester.heartbeat(&RUSTCRYPTO, &mut random, &challenge, Some(&bond), &mut out).unwrap();
+    assert_eq!(meter.bring(&out[..length]).await.code, Code::UNSUPPORTED_CONTENT_FORMAT);
+    assert_eq!((access(&scene, &meter).await, tier(&scene, &meter).await.as_str()), (Access::Full, "none"));
+}
+
+#[tokio::test]
 async fn bytes_that_do_not_verify_are_held_against_who_brought_them() {
     let scene = Scene::new().await;
     release(&scene).await;
@@ -204,7 +244,7 @@ async fn bytes_that_do_not_verify_are_held_against_who_brought_them() {
 #[tokio::test]
 async fn who_is_not_registered_or_has_no_policy_is_refused_and_nothing_more() {
     let scene = Scene::new().await;
-    let (key, device) = scene.meter("meter-1").await;
+    let (key, device) = connect(&scene, "meter-1").await;
     let mut meter = Meter { key, device, flash: Flash::new([1; 32]) };
     let request = meter.device.request(Code::GET, PATH, b"");
     assert_eq!(meter.device.exchange(&request).await.unwrap().code, Code::FORBIDDEN);

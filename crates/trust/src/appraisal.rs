@@ -100,6 +100,8 @@ pub struct Expected<'a> {
     pub binding: Option<&'a [u8; 32]>,
     /// Of the device's last evidence.
     pub last_boot_count: Option<u64>,
+    /// Likewise: random, and the same as long as the count is.
+    pub last_boot_seed: Option<&'a [u8]>,
     pub now: UnixMillis,
 }
 
@@ -148,7 +150,7 @@ pub fn appraise(
     verdict.vector.instance_identity = Trust::APPROVED;
     identity(&mut verdict, evidence, expected.identity);
     freshness(&mut verdict, policy, evidence, expected);
-    boots(&mut verdict, policy, evidence, expected.last_boot_count);
+    boots(&mut verdict, policy, evidence, expected);
     let scene = layers::Scene { policy, references, class: expected.class, evidence, now: expected.now };
     layers::judge(&mut verdict, &scene);
     verdict.end()
@@ -209,8 +211,16 @@ fn freshness(verdict: &mut Verdict, policy: &Policy, evidence: &Evidence, expect
     }
 }
 
-fn boots(verdict: &mut Verdict, policy: &Policy, evidence: &Evidence, last: Option<u64>) {
-    match (evidence.boot_count, last) {
+/// Two that take turns under one identity are told by starts that cannot be one device's.
+fn boots(verdict: &mut Verdict, policy: &Policy, evidence: &Evidence, expected: &Expected<'_>) {
+    let seeds = (evidence.boot_seed.as_deref(), expected.last_boot_seed);
+    let same_start = evidence.boot_count.is_some() && evidence.boot_count == expected.last_boot_count;
+    if let (true, (Some(seed), Some(last))) = (same_start, seeds)
+        && seed != last
+    {
+        verdict.add(Reason::of(Fault::BootSeedMismatch).seen(reason::hex(seed)).wanted(reason::hex(last)));
+    }
+    match (evidence.boot_count, expected.last_boot_count) {
         (Some(count), Some(last)) if count < last => {
             verdict.add(Reason::of(Fault::BootCountBackwards).seen(count).wanted(format!("at least {last}")));
         }

@@ -118,6 +118,7 @@ fn judge(policy: &Policy, references: &ReferenceValues, evidence: &Evidence) -> 
         challenged: UnixMillis(NOW.0 - 500),
         binding,
         last_boot_count: Some(5),
+        last_boot_seed: None,
         now: NOW,
     };
     appraise(policy, references, evidence, &expected)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bartizan_crypto::{AWS_LC, Secret};
 use bartizan_platform::posture::{self, Machine};
-use bartizan_trust::appraisal::{self, Expected as Expectation, Verdict};
+use bartizan_trust::appraisal::{self, Expected as Expectation, Fault, Verdict};
 use bartizan_trust::challenge::{CHALLENGE_BYTES, Challenge, binding};
 use bartizan_trust::evidence::{self, Carried, ChainName};
 use bartizan_trust::{Evidence, Identity};
@@ -44,6 +44,8 @@ pub enum Refusal {
     Challenge(&'static str),
     #[error("send the certificates too: the chain that the evidence names is not known")]
     Chain,
+    #[error("not evidence that is judged here: {0}")]
+    Format(&'static str),
     #[error("too much evidence in a minute")]
     TooMuch,
     #[error("the verifier is not available: {0}")]
@@ -96,6 +98,8 @@ impl App {
                 self.spend_on(&hearing)?;
                 self.hear(&hearing, &carried, challenge).await?
             }
+            // Something else than evidence for this resource speaks neither for nor against the device.
+            Err(bartizan_trust::Error::Unsupported(what)) => return Err(Refusal::Format(what)),
             Err(error) => {
                 self.spend_on(&hearing)?;
                 Judged::unverified(error, hearing.now)
@@ -144,18 +148,22 @@ impl App {
                     challenged: challenge.issued,
                     binding: Some(&binding(&AWS_LC, exporter, &evidence.nonce)),
                     last_boot_count: attester.boot_count,
+                    last_boot_seed: attester.boot_seed.as_deref(),
                     now: *now,
                 };
                 let verdict = appraisal::appraise(&policy.appraisal, &references, &evidence, &expected);
                 Judged::of(&verdict, challenge.issued, evidence)
             }
         };
-        // What another identity says of itself is nothing that this device has to be measured by later.
-        let own = judged.evidence.as_ref().filter(|evidence| evidence.identity.is(&attester.identity));
-        let advance = Advance {
-            boot_count: own.and_then(|evidence| evidence.boot_count).max(attester.boot_count),
-            boot_seed: own.and_then(|evidence| evidence.boot_seed.as_deref()),
-            chain: carried.chain_item().filter(|_| own.is_some()),
+        // What another identity says of itself, or a second device under this one, is nothing to measure by later.
+        let own = |evidence: &&Evidence| evidence.identity.is(&attester.identity) && !judged.cloned;
+        let advance = match judged.evidence.as_ref().filter(own) {
+            Some(evidence) => Advance {
+                boot_count: evidence.boot_count,
+                boot_seed: evidence.boot_seed.as_deref(),
+                chain: carried.chain_item(),
+            },
+            None => Advance { boot_count: attester.boot_count, boot_seed: attester.boot_seed.as_deref(), chain: None },
         };
         let store = &device.tenant().store;
         match store.advance_attester(device.key.device, challenge.counter, &advance).await.map_err(unavailable)? {
@@ -274,18 +282,21 @@ struct Judged {
     reasons: Vec<String>,
     challenged: UnixMillis,
     evidence: Option<Evidence>,
+    /// Its starts cannot all be one device's.
+    cloned: bool,
 }
 
 impl Judged {
     fn of(verdict: &Verdict, challenged: UnixMillis, evidence: Evidence) -> Self {
         let reasons = verdict.reasons.iter().map(ToString::to_string).collect();
-        Self { tier: verdict.tier, reasons, challenged, evidence: Some(evidence) }
+        let cloned = verdict.has(Fault::BootCountBackwards) || verdict.has(Fault::BootSeedMismatch);
+        Self { tier: verdict.tier, reasons, challenged, evidence: Some(evidence), cloned }
     }
 
     /// No claim of it is believed; it came in the device's own session, so the device has to answer for it.
     fn unverified(error: bartizan_trust::Error, now: UnixMillis) -> Self {
         let reasons = vec![format!("The evidence does not hold: {error}.")];
-        Self { tier: Attestation::Contraindicated, reasons, challenged: now, evidence: None }
+        Self { tier: Attestation::Contraindicated, reasons, challenged: now, evidence: None, cloned: false }
     }
 
     /// The verdict as the end of a sentence that begins with the device.

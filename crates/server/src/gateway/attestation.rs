@@ -7,7 +7,7 @@
 //! ```
 //!
 //! 4.03: no identity is registered for the device, or its type has no policy. 4.09: the challenge was another's, is too old or was used; fetch
-//! one and try again. 4.29: too much evidence in a minute. Evidence that is not to be believed is answered 2.04 like
+//! one and try again. 4.15: no evidence of a profile that is judged here. 4.29: too much evidence in a minute. Evidence that is not to be believed is answered 2.04 like
 //! any other: the standing says what came of it.
 
 use bartizan_crypto::Secret;
@@ -49,6 +49,7 @@ fn refused(refusal: &Refusal) -> Answer {
     let code = match refusal {
         Refusal::Unregistered | Refusal::NoPolicy => Code::FORBIDDEN,
         Refusal::Challenge(_) | Refusal::Chain => Code::CONFLICT,
+        Refusal::Format(_) => Code::UNSUPPORTED_CONTENT_FORMAT,
         Refusal::TooMuch => {
             return Answer { max_age: Some(COAP_RETRY_SECONDS), ..Answer::new(Code::TOO_MANY_REQUESTS) };
         }

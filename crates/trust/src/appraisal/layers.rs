@@ -158,7 +158,8 @@ impl Place<'_> {
         let seen = self.layer.digests.iter().map(words).collect::<Vec<_>>().join(", ");
         let named = self.layer.version.as_ref();
         let named = named.and_then(|version| {
-            references.of_version(class, &self.asked.component, version, &evidence.identity).next()
+            let mut values = references.of_version(class, &self.asked.component, version, &evidence.identity);
+            values.find(|value| self.is_comparable(value))
         });
         let first = match named {
             Some(value) => {
@@ -170,6 +171,13 @@ impl Place<'_> {
             None => self.of(Fault::UnknownDigest).seen(seen).tier(policy.unknown),
         };
         first.into_iter().chain(self.below_floor(None)).chain(self.generation(None)).collect()
+    }
+
+    /// Whether both were measured by some one algorithm: a value in SHA-256 says nothing of a layer in SHA-512. A layer
+    /// that measured nothing is never good.
+    fn is_comparable(&self, value: &Value) -> bool {
+        let digests = &self.layer.digests;
+        digests.is_empty() || digests.iter().any(|digest| differs(value, digest))
     }
 
     /// What the layer claims and what its reference value knows must both reach the floor.

@@ -58,6 +58,8 @@ faults! {
         "The evidence came too late after its challenge",
     BootCountBackwards Contraindicated "boot-count-backwards" "boot count"
         "The device has started fewer times than before; it may be a clone, or its memory was rolled back",
+    BootSeedMismatch Contraindicated "boot-seed-mismatch" "boot seed"
+        "As many starts as before, but another start: two devices answer under this identity",
     BootCountMissing Contraindicated "boot-count-missing" "boot count"
         "The device does not say how often it has started, so a clone of it could not be told",
     LayerCount Contraindicated "layer-count" "layers"

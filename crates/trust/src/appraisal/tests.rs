@@ -82,6 +82,7 @@ fn judge_with(policy: &Policy, references: &ReferenceValues, evidence: &Evidence
         challenged: UnixMillis(NOW.0 - 1000),
         binding: Some(&BINDING),
         last_boot_count: Some(9),
+        last_boot_seed: Some(&[9; 16]),
         now: NOW,
     };
     appraise(policy, references, evidence, &expected)
@@ -123,6 +124,8 @@ fn every_claim_of_the_token_has_its_own_reason() {
     only(&case(|e| e.binding = Some([3; 32])), Fault::BindingMismatch, Contraindicated);
     only(&case(|e| e.binding = None), Fault::BindingMissing, Contraindicated);
     only(&case(|e| e.boot_count = Some(8)), Fault::BootCountBackwards, Contraindicated);
+    let another_start = |e: &mut Evidence| (e.boot_count, e.boot_seed) = (Some(9), Some(vec![8; 16]));
+    only(&case(another_start), Fault::BootSeedMismatch, Contraindicated);
     only(&case(|e| e.boot_count = None), Fault::BootCountMissing, Contraindicated);
     only(&case(|e| e.security_version = Some(4)), Fault::BelowOwnFloor, Contraindicated);
 }

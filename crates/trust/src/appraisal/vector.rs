@@ -123,6 +123,7 @@ impl Vector {
             | Fault::BindingMissing
             | Fault::TooOld
             | Fault::BootCountBackwards
+            | Fault::BootSeedMismatch
             | Fault::BootCountMissing => (&mut self.instance_identity, Trust::UNSAFE, Trust::CONTRAINDICATED),
             Fault::DebugMode | Fault::RecoveryMode | Fault::NotConfigured | Fault::ConfigMismatch => {
                 (&mut self.configuration, Trust::UNSAFE, Trust::CONTRAINDICATED)
