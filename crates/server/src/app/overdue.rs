@@ -227,7 +227,7 @@ impl Watch {
         if down || gap {
             self.kept.excused = Some(now.0);
         }
-        self.kept.round = Some(now.0);
+        self.kept.round = self.kept.round.max(Some(now.0));
         (self.kept, down)
     }
 }
@@ -246,6 +246,7 @@ mod tests {
         assert_eq!((kept.excused, down), (Some(at(1).0), true));
         assert_eq!(watch.round(at(2), 1), (Kept { round: Some(at(2).0), excused: Some(at(1).0) }, false));
         assert_eq!(watch.round(at(12), 1).0.excused, Some(at(1).0), "a gap of ten minutes is none");
+        assert_eq!(watch.round(at(11), 1).0.round, Some(at(12).0), "a round that was overtaken makes no gap");
         assert_eq!(watch.round(at(23), 1).0.excused, Some(at(23).0));
     }
 }
