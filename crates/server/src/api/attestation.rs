@@ -19,15 +19,6 @@ pub struct NewIdentity {
     pub identity: String,
 }
 
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReferenceStatus {
-    pub component: String,
-    pub version: String,
-    /// True: whoever runs it fails. False: it is allowed again.
-    pub forbidden: bool,
-}
-
 /// What a device has proven of itself.
 #[utoipa::path(get, path = "/tenants/{tenant}/devices/{device}/attestation", tag = "attestation",
     operation_id = "attestation_show",
@@ -118,23 +109,5 @@ pub async fn add_reference(
 ) -> Result<axum::Json<Vec<ReferenceView>>, Problem> {
     let tenant = api.app.tenant_id(&tenant).await?;
     api.app.add_reference(&operator.actor, tenant, &device_type, &new).await?;
-    Ok(axum::Json(api.app.reference_values(tenant, &device_type).await?))
-}
-
-/// Forbids a version of a layer, or allows it again.
-#[utoipa::path(post, path = "/tenants/{tenant}/types/{type}/reference-statuses", tag = "attestation",
-    operation_id = "references_set_status", request_body = ReferenceStatus,
-    params(("tenant" = String, Path, description = "The tenant's name"),
-           ("type" = String, Path, description = "The type's name")),
-    responses((status = 200, body = Vec<ReferenceView>)))]
-pub async fn set_status(
-    State(api): Shared,
-    operator: Operator,
-    Path((tenant, device_type)): Path<(String, String)>,
-    Json(to): Json<ReferenceStatus>,
-) -> Result<axum::Json<Vec<ReferenceView>>, Problem> {
-    let tenant = api.app.tenant_id(&tenant).await?;
-    let which = (device_type.as_str(), to.component.as_str(), to.version.as_str());
-    api.app.set_reference_status(&operator.actor, tenant, which, to.forbidden).await?;
     Ok(axum::Json(api.app.reference_values(tenant, &device_type).await?))
 }

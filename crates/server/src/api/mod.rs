@@ -20,6 +20,7 @@ mod imports;
 mod openapi;
 mod operations;
 pub mod problem;
+mod references;
 pub mod server;
 mod sessions;
 mod state;
@@ -85,7 +86,13 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attestation::set_identity))
         .routes(routes!(attestation::show_policy, attestation::set_policy))
         .routes(routes!(attestation::list_references, attestation::add_reference))
-        .routes(routes!(attestation::set_status))
+        .routes(routes!(references::list_endorsers, references::add_endorser))
+        .routes(routes!(references::remove_endorser))
+        .routes(routes!(references::import))
+        .routes(routes!(references::try_import))
+        .routes(routes!(references::change))
+        .routes(routes!(references::try_change))
+        .routes(routes!(references::show_floor))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::decide))
         .routes(routes!(history::timeline))

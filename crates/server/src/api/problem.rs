@@ -62,6 +62,7 @@ kinds! {
     TOO_LARGE = PAYLOAD_TOO_LARGE "too-large" "The request is too large";
     MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "media-type" "The content type is not accepted";
     BAD_LINES = UNPROCESSABLE_ENTITY "bad-lines" "Lines of the import are wrong";
+    UNTRUSTED = UNPROCESSABLE_ENTITY "untrusted" "It is not to be believed";
     UNSUPPORTED = UNPROCESSABLE_ENTITY "unsupported" "This is not offered";
     FULL = TOO_MANY_REQUESTS "full" "A limit is reached";
     TOO_MANY_FAILURES = TOO_MANY_REQUESTS "too-many-failures" "Too many failed authentications";
@@ -98,6 +99,7 @@ pub const fn kind_of(error: &Error) -> Kind {
         Error::Malformed(_) => Kind::MALFORMED,
         Error::Import(_) => Kind::BAD_LINES,
         Error::Misbehaved(_) => Kind::FORBIDDEN,
+        Error::Untrusted(_) => Kind::UNTRUSTED,
         Error::Unsupported(_) => Kind::UNSUPPORTED,
         Error::Misuse(Misuse::Unknown(_)) => Kind::UNKNOWN,
         Error::Misuse(Misuse::Exists(_)) => Kind::EXISTS,
@@ -155,6 +157,7 @@ mod tests {
             (Error::Malformed(text()), 400),
             (Error::Import(BadLines::default()), 422),
             (Error::Misbehaved(text()), 403),
+            (Error::Untrusted(text()), 422),
             (Error::Unsupported(text()), 422),
             (Misuse::Unknown(text()).into(), 404),
             (Misuse::Exists(text()).into(), 409),

@@ -15,6 +15,9 @@ pub enum Error {
     /// The peer or caller did what it must not (403).
     #[error("{0}")]
     Misbehaved(String),
+    /// Something signed that is not believed: an unknown signer, a validity that is over (422).
+    #[error("{0}")]
+    Untrusted(String),
     /// Known, but not offered here (501/422).
     #[error("{0}")]
     Unsupported(String),

@@ -10,9 +10,10 @@ use bartizan_wire::{Attestation, TenantId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::changes::refused;
 use super::error::{Error, Misuse};
 use super::tenant::Tenant;
-use super::views::ReferenceView;
+use super::views::{ReferenceView, rfc3339};
 use super::{Actor, App};
 use crate::limits::{ATTEST_HOURS_MAX, LAYERS_MAX};
 use crate::store;
@@ -131,7 +132,14 @@ impl Tenant {
     /// What good firmware measures as.
     pub(super) async fn references(&self) -> Result<Arc<ReferenceValues>, store::Error> {
         let mut kept = self.references.lock().await;
-        if let Some(references) = &*kept {
+        self.load_references(&mut kept).await
+    }
+
+    async fn load_references(
+        &self,
+        kept: &mut Option<Arc<ReferenceValues>>,
+    ) -> Result<Arc<ReferenceValues>, store::Error> {
+        if let Some(references) = kept {
             return Ok(Arc::clone(references));
         }
         let loaded = match self.store.blob(REFERENCES_BLOB).await? {
@@ -142,14 +150,15 @@ impl Tenant {
     }
 
     /// Changes them; durable when it returns. Nothing changes if `change` fails.
-    async fn change_references<T>(
+    pub(super) async fn change_references<T>(
         &self,
         change: impl FnOnce(&mut ReferenceValues) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.references().await?;
         let mut kept = self.references.lock().await;
-        let mut next = kept.as_deref().cloned().unwrap_or_default();
+        let mut next = ReferenceValues::clone(&*self.load_references(&mut kept).await?);
         let said = change(&mut next)?;
+        // If this is given up half-way, what is stored is read again.
+        *kept = None;
         self.store.keep_blob(REFERENCES_BLOB, &next.encode()).await?;
         *kept = Some(Arc::new(next));
         Ok(said)
@@ -158,6 +167,18 @@ impl Tenant {
     pub(super) async fn attestation_policy(&self, device_type: &str) -> Result<Option<TypePolicy>, store::Error> {
         let Some(text) = self.store.attestation_policy(device_type).await? else { return Ok(None) };
         stored(device_type, &text).map(Some)
+    }
+
+    /// Of every type that has one, by the type's name.
+    pub(super) async fn policies(&self) -> Result<Vec<(String, TypePolicy)>, store::Error> {
+        let damaged = || store::Error::Damaged("attestation policy");
+        let rows = self.store.attestation_policies().await?.into_iter();
+        let checked = rows.map(|(name, text)| {
+            let view: PolicyView = serde_json::from_str(&text).map_err(|_| damaged())?;
+            let policy = view.checked(&name).map_err(|_| damaged())?;
+            Ok((name, policy))
+        });
+        checked.collect()
     }
 }
 
@@ -207,32 +228,9 @@ impl App {
             source: Source::Measured { by: actor.0.clone() },
             withdrawn: false,
         };
-        let refused = |fault: bartizan_trust::reference::Fault| Error::from(Misuse::Conflict(fault.to_string()));
         open.change_references(|references| references.add(value).map_err(refused)).await?;
         let what = format!("{device_type} {} {}", new.component, new.version);
         self.audit(actor, "reference.add", Some(tenant), &what, &new.digest).await
-    }
-
-    /// Forbids a version of a component, or allows it again.
-    pub async fn set_reference_status(
-        &self,
-        actor: &Actor,
-        tenant: TenantId,
-        (device_type, component, version): (&str, &str, &str),
-        forbidden: bool,
-    ) -> Result<(), Error> {
-        let open = self.open_tenant(tenant).await?;
-        let policy = open.attestation_policy(device_type).await?;
-        let policy = policy.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")))?;
-        let status = if forbidden { Status::Forbidden } else { Status::Allowed };
-        let change = |references: &mut ReferenceValues| {
-            let set = references.set_status(&policy.class, component, version, status);
-            set.map_err(|fault| Misuse::Conflict(fault.to_string()).into())
-        };
-        open.change_references(change).await?;
-        let what = format!("{device_type} {component} {version}");
-        self.audit(actor, "reference.status", Some(tenant), &what, if forbidden { "forbidden" } else { "allowed" })
-            .await
     }
 
     /// All reference values of a device type.
@@ -245,6 +243,12 @@ impl App {
     }
 }
 
+/// The policy of a type among all.
+pub(super) fn of_type<'a>(policies: &'a [(String, TypePolicy)], device_type: &str) -> Result<&'a TypePolicy, Error> {
+    let found = policies.iter().find(|(name, _)| name == device_type).map(|(_, policy)| policy);
+    found.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")).into())
+}
+
 fn view(references: &ReferenceValues, value: &Value, device_type: &str, now: UnixMillis) -> ReferenceView {
     let status = references.status(&value.class, &value.component, value.version.as_deref(), &value.digests, now);
     ReferenceView {
@@ -255,6 +259,10 @@ fn view(references: &ReferenceValues, value: &Value, device_type: &str, now: Uni
         digests: value.digests.iter().map(ToString::to_string).collect(),
         source: value.source.to_string(),
         status: if value.withdrawn { "withdrawn".into() } else { status.name(now).into() },
+        until: match status {
+            Status::DeprecatedUntil(end) => Some(rfc3339(end)),
+            Status::Allowed | Status::Forbidden => None,
+        },
     }
 }
 

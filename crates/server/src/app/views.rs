@@ -201,8 +201,11 @@ pub struct ReferenceView {
     pub digests: Vec<String>,
     /// Who says so.
     pub source: String,
-    /// allowed, deprecated or forbidden.
+    /// allowed, deprecated, forbidden or withdrawn.
     pub status: String,
+    /// Of a deprecated version: until when it may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// A device's behaviour: what is expected and what was seen lately.

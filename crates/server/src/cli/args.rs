@@ -361,6 +361,20 @@ pub enum Reference {
         #[arg(long, value_name = "FILE")]
         image: Option<PathBuf>,
     },
+    /// Take the reference values of a signed CoRIM: all of them, or none
+    ///
+    /// One of the tenant's signers has to have signed it. A manifest that was rolled back, and a value that
+    /// contradicts what another source says, are refused.
+    Import {
+        /// The manifest (application/rim+cose), `-` for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Who may sign reference values for the tenant
+    #[command(subcommand)]
+    Signer(Signer),
     /// Forbid a version: whoever runs it fails
     Forbid {
         /// Name of the device type
@@ -371,6 +385,24 @@ pub enum Reference {
         component: String,
         /// Its version
         version: String,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Let a version run with a warning until a time, and forbid it from then on
+    Deprecate {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+        /// The layer, as the type's policy names it
+        #[arg(value_name = "LAYER")]
+        component: String,
+        /// Its version
+        version: String,
+        /// When it is forbidden: a day such as 2027-03-01 (its beginning in UTC), or a time in RFC 3339
+        #[arg(long, value_name = "DATE", value_parser = super::time::parse_moment)]
+        until: String,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Allow a version again
     Allow {
@@ -383,6 +415,58 @@ pub enum Reference {
         /// Its version
         version: String,
     },
+    /// Show the least security version of a device type, or raise it
+    ///
+    /// Whoever runs an older one fails. It never falls again.
+    Floor {
+        /// Name of the device type
+        #[arg(value_name = "TYPE")]
+        device_type: String,
+        /// The least security version from now on
+        #[arg(value_name = "N")]
+        security_version: Option<u64>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Take back what a tag of a manifest vouches for
+    ///
+    /// Its values match nothing any more, and it cannot be imported again in any version.
+    Revoke {
+        /// The tag, as `reference list` names it
+        tag: String,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Signer {
+    /// Let somebody sign reference values for the tenant
+    Add {
+        /// What reference values and logs call it; tags that were signed under this name are its own
+        name: String,
+        /// Its public key in PEM (P-256, P-384 or Ed25519), `-` for standard input
+        #[arg(value_name = "KEY.pem")]
+        key: PathBuf,
+    },
+    /// List who may sign
+    List,
+    /// Take nothing more from a signer; what it has signed stays until its tags are revoked
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// A change that may be tried first.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Rehearsal {
+    /// Change nothing: say who would fail, by each device's last evidence
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Most devices that a dry run looks at
+    #[arg(long, default_value_t = 10_000, value_name = "N", requires = "dry_run")]
+    pub limit: u64,
 }
 
 #[derive(Debug, Default, Args)]

@@ -1,4 +1,4 @@
-//! `bartizan attest …` and `bartizan reference …`.
+//! `bartizan attest …`.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -10,14 +10,13 @@ use bartizan_trust::{Evidence, Identity, evidence};
 use bartizan_wire::UnixMillis;
 use serde_json::json;
 
-use super::args::{Attest, Output, Reference};
+use super::args::{Attest, Output};
 use super::error::{Failure, Status};
 use super::session::Session;
 use super::table::table;
 use super::time::ago;
 use crate::app::references::PolicyView;
-use crate::app::views::{AttestationView, LayerView, ReferenceView, VerdictView};
-use crate::limits::FIRMWARE_BYTES_MAX;
+use crate::app::views::{AttestationView, LayerView, VerdictView};
 
 /// Runs a verb on attestation.
 ///
@@ -52,53 +51,6 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
         }
         Attest::Verify { .. } => unreachable!("invariant: `dispatch` handles it without a server"),
     }
-}
-
-/// Runs a verb on reference values.
-///
-/// # Errors
-/// What the API answered, or an image that cannot be read.
-pub async fn run_reference(session: &mut Session, verb: Reference) -> Result<String, Failure> {
-    let (device_type, known): (String, Vec<ReferenceView>) = match verb {
-        Reference::List { device_type } => {
-            let path = format!("{}/reference-values", session.type_path(&device_type).await?);
-            let known = session.get(&path).await?;
-            (device_type, known)
-        }
-        Reference::Add { device_type, component, version, security_version, digest, image } => {
-            let digest = match (digest, image) {
-                (Some(digest), _) => digest,
-                (None, Some(image)) => to_hex(&(AWS_LC.sha512)(&[&read(&image, FIRMWARE_BYTES_MAX)?])),
-                (None, None) => return Err(Failure::usage("give --digest or --image")),
-            };
-            let path = format!("{}/reference-values", session.type_path(&device_type).await?);
-            let body = json!({
-                "component": component, "version": version, "security_version": security_version, "digest": digest,
-            });
-            let known = session.post(&path, &body).await?;
-            (device_type, known)
-        }
-        Reference::Forbid { device_type, component, version } => {
-            let known = set_status(session, &device_type, &component, &version, true).await?;
-            (device_type, known)
-        }
-        Reference::Allow { device_type, component, version } => {
-            let known = set_status(session, &device_type, &component, &version, false).await?;
-            (device_type, known)
-        }
-    };
-    Ok(session.print(&known, |known| references(&device_type, known)))
-}
-
-async fn set_status(
-    session: &mut Session,
-    device_type: &str,
-    component: &str,
-    version: &str,
-    forbidden: bool,
-) -> Result<Vec<ReferenceView>, Failure> {
-    let path = format!("{}/reference-statuses", session.type_path(device_type).await?);
-    session.post(&path, &json!({ "component": component, "version": version, "forbidden": forbidden })).await
 }
 
 /// `bartizan attest verify`: needs no server, and says nothing about whether the layers are good.
@@ -202,26 +154,8 @@ fn held_to(device_type: &str, policy: &PolicyView) -> String {
     )
 }
 
-fn references(device_type: &str, known: &[ReferenceView]) -> String {
-    if known.is_empty() {
-        return format!("no reference values for {device_type}\n");
-    }
-    let row = |it: &ReferenceView| {
-        vec![
-            it.component.clone(),
-            it.version.clone().unwrap_or_default(),
-            it.security_version.clone().unwrap_or_default(),
-            it.status.clone(),
-            it.source.clone(),
-            it.digests.first().map(|digest| digest.chars().take(24).collect()).unwrap_or_default(),
-        ]
-    };
-    let rows: Vec<_> = known.iter().map(row).collect();
-    table(&["layer", "version", "security", "status", "says who", "measures"], &rows)
-}
-
 /// A file of at most so many bytes, or standard input.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     let told = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
     let real = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     let mut bytes = Vec::new();

@@ -106,9 +106,15 @@ impl Client {
     ///
     /// # Errors
     /// What the API answered, in words.
-    pub async fn post_csv<T: DeserializeOwned>(&mut self, path: &str, body: Body) -> Result<T, Failure> {
-        let request = Request::builder().method(Method::POST).header(header::CONTENT_TYPE, "text/csv");
+    pub async fn post_file<T: DeserializeOwned>(&mut self, path: &str, kind: &str, body: Body) -> Result<T, Failure> {
+        let request = Request::builder().method(Method::POST).header(header::CONTENT_TYPE, kind);
         self.send(request, path, body).await
+    }
+
+    /// # Errors
+    /// What the API answered, in words.
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.send(Request::builder().method(Method::DELETE), path, Body::empty()).await
     }
 
     /// Finishes: what was written here is on the disk afterwards.

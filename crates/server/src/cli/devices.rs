@@ -68,7 +68,7 @@ struct Imported {
 async fn import(session: &mut Session, file: &Path) -> Result<String, Failure> {
     let path = format!("{}/imports", session.tenant_path().await?);
     let body = file_body(file).await?;
-    let imported: Imported = session.post_csv(&path, body).await?;
+    let imported: Imported = session.post_file(&path, "text/csv", body).await?;
     Ok(session.print(&imported, |it| format!("imported {} devices\n", it.imported)))
 }
 

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 pub(crate) mod init;
 pub mod open;
+mod references;
 mod session;
 mod table;
 mod tenants;
@@ -97,7 +98,7 @@ async fn ask(dir: &DataDir, global: Global, verb: Verb) -> Result<String, Failur
         Verb::Type(verb) => tenants::run_type(&mut session, verb).await,
         Verb::Device(verb) => devices::run(&mut session, verb).await,
         Verb::Attest(verb) => attest::run(&mut session, verb).await,
-        Verb::Reference(verb) => attest::run_reference(&mut session, verb).await,
+        Verb::Reference(verb) => references::run(&mut session, verb).await,
         Verb::Command(verb) => commands::run(&mut session, verb).await,
         Verb::Backup(args) => back_up(&mut session, &args).await,
         _ => unreachable!("invariant: `dispatch` handles every other verb"),

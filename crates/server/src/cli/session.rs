@@ -64,8 +64,14 @@ impl Session {
 
     /// # Errors
     /// What the API answered.
-    pub async fn post_csv<T: DeserializeOwned>(&mut self, path: &str, body: Body) -> Result<T, Failure> {
-        self.client.post_csv(path, body).await
+    pub async fn post_file<T: DeserializeOwned>(&mut self, path: &str, kind: &str, body: Body) -> Result<T, Failure> {
+        self.client.post_file(path, kind, body).await
+    }
+
+    /// # Errors
+    /// What the API answered.
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.client.delete(path).await
     }
 
     /// Up to `most` items of the list at `path` (which may hold a query), page by page, and whether there are more.

@@ -20,6 +20,17 @@ pub fn parse_duration_s(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }
 
+/// Reads a day (its beginning in UTC) or a time in RFC 3339, and answers the latter.
+///
+/// # Errors
+/// What it should look like.
+pub fn parse_moment(text: &str) -> Result<String, String> {
+    let wrong = || format!("\"{text}\" is neither a day such as 2027-03-01 nor a time such as 2027-03-01T12:00:00Z");
+    let day = || format!("{text}T00:00:00Z").parse();
+    let moment: Timestamp = text.parse().or_else(|_| day()).map_err(|_| wrong())?;
+    Ok(moment.to_string())
+}
+
 /// How long ago `at` (RFC 3339) was, seen from `now`: "3 min ago".
 #[must_use]
 pub fn ago(at: &str, now: Timestamp) -> String {
@@ -65,6 +76,20 @@ mod tests {
         }
         for bad in ["", "s", "5", "0s", "-1h", "5 h", "1w", "99999999999999999999d", "é"] {
             assert!(parse_duration_s(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_day_or_a_time() {
+        for (text, moment) in [
+            ("2027-03-01", "2027-03-01T00:00:00Z"),
+            ("2027-03-01T12:30:00Z", "2027-03-01T12:30:00Z"),
+            ("2027-03-01T12:30:00+02:00", "2027-03-01T10:30:00Z"),
+        ] {
+            assert_eq!(parse_moment(text).as_deref(), Ok(moment));
+        }
+        for bad in ["", "soon", "2027-02-30", "1.3.2027"] {
+            assert!(parse_moment(bad).is_err(), "{bad:?}");
         }
     }
 

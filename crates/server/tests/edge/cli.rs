@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A data directory and the binary to use it with.
-struct Bench {
-    folder: tempfile::TempDir,
+pub struct Bench {
+    pub folder: tempfile::TempDir,
 }
 
 impl Bench {
@@ -20,7 +20,7 @@ impl Bench {
     }
 
     /// With an installation that listens on free ports.
-    fn with_installation() -> Self {
+    pub fn with_installation() -> Self {
         let bench = Self::new();
         bench.good(&["init"]);
         std::fs::write(
@@ -46,25 +46,25 @@ impl Bench {
     }
 
     /// Standard output of a verb that works.
-    fn good(&self, args: &[&str]) -> String {
+    pub fn good(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", err(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.good(&[args, &["-o", "json"]].concat())).unwrap()
     }
 
     /// Standard error of a verb that fails with this status.
-    fn bad(&self, status: i32, args: &[&str]) -> String {
+    pub fn bad(&self, status: i32, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(status), "{args:?}: {}", err(&output));
         err(&output)
     }
 
     /// A tenant, a type and the device `m1`.
-    fn populate(&self) {
+    pub fn populate(&self) {
         self.good(&["tenant", "add", "water", "--upstream", "log:water.ndjson"]);
         self.good(&["type", "add", "meter"]);
         self.good(&["device", "add", "m1", "--type", "meter"]);
@@ -397,7 +397,20 @@ fn wrong_usage_exits_with_two_and_help_with_zero() {
     assert!(bench.bad(2, &["device", "explode"]).starts_with("bartizan: unrecognized subcommand"));
     bench.bad(2, &["device", "isolate", "m1"]);
     bench.bad(2, &["command", "send", "m1", "GET", "/", "--expires", "soon"]);
-    for verb in ["init", "serve", "config", "tenant", "type", "device", "command", "backup", "restore", "energy"] {
+    for verb in [
+        "init",
+        "serve",
+        "config",
+        "tenant",
+        "type",
+        "device",
+        "attest",
+        "reference",
+        "command",
+        "backup",
+        "restore",
+        "energy",
+    ] {
         let help = bench.good(&[verb, "--help"]);
         assert!(help.contains("Usage:"), "{verb}");
     }

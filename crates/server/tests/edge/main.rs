@@ -8,4 +8,7 @@
 
 mod api;
 mod cli;
+#[path = "../support/corim.rs"]
+mod corim;
+mod references;
 mod world;
