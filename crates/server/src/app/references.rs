@@ -171,11 +171,9 @@ impl Tenant {
 
     /// Of every type that has one, by the type's name.
     pub(super) async fn policies(&self) -> Result<Vec<(String, TypePolicy)>, store::Error> {
-        let damaged = || store::Error::Damaged("attestation policy");
         let rows = self.store.attestation_policies().await?.into_iter();
         let checked = rows.map(|(name, text)| {
-            let view: PolicyView = serde_json::from_str(&text).map_err(|_| damaged())?;
-            let policy = view.checked(&name).map_err(|_| damaged())?;
+            let policy = stored(&name, &text)?;
             Ok((name, policy))
         });
         checked.collect()

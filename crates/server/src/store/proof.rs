@@ -30,7 +30,7 @@ impl ProofCursor {
 
 impl TenantStore {
     /// The policies of all types that have one.
-    pub async fn attestation_policies(&self) -> Result<Vec<PolicyRow>, Error> {
+    pub async fn policies_to_watch(&self) -> Result<Vec<PolicyRow>, Error> {
         let select = "SELECT p.type, t.name, p.policy FROM attestation_policies p JOIN device_types t ON t.id = p.type";
         let rows = sqlx::query(select).fetch_all(self.db.read()).await?;
         let policy = |row: &sqlx::sqlite::SqliteRow| {
