@@ -3,7 +3,7 @@
 use bartizan_wire::finding::Basis;
 use bartizan_wire::{Access, Cause, Exit, Expected, Feature, Finding, Grade, Lifecycle, Subject, UnixMillis};
 
-use crate::posture::{Hold, Policy, Posture, Stage};
+use crate::posture::{Hold, Policy, Posture, Proof, Stage};
 
 mod amount;
 
@@ -109,13 +109,26 @@ pub fn posture(posture: &Posture, policy: &Policy, now: UnixMillis) -> String {
     }
     let strictest = posture.holds.iter().max_by_key(|hold| (hold.effect(), hold.cause == Cause::Person));
     match strictest {
+        Some(held) if is_out_of_reach(posture, held) => {
+            format!("{} It has been silent since: nothing further comes of that. {NEXT_EVIDENCE}", why(held, now))
+        }
         Some(held) => format!("{} {}", why(held, now), way_out(held, policy, now)),
         None => free(posture).into(),
     }
 }
 
-const fn free(posture: &Posture) -> &'static str {
+/// The way out for a device that owes evidence.
+const NEXT_EVIDENCE: &str = "The next good evidence ends this.";
+
+fn is_out_of_reach(posture: &Posture, strictest: &Hold) -> bool {
+    posture.proof == Proof::Unreachable && strictest.cause == Cause::Policy && strictest.exit == Exit::Evidence
+}
+
+fn free(posture: &Posture) -> &'static str {
     match (posture.lifecycle, posture.grade) {
+        (Lifecycle::Active, Grade::Normal) if posture.proof == Proof::Owed => {
+            "Behaves as usual, but gave cause to be asked for evidence of what it runs; everything passes."
+        }
         (Lifecycle::Pending, _) => "Known, but it has never connected yet.",
         (_, Grade::Normal) => "Behaves as usual; everything passes.",
         (_, Grade::Suspicious) => "Does something unusual and is being watched; everything still passes.",
@@ -170,7 +183,7 @@ fn way_out(hold: &Hold, policy: &Policy, now: UnixMillis) -> String {
         (Cause::Attestation, _) => {
             "Only fresh evidence of good firmware ends this, for a challenge from after it was isolated.".into()
         }
-        (Cause::Policy, _) if hold.exit == Exit::Evidence => "The next good evidence ends this.".into(),
+        (Cause::Policy, _) if hold.exit == Exit::Evidence => NEXT_EVIDENCE.into(),
         (Cause::Policy, _) => "A change of the policy or a person ends this.".into(),
     }
 }

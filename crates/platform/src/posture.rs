@@ -6,8 +6,12 @@
 use bartizan_wire::{Access, Attestation, Cause, Engine, Exit, Grade, Lifecycle, UnixMillis, Update};
 
 mod attested;
+mod owing;
+mod state;
 
 pub use attested::{AttestationPolicy, Verdict};
+pub use owing::{PROOFS, Proof, Schedule};
+pub use state::STATES;
 
 use crate::limits::REASON_BYTES_MAX;
 use crate::stage::life_after;
@@ -104,6 +108,11 @@ pub struct Posture {
     pub attestation: Attestation,
     /// When that was.
     pub verdict_at: Option<UnixMillis>,
+    /// Whether it has proven lately what it runs.
+    pub proof: Proof,
+    /// Since when `proof` is so: for [`Proof::Current`] the last good verdict or, before any, when the time to the
+    /// first one started. `None`: it never connected and has no identity.
+    pub proof_at: Option<UnixMillis>,
     pub grade: Grade,
     pub update: Update,
     pub holds: Vec<Hold>,
@@ -117,6 +126,8 @@ impl Default for Posture {
             lifecycle: Lifecycle::Pending,
             attestation: Attestation::None,
             verdict_at: None,
+            proof: Proof::Current,
+            proof_at: None,
             grade: Grade::Normal,
             update: Update::None,
             holds: Vec::new(),
@@ -135,8 +146,10 @@ pub enum Machine {
     Graded { to: Grade, engine: Engine, reason: String, ceiling: Access },
     /// A verifier has judged the device's evidence.
     Appraised(Verdict),
-    /// The device owes evidence for so long that its access becomes this strict, whatever it said before.
-    Overdue { access: Access, reason: String },
+    /// An identity was registered that evidence is held against from now on.
+    Registered,
+    /// What [`Posture::owing`] said, once the brake permits it; or evidence is asked for before its time.
+    Owes(Proof),
     /// Time has passed.
     Tick,
 }
@@ -167,6 +180,8 @@ pub enum Change {
         from: Attestation,
         to: Attestation,
     },
+    /// What it owes. [`Proof::Current`]: the time to its first evidence started.
+    Owes(Proof),
     Placed(Hold),
     /// Its stage, access or reason changed.
     Moved(Hold),
@@ -209,10 +224,11 @@ impl Posture {
             return changes;
         }
         match says {
-            Machine::HandshakeFinished => self.live(LifeSignal::HandshakeFinished, &mut changes),
+            Machine::HandshakeFinished => self.connected(now, &mut changes),
+            Machine::Registered => self.starts_to_owe(now, &mut changes),
             Machine::Tick => self.tick(now, policy, &mut changes),
             Machine::Appraised(verdict) => self.appraised(now, &verdict, policy, &mut changes),
-            Machine::Overdue { access, reason } => self.overdue(now, access, &reason, &mut changes),
+            Machine::Owes(proof) => self.owes(now, proof, &mut changes),
             Machine::Graded { to, engine, reason, ceiling } => {
                 let wanted = policy.access_of(to).min(ceiling);
                 self.grade_to(to, &mut changes);
@@ -247,6 +263,14 @@ impl Posture {
             Person::Retire => self.live(LifeSignal::Retired, &mut changes),
         }
         Ok(changes)
+    }
+
+    /// The first time starts the time to its first evidence.
+    fn connected(&mut self, now: UnixMillis, changes: &mut Vec<Change>) {
+        self.live(LifeSignal::HandshakeFinished, changes);
+        if !changes.is_empty() {
+            self.proof_at = Some(now);
+        }
     }
 
     fn live(&mut self, signal: LifeSignal, changes: &mut Vec<Change>) {

@@ -1,7 +1,7 @@
 //! What verdicts on evidence do to a device, by example and by property.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use bartizan_platform::posture::{Change, Machine, Person, Policy, Posture, Stage, Verdict};
+use bartizan_platform::posture::{Change, Machine, Person, Policy, Posture, Proof, Stage, Verdict};
 use bartizan_wire::{Access, Attestation, Cause, Engine, Exit, Grade, UnixMillis};
 use proptest::prelude::*;
 
@@ -65,24 +65,6 @@ fn a_failure_in_probation_starts_over() {
 }
 
 #[test]
-fn what_is_owed_limits_and_neither_clears_nor_becomes_a_failure() {
-    let mut posture = Posture::default();
-    let owed = |access| Machine::Overdue { access, reason: "it owes evidence".into() };
-    say(&mut posture, 10, owed(Access::Limited));
-    assert_eq!((posture.access(), posture.attestation), (Access::Limited, Attestation::None));
-    say(&mut posture, 20, owed(Access::Quarantined));
-    assert_eq!((posture.access(), posture.holds.len()), (Access::Quarantined, 1));
-    say(&mut posture, 30, owed(Access::Limited));
-    assert_eq!(posture.access(), Access::Quarantined, "it is not weakened");
-    say(&mut posture, 40, verdict(Warning, 35));
-    assert_eq!(posture.access(), Access::Full, "a warning is a verdict, too");
-    let mut posture = failed();
-    say(&mut posture, 20, owed(Access::Limited));
-    say(&mut posture, 30, verdict(Affirming, 25));
-    assert_eq!(posture.access(), Access::Limited, "the failure is on probation");
-}
-
-#[test]
 fn a_hold_of_one_cause_never_ends_another_s() {
     let mut posture = failed();
     let graded = |to| Machine::Graded { to, engine: Engine::Profile, reason: "loud".into(), ceiling: Access::Blocked };
@@ -120,7 +102,7 @@ proptest! {
     /// Whatever is said, a failure is only ever left by an affirming verdict for a later challenge.
     #[test]
     fn nothing_but_later_evidence_leads_out_of_a_failure(
-        says in proptest::collection::vec((0_u8..6, 0_u64..200), 1..40)
+        says in proptest::collection::vec((0_u8..7, 0_u64..200), 1..40)
     ) {
         let mut posture = failed();
         let mut failed_at = 10;
@@ -131,7 +113,8 @@ proptest! {
                 0 => drop(say(&mut posture, at, Machine::Tick)),
                 1 => drop(say(&mut posture, at, Machine::HandshakeFinished)),
                 2 => drop(posture.by_person(UnixMillis(at), "ada", Person::Release)),
-                3 => drop(say(&mut posture, at, Machine::Overdue { access: Access::Limited, reason: String::new() })),
+                3 => drop(say(&mut posture, at, Machine::Owes(Proof::Stale))),
+                5 => drop(say(&mut posture, at, Machine::Registered)),
                 4 => {
                     say(&mut posture, at, verdict(Contraindicated, challenged));
                     (failed_at, affirmed_later) = (at, false);

@@ -48,6 +48,14 @@ pub const ENDORSER_PEM_BYTES_MAX: usize = 4096;
 pub const FIRMWARE_BYTES_MAX: u64 = 1 << 30;
 /// Layers that an attestation policy names.
 pub const LAYERS_MAX: usize = 16;
+/// Longest time that a policy gives devices between two attestations, or of grace, in hours.
+pub const ATTEST_HOURS_MAX: u32 = 365 * 24;
+/// Time between two rounds of the watchdog, in event milliseconds.
+pub const WATCH_EVERY_MS: u64 = 60_000;
+/// Rounds further apart than this, in event milliseconds, mean that nobody could attest meanwhile.
+pub const WATCH_GAP_MS_MAX: u64 = 10 * 60_000;
+/// Devices of a type that the watchdog looks at in a round, for each kind of proof.
+pub const WATCH_DEVICES_PER_ROUND_MAX: u32 = 4096;
 /// Lines of the audit that are kept.
 pub const AUDIT_LINES_MAX: u32 = 1_000_000;
 /// Lines of history and findings that wait to be written; more are shed and counted.

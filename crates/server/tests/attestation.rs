@@ -108,6 +108,11 @@ async fn access(scene: &Scene, meter: &Meter) -> Access {
     Access::from_name(&view.access).unwrap()
 }
 
+/// Whether a standing in CBOR says `"attest": true`.
+fn asks_for_evidence(standing: &Response) -> bool {
+    standing.payload.windows(8).any(|bytes| bytes == b"\x66attest\xf5")
+}
+
 async fn tier(scene: &Scene, meter: &Meter) -> String {
     scene.app.show_attestation(meter.key).await.unwrap().tier
 }
@@ -135,8 +140,12 @@ async fn changed_firmware_isolates_and_repair_readmits_by_fresh_evidence_alone()
     meter.attest().await;
     meter.flash.patch_firmware();
     let before = meter.challenge().await;
-    assert_eq!(meter.attest().await.code, Code::CHANGED, "the answer is its standing");
+    let standing = meter.attest().await;
+    assert_eq!(standing.code, Code::CHANGED, "the answer is its standing");
+    assert!(asks_for_evidence(&standing));
     assert_eq!(access(&scene, &meter).await, Access::Quarantined);
+    let status: serde_json::Value = serde_json::from_slice(&meter.device.status().await.payload).unwrap();
+    assert_eq!((status["access"].as_str(), status["attest"].as_bool()), (Some("quarantined"), Some(true)));
     assert_eq!(meter.device.post("/meter/volume", "{}").await.code, Code::FORBIDDEN);
     assert!(scene.delivered().is_empty());
     let findings = scene.app.findings(scene.tenant, &Default::default()).await.unwrap();
@@ -147,8 +156,9 @@ async fn changed_firmware_isolates_and_repair_readmits_by_fresh_evidence_alone()
     assert_eq!(meter.bring(&answered).await.code, Code::CONFLICT, "a challenge from before the isolation");
     assert_eq!(access(&scene, &meter).await, Access::Quarantined);
     for expected in [Access::Limited, Access::Limited, Access::Full] {
-        meter.attest().await;
+        let standing = meter.attest().await;
         assert_eq!(access(&scene, &meter).await, expected);
+        assert_eq!(asks_for_evidence(&standing), expected != Access::Full, "until it is through its probation");
     }
     assert_eq!(meter.device.post("/meter/volume", "{}").await.code, Code::CHANGED);
 }

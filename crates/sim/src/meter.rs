@@ -123,8 +123,10 @@ async fn ask(radio: &mut Radio, client: &mut Client, request: Request) -> Option
     answer.await.flatten()
 }
 
-/// Whether the gateway's answer says that everything passes.
+/// Whether the gateway's answer says that everything passes and no evidence is owed.
 fn is_free(standing: &[u8]) -> bool {
-    let access = Strict::new(standing).ok().and_then(|map| map.under_text("access")?.text());
-    access == Some("full")
+    let Ok(map) = Strict::new(standing) else { return false };
+    let says = |key| map.under_text(key);
+    says("access").and_then(|access| access.text()) == Some("full")
+        && says("attest").and_then(|owed| owed.boolean()) != Some(true)
 }

@@ -6,7 +6,7 @@
 
 use bartizan_wire::{Access, Attestation, Cause, Exit, UnixMillis};
 
-use super::{Change, Policy, Posture, cut};
+use super::{Change, Policy, Posture, Proof, cut};
 use crate::stage::{Signal, Stage};
 
 /// How verdicts become holds, and how those end.
@@ -74,13 +74,8 @@ impl Posture {
             }
         }
         if verdict.tier == Attestation::Affirming || verdict.tier == Attestation::Warning {
-            self.end_overdue(verdict.challenged, changes);
+            self.prove(now, verdict.challenged, changes);
         }
-    }
-
-    /// Owed evidence. Said again, it can only become stricter.
-    pub(super) fn overdue(&mut self, now: UnixMillis, access: Access, reason: &str, changes: &mut Vec<Change>) {
-        self.hold_evidence(now, Cause::Policy, access, reason, changes);
     }
 
     /// A step on the way out of every failure, if the challenge is from after it.
@@ -117,7 +112,7 @@ impl Posture {
     }
 
     /// Places the hold of this cause that evidence ends, or makes the one in force stricter.
-    fn hold_evidence(
+    pub(super) fn hold_evidence(
         &mut self,
         now: UnixMillis,
         cause: Cause,
@@ -145,9 +140,13 @@ impl Posture {
         }
     }
 
-    fn end_overdue(&mut self, challenged: UnixMillis, changes: &mut Vec<Change>) {
-        let ends =
-            |hold: &super::Hold| hold.cause == Cause::Policy && hold.exit == Exit::Evidence && challenged > hold.since;
+    /// Nothing is owed any more, if the challenge is from after it was.
+    fn prove(&mut self, now: UnixMillis, challenged: UnixMillis, changes: &mut Vec<Change>) {
+        if self.proof != Proof::Current && self.proof_at.is_some_and(|since| challenged <= since) {
+            return;
+        }
+        (self.proof, self.proof_at) = (Proof::Current, Some(now));
+        let ends = |hold: &super::Hold| hold.cause == Cause::Policy && hold.exit == Exit::Evidence;
         let (ended, kept) = std::mem::take(&mut self.holds).into_iter().partition(ends);
         self.holds = kept;
         let ended: Vec<super::Hold> = ended;

@@ -58,7 +58,7 @@ const USED: Refusal = Refusal::Challenge("this one was used already");
 impl App {
     /// A challenge for the device. It costs nothing to issue; only the first answer under the device's counter counts.
     pub async fn challenge(&self, device: &Device) -> Result<[u8; CHALLENGE_BYTES], Refusal> {
-        let attester = self.attester(device).await?;
+        let attester = self.noted(device, self.attester(device).await)?;
         let challenge = Challenge { counter: attester.counter, issued: self.clock.now() };
         Ok(challenge.issue(&AWS_LC, &self.challenge_key, &name_of(device.key)))
     }
@@ -66,6 +66,23 @@ impl App {
     /// Appraises what the device brought through its session, and applies the verdict. Everything is on the disk when
     /// it returns.
     pub async fn attest(
+        &self,
+        device: &Arc<Device>,
+        exporter: &Secret<32>,
+        evidence: &[u8],
+    ) -> Result<Attestation, Refusal> {
+        self.noted(device, self.judge_evidence(device, exporter, evidence).await)
+    }
+
+    /// What we could not judge for a fault of ours is not held against anybody: no deadline passes meanwhile.
+    fn noted<T>(&self, device: &Device, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        if let Err(Refusal::Unavailable(_)) = &answer {
+            device.tenant().verifier_failed(self.clock.now());
+        }
+        answer
+    }
+
+    async fn judge_evidence(
         &self,
         device: &Arc<Device>,
         exporter: &Secret<32>,
@@ -155,7 +172,8 @@ impl App {
         }
     }
 
-    /// What a verdict does: history, hold and access at once, and the verdict with its evidence on the disk.
+    /// What a verdict does: history, hold and access, and the verdict with its evidence on the disk. A device is
+    /// isolated before its verdict is written, and admitted after.
     async fn apply_verdict(&self, hearing: &Hearing<'_>, judged: Judged) -> Result<Attestation, Refusal> {
         let (device, now) = (hearing.device, hearing.now);
         let tier = judged.tier;
@@ -163,13 +181,19 @@ impl App {
         if tier == Attestation::Contraindicated {
             self.find_against(device, &judged, &text, now);
         }
+        let details = serde_json::to_string(&judged.details()).expect("invariant: plain fields serialise");
+        let row = VerdictRow { at: now, tier, text: text.clone(), details, evidence: hearing.bytes.to_vec() };
+        let keep = || device.tenant().store.keep_verdict(device.key.device, &row);
+        if tier != Attestation::Contraindicated {
+            keep().await.map_err(unavailable)?;
+        }
         let wants = device.state().posture.would_isolate_by(tier, &self.policy);
         let ceiling = if wants { self.ask_brake(device, Cause::Attestation, now) } else { Access::Blocked };
-        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text.clone(), ceiling };
+        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text, ceiling };
         self.say(device, now, Machine::Appraised(verdict), None);
-        let details = serde_json::to_string(&judged.details()).expect("invariant: plain fields serialise");
-        let row = VerdictRow { at: now, tier, text, details, evidence: hearing.bytes.to_vec() };
-        device.tenant().store.keep_verdict(device.key.device, &row).await.map_err(unavailable)?;
+        if tier == Attestation::Contraindicated {
+            keep().await.map_err(unavailable)?;
+        }
         self.durable().await.map_err(|error| Refusal::Unavailable(error.to_string()))?;
         Ok(tier)
     }
@@ -204,6 +228,8 @@ impl App {
             .ok_or_else(|| Error::Malformed("an attestation identity has 64 hexadecimal digits".into()))?;
         let device = self.require_device(device).await?;
         device.tenant().store.register_identity(device.key.device, &parsed).await?;
+        device.set_can_attest();
+        self.say(&device, self.clock.now(), Machine::Registered, Some(actor));
         self.note_by(&device, actor, "key", format!("Its attestation identity is {parsed}."));
         self.audit(actor, "device.identity", Some(device.key.tenant), &device.name, identity).await
     }

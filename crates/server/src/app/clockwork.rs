@@ -57,6 +57,7 @@ impl App {
         if due.is_some_and(|due| due <= now) {
             self.say(device, now, Machine::Tick, None);
         }
+        self.welcome_back(device, now);
         self.expire_commands(device, now);
     }
 

@@ -31,6 +31,7 @@ pub struct Device {
     touched: AtomicBool,
     /// Its upstream refused it for want of an address, and the history says so already.
     pub(super) exhausted: AtomicBool,
+    can_attest: AtomicBool,
     upstream: UpstreamDevice,
     tenant: Arc<Tenant>,
     state: Mutex<State>,
@@ -98,6 +99,7 @@ impl Device {
             messages: AtomicU64::new(row.messages),
             touched: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
+            can_attest: AtomicBool::new(row.can_attest),
             upstream,
             tenant,
             state: Mutex::new(state),
@@ -131,6 +133,21 @@ impl Device {
     pub fn has_commands(&self) -> bool {
         self.access() == Access::Full
             && self.state().commands.iter().any(|command| command.state == CommandState::Queued)
+    }
+
+    /// Whether the device is asked to bring evidence now.
+    #[must_use]
+    pub fn wants_evidence(&self) -> bool {
+        self.can_attest() && self.state().posture.wants_evidence()
+    }
+
+    /// Whether an identity is registered that its evidence is held against.
+    pub(super) fn can_attest(&self) -> bool {
+        self.can_attest.load(Relaxed)
+    }
+
+    pub(super) fn set_can_attest(&self) {
+        self.can_attest.store(true, Relaxed);
     }
 
     /// The device as its upstream knows it.

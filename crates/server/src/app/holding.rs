@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan_platform::explain::elapsed;
-use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Stage};
+use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Proof, Stage};
 use bartizan_wire::{Access, Grade, Lifecycle, UnixMillis};
 use tokio::sync::mpsc;
 
@@ -134,11 +134,24 @@ fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
         Change::Graded { from, to } => ("grade", format!("Its behaviour changed from {from} to {to}.")),
         Change::Appraised { from, to } if from == to => ("attestation", format!("It attested: {to} as before.")),
         Change::Appraised { to, .. } => ("attestation", format!("It attested: {to}.")),
+        Change::Owes(proof) => ("attestation", owed(*proof).into()),
         Change::Placed(hold) => ("hold", placed(hold)),
         Change::Moved(hold) => ("hold", moved(hold)),
         Change::Ended(hold) => {
             ("release", format!("A hold of {} ended: {}", elapsed(now.since(hold.since)), sentence(&hold.reason)))
         }
+    }
+}
+
+const fn owed(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Current => "From here on it may be asked for evidence of what it runs.",
+        Proof::Owed => "It gave cause to be asked for evidence of what it runs.",
+        Proof::Stale => "It owes evidence of what it runs, and its grace begins.",
+        Proof::Unreachable => {
+            "It owes evidence and has been silent since: it is out of reach. Nothing further comes of that."
+        }
+        Proof::Evading => "It was heard, but brought no evidence all through its grace.",
     }
 }
 

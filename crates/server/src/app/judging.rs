@@ -171,6 +171,7 @@ impl App {
         let reason = finding_words(because, Some(device), None);
         let says = Machine::Graded { to, engine: because.engine, reason, ceiling };
         self.say(device, at, says, None);
+        self.ask_for_evidence(device, to, at);
     }
 
     /// The strictest access that the brake permits for this cause now.

@@ -145,6 +145,7 @@ impl App {
             next_finding: AtomicU64::new(store.next_finding().await?),
             upstream: RwLock::default(),
             references: tokio::sync::Mutex::default(),
+            watch: Mutex::default(),
             opening_upstream: tokio::sync::Mutex::default(),
             pinned: Mutex::new(HashMap::new()),
             store,

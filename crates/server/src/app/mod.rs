@@ -23,6 +23,7 @@ mod holding;
 mod judging;
 mod live;
 mod operators;
+mod overdue;
 pub mod path;
 pub mod references;
 pub mod registry;
@@ -97,6 +98,7 @@ struct Counts {
     commands_shed: AtomicU64,
     ports_exhausted: AtomicU64,
     sources_dropped: AtomicU64,
+    evidence_overdue: AtomicU64,
 }
 
 /// What an [`App`] is made with.
@@ -174,6 +176,8 @@ pub struct Counters {
     pub commands_shed: u64,
     pub ports_exhausted: u64,
     pub sources_dropped: u64,
+    /// Deadlines of evidence that the watchdog found passed, and graces.
+    pub evidence_overdue: u64,
     pub devices_live: u64,
     pub sessions: u64,
     /// Changes not yet written by the writer behind.
@@ -211,6 +215,7 @@ impl App {
             me: me.clone(),
         });
         tokio::spawn(clockwork::run(Arc::downgrade(&app)));
+        tokio::spawn(overdue::run(Arc::downgrade(&app)));
         Ok(app)
     }
 
@@ -241,6 +246,7 @@ impl App {
             commands_shed: self.counts.commands_shed.load(Relaxed),
             ports_exhausted: self.counts.ports_exhausted.load(Relaxed),
             sources_dropped: self.counts.sources_dropped.load(Relaxed),
+            evidence_overdue: self.counts.evidence_overdue.load(Relaxed),
             devices_live: self.live_count() as u64,
             sessions: sum(|counts| &counts.sessions),
             writes_pending,

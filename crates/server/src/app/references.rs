@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bartizan_platform::posture::Schedule;
 use bartizan_trust::appraisal::{LayerPolicy, Policy};
 use bartizan_trust::evidence::{Digest, HashAlgorithm};
 use bartizan_trust::reference::{Class, ReferenceValues, SecurityVersion, Source, Status, Value};
@@ -14,7 +15,7 @@ use super::error::{Error, Misuse};
 use super::tenant::Tenant;
 use super::views::{ReferenceView, rfc3339};
 use super::{Actor, App};
-use crate::limits::LAYERS_MAX;
+use crate::limits::{ATTEST_HOURS_MAX, LAYERS_MAX};
 use crate::store;
 
 /// The vendor of types whose policy names none.
@@ -43,6 +44,10 @@ pub struct PolicyView {
     pub security_floor: Option<u64>,
     /// Whether a device must count its starts, without which a clone is hard to tell: yes if absent.
     pub require_boot_count: Option<bool>,
+    /// Hours within which a device must have a good verdict. Absent: only what it brings by itself counts.
+    pub every_hours: Option<u32>,
+    /// Hours that a device may go on reporting, at a limited rate, after it owes evidence: as many again if absent.
+    pub grace_hours: Option<u32>,
 }
 
 /// The same, ready to use.
@@ -50,6 +55,7 @@ pub struct PolicyView {
 pub(super) struct TypePolicy {
     pub class: Class,
     pub appraisal: Policy,
+    pub schedule: Option<Schedule>,
 }
 
 /// One reference value, as a person states it.
@@ -92,8 +98,34 @@ impl PolicyView {
                 require_boot_count: self.require_boot_count.unwrap_or(strict.require_boot_count),
                 ..strict
             },
+            schedule: self.schedule()?,
         })
     }
+}
+
+impl PolicyView {
+    fn schedule(&self) -> Result<Option<Schedule>, Error> {
+        let ms = |hours: u32| match hours {
+            1..=ATTEST_HOURS_MAX => Ok(u64::from(hours) * 3_600_000),
+            _ => Err(Error::Malformed(format!("deadlines and graces are 1 to {ATTEST_HOURS_MAX} hours"))),
+        };
+        match (self.every_hours, self.grace_hours) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::Malformed("`grace_hours` says nothing without `every_hours`".into())),
+            (Some(every), grace) => Ok(Some(Schedule { every_ms: ms(every)?, grace_ms: ms(grace.unwrap_or(every))? })),
+        }
+    }
+}
+
+/// The schedule that a stored policy sets.
+pub(super) fn schedule_of(device_type: &str, policy: &str) -> Result<Option<Schedule>, store::Error> {
+    Ok(stored(device_type, policy)?.schedule)
+}
+
+fn stored(device_type: &str, policy: &str) -> Result<TypePolicy, store::Error> {
+    let damaged = || store::Error::Damaged("attestation policy");
+    let view: PolicyView = serde_json::from_str(policy).map_err(|_| damaged())?;
+    view.checked(device_type).map_err(|_| damaged())
 }
 
 impl Tenant {
@@ -134,18 +166,14 @@ impl Tenant {
 
     pub(super) async fn attestation_policy(&self, device_type: &str) -> Result<Option<TypePolicy>, store::Error> {
         let Some(text) = self.store.attestation_policy(device_type).await? else { return Ok(None) };
-        let damaged = || store::Error::Damaged("attestation policy");
-        let view: PolicyView = serde_json::from_str(&text).map_err(|_| damaged())?;
-        view.checked(device_type).map(Some).map_err(|_| damaged())
+        stored(device_type, &text).map(Some)
     }
 
     /// Of every type that has one, by the type's name.
     pub(super) async fn policies(&self) -> Result<Vec<(String, TypePolicy)>, store::Error> {
-        let damaged = || store::Error::Damaged("attestation policy");
         let rows = self.store.attestation_policies().await?.into_iter();
         let checked = rows.map(|(name, text)| {
-            let view: PolicyView = serde_json::from_str(&text).map_err(|_| damaged())?;
-            let policy = view.checked(&name).map_err(|_| damaged())?;
+            let policy = stored(&name, &text)?;
             Ok((name, policy))
         });
         checked.collect()
@@ -161,12 +189,13 @@ impl App {
         device_type: &str,
         policy: &PolicyView,
     ) -> Result<(), Error> {
-        policy.checked(device_type)?;
+        let schedule = policy.checked(device_type)?.schedule;
         let text = serde_json::to_string(policy).expect("invariant: plain fields serialise");
         let open = self.open_tenant(tenant).await?;
         if !open.store.set_attestation_policy(device_type, &text).await? {
             return Err(Misuse::Unknown(format!("device type {device_type:?}")).into());
         }
+        open.watched().types.insert(device_type.into(), schedule);
         self.audit(actor, "attestation.policy", Some(tenant), device_type, &text).await
     }
 

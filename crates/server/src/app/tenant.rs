@@ -10,6 +10,7 @@ use bartizan_trust::reference::ReferenceValues;
 use bartizan_wire::{Access, DeviceId, Grade, Lifecycle, TenantId};
 
 use super::device::Device;
+use super::overdue::Watch;
 use super::upstreams::Slot;
 use crate::store::{FleetCount, TenantStore};
 
@@ -27,6 +28,8 @@ pub(super) struct Tenant {
     pub upstream: RwLock<Option<Slot>>,
     /// Loaded when they are first asked for.
     pub references: tokio::sync::Mutex<Option<Arc<ReferenceValues>>>,
+    /// Who must attest, and whether it could.
+    pub watch: Mutex<Watch>,
     /// Held while the upstream is opened or closed.
     pub opening_upstream: tokio::sync::Mutex<()>,
     /// Devices that time still changes: holds, a grade, commands. They stay in memory.

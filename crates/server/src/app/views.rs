@@ -41,6 +41,10 @@ pub struct DeviceView {
     pub identity: String,
     /// The LwM2M endpoint name that this device may register.
     pub endpoint: String,
+    /// The whole posture in one word: registered, active, warning, stale, failed, quarantined, repairing, probation,
+    /// revoked or retired.
+    #[serde(default)]
+    pub state: String,
     pub lifecycle: String,
     pub attestation: String,
     pub grade: String,

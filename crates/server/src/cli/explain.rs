@@ -192,6 +192,7 @@ mod tests {
 
     fn meter() -> DeviceView {
         DeviceView {
+            state: "active".into(),
             id: 7,
             name: "meter 7".into(),
             device_type: "water meter".into(),

@@ -41,7 +41,7 @@ pub async fn appraise(app: &App, device: &std::sync::Arc<Device>, exporter: &Sec
         return refused(&refusal);
     }
     let explanation = app.show_device(device.key).await.map(|view| view.explanation).unwrap_or_default();
-    let standing = status::describe(device.access(), &explanation, StatusFormat::Cbor);
+    let standing = status::describe(device.access(), &explanation, device.wants_evidence(), StatusFormat::Cbor);
     Answer { code: Code::CHANGED, ..standing }
 }
 

@@ -4,10 +4,12 @@
 //! `GET coaps://gateway/.well-known/bartizan/status`, as JSON (the default) or CBOR by Accept:
 //!
 //! ```json
-//! {"access":"quarantined","reason":"it reported every 72 s …","retry_after_s":900}
+//! {"access":"quarantined","reason":"it reported every 72 s …","retry_after_s":900,"attest":true}
 //! ```
 //!
-//! `retry_after_s` is 0 while nothing is restricted. The CBOR form has the same three text keys.
+//! `retry_after_s` is 0 while nothing is restricted. `attest` is true when the device should bring evidence now (see the
+//! attestation resource): it owes some, or nothing else ends what restricts it. The CBOR form has the same four text
+//! keys.
 
 use bartizan_wire::Access;
 use bartizan_wire::coap::{Code, content_format};
@@ -27,11 +29,12 @@ struct Status<'a> {
     access: &'static str,
     reason: &'a str,
     retry_after_s: u32,
+    attest: bool,
 }
 
-/// Describes a device to itself. `reason` is what an operator reads too.
+/// Describes a device to itself. `reason` is what an operator reads too; `attest`: it should bring evidence.
 #[must_use]
-pub fn describe(access: Access, reason: &str, format: StatusFormat) -> Answer {
+pub fn describe(access: Access, reason: &str, attest: bool, format: StatusFormat) -> Answer {
     let status = Status {
         access: access.name(),
         reason: cut(reason),
@@ -39,6 +42,7 @@ pub fn describe(access: Access, reason: &str, format: StatusFormat) -> Answer {
             Access::Full => 0,
             _ => RETRY_AFTER_S,
         },
+        attest,
     };
     let (content_format, payload) = match format {
         StatusFormat::Json => (content_format::JSON, json(&status)),
@@ -53,14 +57,16 @@ pub fn describe(access: Access, reason: &str, format: StatusFormat) -> Answer {
 }
 
 fn json(status: &Status<'_>) -> Vec<u8> {
-    serde_json::to_vec(status).expect("invariant: three plain fields serialise")
+    serde_json::to_vec(status).expect("invariant: four plain fields serialise")
 }
 
-/// A map of three entries (RFC 8949), written by hand: it is all the CBOR that the server speaks to devices.
+/// A map of four entries (RFC 8949), written by hand: it is all the CBOR that the server speaks to devices.
 fn cbor(status: &Status<'_>) -> Vec<u8> {
-    let mut out = vec![0xa3];
+    let mut out = vec![0xa4];
     cbor_text(&mut out, "access");
     cbor_text(&mut out, status.access);
+    cbor_text(&mut out, "attest");
+    out.push(if status.attest { 0xf5 } else { 0xf4 });
     cbor_text(&mut out, "reason");
     cbor_text(&mut out, status.reason);
     cbor_text(&mut out, "retry_after_s");
@@ -103,11 +109,16 @@ mod tests {
 
     #[test]
     fn json_and_cbor_say_the_same() {
-        let json = describe(Access::Quarantined, "too loud", StatusFormat::Json);
-        assert_eq!(&json.payload[..], br#"{"access":"quarantined","reason":"too loud","retry_after_s":900}"#);
-        let cbor = describe(Access::Quarantined, "too loud", StatusFormat::Cbor);
-        let expected =
-            [&b"\xa3\x66access\x6bquarantined\x66reason\x68too loud\x6dretry_after_s"[..], &[0x19, 0x03, 0x84]];
+        let json = describe(Access::Quarantined, "too loud", true, StatusFormat::Json);
+        assert_eq!(
+            &json.payload[..],
+            br#"{"access":"quarantined","reason":"too loud","retry_after_s":900,"attest":true}"#
+        );
+        let cbor = describe(Access::Quarantined, "too loud", true, StatusFormat::Cbor);
+        let expected = [
+            &b"\xa4\x66access\x6bquarantined\x66attest\xf5\x66reason\x68too loud\x6dretry_after_s"[..],
+            &[0x19, 0x03, 0x84],
+        ];
         assert_eq!(&cbor.payload[..], expected.concat());
         assert_eq!(cbor.content_format, Some(60));
     }

@@ -132,6 +132,12 @@ impl Collector for AppCollector {
                 "Datagrams of limited sources dropped unread",
                 now.sources_dropped,
             ),
+            (
+                MetricType::Counter,
+                "app_evidence_overdue",
+                "Deadlines of evidence, and graces, that devices let pass",
+                now.evidence_overdue,
+            ),
             (MetricType::Gauge, "app_devices_live", "Devices held in memory", now.devices_live),
             (MetricType::Gauge, "store_writes_pending", "Changes not yet written", now.writes_pending),
         ];

@@ -17,6 +17,7 @@ mod history;
 mod key;
 mod operator;
 mod ports;
+mod proof;
 mod sqlite;
 mod tenant;
 
@@ -37,6 +38,7 @@ pub use history::{FindingRow, TimelineRow};
 pub use key::{MasterKey, Place, Sealer, fill_random};
 pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
+pub use proof::{PolicyRow, ProofCursor};
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
 
 /// All databases of one data directory.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bartizan_platform::posture::{Hold, Posture, Stage};
+use bartizan_platform::posture::{Hold, Posture, Proof, Stage};
 use bartizan_wire::{
     Access, Attestation, Cause, DeviceId, Engine, Exit, Grade, Lifecycle, TenantId, TypeId, UnixMillis, Update,
 };
@@ -32,6 +32,8 @@ pub struct DeviceRow {
     pub identity: Vec<u8>,
     pub sealed_psk: Vec<u8>,
     pub endpoint: String,
+    /// Whether an identity is registered that its evidence is held against.
+    pub can_attest: bool,
     pub posture: Posture,
     pub created: UnixMillis,
     pub last_seen: Option<UnixMillis>,
@@ -60,7 +62,9 @@ pub struct FleetCount {
     pub devices: u64,
 }
 
-const SELECT_DEVICE: &str = "SELECT d.*, t.name AS type_name FROM devices d JOIN device_types t ON t.id = d.type ";
+const SELECT_DEVICE: &str = "SELECT d.*, t.name AS type_name, \
+                             EXISTS (SELECT 1 FROM attesters a WHERE a.device = d.id) AS can_attest \
+                             FROM devices d JOIN device_types t ON t.id = d.type ";
 
 impl TenantStore {
     pub async fn open(dir: &Path, id: TenantId) -> Result<Self, Error> {
@@ -184,10 +188,13 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow, Error> {
         identity: row.try_get("identity")?,
         sealed_psk: row.try_get("psk")?,
         endpoint: row.try_get("endpoint")?,
+        can_attest: row.try_get("can_attest")?,
         posture: Posture {
             lifecycle: coded(row, "lifecycle", Lifecycle::from_code)?,
             attestation: coded(row, "attestation", Attestation::from_code)?,
             verdict_at: row.try_get::<Option<i64>, _>("verdict_at")?.map(|at| UnixMillis(to_u64(at))),
+            proof: coded(row, "proof", Proof::from_code)?,
+            proof_at: row.try_get::<Option<i64>, _>("proof_at")?.map(|at| UnixMillis(to_u64(at))),
             grade: coded(row, "grade", Grade::from_code)?,
             update: coded(row, "update_state", Update::from_code)?,
             holds: Vec::new(),

@@ -1,5 +1,7 @@
 //! The use cases over a real store in a temporary folder, with a log as upstream and a clock moved by hand.
 
+#[cfg(feature = "demo")]
+mod attesting;
 mod commands;
 mod crash;
 mod judging;

@@ -151,8 +151,8 @@ impl Run {
 /// The device's own standing, in the words that its operator reads.
 async fn standing(app: &App, device: &Device, format: StatusFormat) -> Answer {
     match app.show_device(device.key).await {
-        Ok(view) => status::describe(device.access(), &view.explanation, format),
-        Err(_) => status::describe(device.access(), "", format),
+        Ok(view) => status::describe(device.access(), &view.explanation, device.wants_evidence(), format),
+        Err(_) => status::describe(device.access(), "", device.wants_evidence(), format),
     }
 }
 
