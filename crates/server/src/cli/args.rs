@@ -316,6 +316,12 @@ pub enum Attest {
         /// Accept devices that do not count their starts
         #[arg(long, requires = "layers")]
         no_boot_count: bool,
+        /// Hours within which each device must attest again [default: no deadline]
+        #[arg(long, requires = "layers", value_name = "HOURS")]
+        every: Option<u64>,
+        /// Hours after the deadline until a device that reports without attesting is isolated [default: as many again]
+        #[arg(long, requires = "every", value_name = "HOURS")]
+        grace: Option<u64>,
     },
     /// Verify a file with evidence, by itself: signatures, chain, claims
     ///

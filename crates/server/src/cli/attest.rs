@@ -35,7 +35,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
             let view: AttestationView = session.put(&path, &json!({ "identity": identity })).await?;
             Ok(session.print(&view, |_| format!("{device} can attest now\n")))
         }
-        Attest::Policy { device_type, layers, vendor, model, unknown, security_floor, no_boot_count } => {
+        Attest::Policy { device_type, layers, vendor, model, unknown, security_floor, no_boot_count, every, grace } => {
             let path = format!("{}/attestation-policy", session.type_path(&device_type).await?);
             let policy: PolicyView = if layers.is_empty() {
                 session.get(&path).await?
@@ -44,6 +44,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
                 let body = json!({
                     "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
                     "security_floor": security_floor, "require_boot_count": require_boot_count,
+                    "every_hours": every, "grace_hours": grace,
                 });
                 session.put(&path, &body).await?
             };
@@ -145,8 +146,12 @@ fn layers_table(layers: &[LayerView]) -> String {
 
 fn held_to(device_type: &str, policy: &PolicyView) -> String {
     let or = |given: &Option<String>, otherwise: &str| given.clone().unwrap_or_else(|| otherwise.into());
+    let deadline = match (policy.every_hours, policy.grace_hours.or(policy.every_hours)) {
+        (Some(every), Some(grace)) => format!("every {every} h; isolated after {grace} h more of reports without it"),
+        _ => "none: a device attests when it likes".into(),
+    };
     format!(
-        "devices of type {device_type} attest {}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
+        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
         policy.layers.join(", then "),
         or(&policy.unknown, "warning"),
         or(&policy.debug, "contraindicated"),

@@ -39,6 +39,7 @@ fn posture(device: &DeviceView, now: Timestamp) -> String {
     let seen = device.last_seen.as_deref();
     let pairs = [
         ("Access", access(&device.access).to_owned()),
+        ("State", device.state.clone()),
         ("Why", device.explanation.clone()),
         ("Behaviour", grade(&device.grade).to_owned()),
         ("Life", life(device, now)),
