@@ -110,6 +110,7 @@ impl Platform {
             challenged: NOW,
             binding: Some(&BINDING),
             last_boot_count: Some(300),
+            last_boot_seed: None,
             now: NOW,
         };
         appraise(&self.policy, &self.references, evidence, &expected)
