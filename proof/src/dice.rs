@@ -52,7 +52,8 @@ pub unsafe extern "C" fn dice_start(
     let Ok(attester) = booted else { return };
     let carry = if choice & 8 == 0 { Carry::Chain } else { Carry::Reference };
     keep(attester.evidence(provider, &mut random, code, &[choice; 32], carry, out));
-    keep(attester.heartbeat(provider, &mut random, code, None, out));
+    keep(attester.heartbeat(provider, &mut random, code, &[choice; 32], out));
+    keep(attester.tagged_heartbeat(provider, &Secret::new([choice; 32]), code, out));
     keep(attester.seal_session(provider, &mut random, code, out));
     keep(attester.open_session(provider, out));
     keep((attester.session_sealing_key(provider), attester.operational_key(provider)));

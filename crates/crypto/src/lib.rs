@@ -39,7 +39,7 @@ pub use ed25519::is_weak_ed25519;
 #[cfg(feature = "insecure-test")]
 pub use insecure::INSECURE;
 pub use provider::{
-    Aead, Forged, Kem, KemKeyPair, KeyAgreement, KeyPair, Provider, PublicShare, Signature, SignatureAlgorithm,
+    Aead, Forged, Kem, KemKeyPair, KeyAgreement, KeyPair, Provider, PublicShare, Signature, SignatureAlgorithm, Verify,
 };
 pub use rustcrypto::RUSTCRYPTO;
 pub use secret::{Secret, SecretBytes, constant_time_eq};

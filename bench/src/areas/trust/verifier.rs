@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use bartizan_crypto::{AWS_LC, Forged, Provider, SignatureAlgorithm};
+use bartizan_crypto::{AWS_LC, Provider, SignatureAlgorithm, Verify};
 use bartizan_device::dice::{Algorithm, Form};
 use bartizan_trust::dice::Chain;
 use bartizan_trust::evidence::{Carried, ChainName};
@@ -145,7 +145,7 @@ struct Fleet {
     chains: HashMap<ChainName, Chain>,
     /// The verdict over each one's full evidence.
     standing: Vec<Standing>,
-    verify: fn(&[u8], &[u8], &[u8]) -> Result<(), Forged>,
+    verify: Verify,
 }
 
 /// Appraisals beside bare verifications.
@@ -248,7 +248,8 @@ impl Fleet {
             anyhow::Ok(cpu::of_thread() - before)
         };
         // Once to warm up.
-        (appraise()?, bare()?);
+        appraise()?;
+        bare()?;
         let (mut appraisals, mut verifications, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let (whole, alone) = (appraise()?, bare()?);
@@ -270,11 +271,11 @@ fn recorded<T, E>(work: impl FnOnce(&Provider) -> Result<T, E>) -> Result<(T, Ve
     fn note(key: &[u8], message: &[u8], signature: &[u8]) {
         CALLS.with_borrow_mut(|calls| calls.push((key.to_vec(), message.to_vec(), signature.to_vec())));
     }
-    let p256: fn(&[u8], &[u8], &[u8]) -> Result<(), Forged> = |key, message, signature| {
+    let p256: Verify = |key, message, signature| {
         note(key, message, signature);
         (AWS_LC.ecdsa_p256_sha256.verify)(key, message, signature)
     };
-    let ed25519: fn(&[u8], &[u8], &[u8]) -> Result<(), Forged> = |key, message, signature| {
+    let ed25519: Verify = |key, message, signature| {
         note(key, message, signature);
         (AWS_LC.ed25519.verify)(key, message, signature)
     };
