@@ -26,7 +26,7 @@ pub struct Imported {
 }
 
 /// Adds the devices of a CSV file (columns `name`, `type`, `identity`, `psk` in hex or base64, optionally
-/// `endpoint`): all of them, or none and the wrong lines named.
+/// `endpoint` and `attestation_identity`): all of them, or none and the wrong lines named.
 #[utoipa::path(post, path = "/tenants/{tenant}/imports", tag = "devices", operation_id = "devices_import",
     request_body(content = String, content_type = "text/csv"),
     params(("tenant" = String, Path, description = "The tenant's name")),

@@ -103,7 +103,7 @@ impl App {
     async fn watch_types(&self, tenant: &Arc<Tenant>, now: UnixMillis) -> Result<(), Error> {
         let mut types = HashMap::new();
         let mut scheduled = Vec::new();
-        for row in tenant.store.policies_to_watch().await? {
+        for row in tenant.store.attestation_policies().await? {
             let schedule = schedule_of(&row.type_name, &row.policy)?;
             scheduled.extend(schedule.map(|schedule| (row.device_type, schedule)));
             types.insert(row.type_name, schedule);

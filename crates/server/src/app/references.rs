@@ -101,9 +101,7 @@ impl PolicyView {
             schedule: self.schedule()?,
         })
     }
-}
 
-impl PolicyView {
     fn schedule(&self) -> Result<Option<Schedule>, Error> {
         let ms = |hours: u32| match hours {
             1..=ATTEST_HOURS_MAX => Ok(u64::from(hours) * 3_600_000),
@@ -172,9 +170,9 @@ impl Tenant {
     /// Of every type that has one, by the type's name.
     pub(super) async fn policies(&self) -> Result<Vec<(String, TypePolicy)>, store::Error> {
         let rows = self.store.attestation_policies().await?.into_iter();
-        let checked = rows.map(|(name, text)| {
-            let policy = stored(&name, &text)?;
-            Ok((name, policy))
+        let checked = rows.map(|row| {
+            let policy = stored(&row.type_name, &row.policy)?;
+            Ok((row.type_name, policy))
         });
         checked.collect()
     }
@@ -201,7 +199,7 @@ impl App {
 
     pub async fn show_attestation_policy(&self, tenant: TenantId, device_type: &str) -> Result<PolicyView, Error> {
         let text = self.open_tenant(tenant).await?.store.attestation_policy(device_type).await?;
-        let text = text.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")))?;
+        let text = text.ok_or_else(|| no_policy(device_type))?;
         serde_json::from_str(&text).map_err(|_| store::Error::Damaged("attestation policy").into())
     }
 
@@ -215,7 +213,7 @@ impl App {
     ) -> Result<(), Error> {
         let open = self.open_tenant(tenant).await?;
         let policy = open.attestation_policy(device_type).await?;
-        let policy = policy.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")))?;
+        let policy = policy.ok_or_else(|| no_policy(device_type))?;
         let value = Value {
             class: policy.class,
             instance: None,
@@ -244,7 +242,11 @@ impl App {
 /// The policy of a type among all.
 pub(super) fn of_type<'a>(policies: &'a [(String, TypePolicy)], device_type: &str) -> Result<&'a TypePolicy, Error> {
     let found = policies.iter().find(|(name, _)| name == device_type).map(|(_, policy)| policy);
-    found.ok_or_else(|| Misuse::Unknown(format!("attestation policy for {device_type:?}")).into())
+    found.ok_or_else(|| no_policy(device_type).into())
+}
+
+fn no_policy(device_type: &str) -> Misuse {
+    Misuse::Unknown(format!("attestation policy for {device_type:?}"))
 }
 
 fn view(references: &ReferenceValues, value: &Value, device_type: &str, now: UnixMillis) -> ReferenceView {

@@ -1,7 +1,7 @@
-//! Who can attest, how far its challenges have come, and what was found.
+//! Who can attest, what it is held to, how far its challenges have come, and what was found.
 
 use bartizan_trust::Identity;
-use bartizan_wire::{Attestation, DeviceId, UnixMillis};
+use bartizan_wire::{Attestation, DeviceId, Lifecycle, TypeId, UnixMillis};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -38,6 +38,26 @@ pub struct VerdictRow {
     pub text: String,
     pub details: String,
     pub evidence: Vec<u8>,
+}
+
+/// A policy as it is stored, with its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRow {
+    pub device_type: TypeId,
+    pub type_name: String,
+    pub policy: String,
+}
+
+/// A device that can attest, with what it brought last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceRow {
+    pub device: DeviceId,
+    pub name: String,
+    pub type_name: String,
+    pub identity: Identity,
+    pub chain: Option<Vec<u8>>,
+    /// When it was judged, and the evidence.
+    pub last: Option<(UnixMillis, Vec<u8>)>,
 }
 
 impl TenantStore {
@@ -106,6 +126,18 @@ impl TenantStore {
         Ok(sqlx::query_scalar(select).bind(device_type).fetch_optional(self.db.read()).await?)
     }
 
+    /// The policies of all types that have one, by the type's name.
+    pub async fn attestation_policies(&self) -> Result<Vec<PolicyRow>, Error> {
+        let select = "SELECT p.type, t.name, p.policy FROM attestation_policies p JOIN device_types t ON t.id = p.type \
+                      ORDER BY 2";
+        let rows = sqlx::query(select).fetch_all(self.db.read()).await?;
+        let policy = |row: &SqliteRow| {
+            let device_type = TypeId(row.try_get(0)?);
+            Ok(PolicyRow { device_type, type_name: row.try_get(1)?, policy: row.try_get(2)? })
+        };
+        rows.iter().map(policy).collect()
+    }
+
     /// Sets the policy of a type, which must exist; false if it does not.
     pub async fn set_attestation_policy(&self, device_type: &str, policy: &str) -> Result<bool, Error> {
         let insert = "INSERT INTO attestation_policies (type, policy) SELECT id, ?2 FROM device_types WHERE name = ?1 \
@@ -113,12 +145,23 @@ impl TenantStore {
         let done = sqlx::query(insert).bind(device_type).bind(policy).execute(self.db.write()).await?;
         Ok(done.rows_affected() == 1)
     }
+
+    /// A page, by number, of the devices of these types that can attest and are still to do so.
+    pub async fn last_evidence(&self, types: &[&str], after: u64, limit: u32) -> Result<Vec<EvidenceRow>, Error> {
+        let select = "SELECT d.id, d.name, t.name AS type_name, a.identity, a.chain, v.at, v.evidence \
+                      FROM attesters a JOIN devices d ON d.id = a.device JOIN device_types t ON t.id = d.type \
+                      LEFT JOIN verdicts v ON v.id = (SELECT max(id) FROM verdicts WHERE device = a.device) \
+                      WHERE a.device > ?1 AND d.lifecycle <> ?2 AND t.name IN (SELECT value FROM json_each(?3)) \
+                      ORDER BY a.device LIMIT ?4";
+        let types = serde_json::to_string(types).expect("invariant: names serialise");
+        let query = sqlx::query(select).bind(to_i64(after)).bind(Lifecycle::Retired.code()).bind(types).bind(limit);
+        query.fetch_all(self.db.read()).await?.iter().map(evidence_row).collect()
+    }
 }
 
 fn attester_row(row: &SqliteRow) -> Result<AttesterRow, Error> {
-    let identity: Vec<u8> = row.try_get("identity")?;
     Ok(AttesterRow {
-        identity: Identity(identity.try_into().map_err(|_| Error::Damaged("identity"))?),
+        identity: identity_of(row)?,
         counter: to_u64(row.try_get("counter")?),
         boot_count: row.try_get::<Option<i64>, _>("boot_count")?.map(to_u64),
         boot_seed: row.try_get("boot_seed")?,
@@ -134,4 +177,22 @@ fn verdict_row(row: &SqliteRow) -> Result<VerdictRow, Error> {
         details: row.try_get("details")?,
         evidence: row.try_get("evidence")?,
     })
+}
+
+fn evidence_row(row: &SqliteRow) -> Result<EvidenceRow, Error> {
+    let at: Option<i64> = row.try_get("at")?;
+    let evidence: Option<Vec<u8>> = row.try_get("evidence")?;
+    Ok(EvidenceRow {
+        device: DeviceId(to_u64(row.try_get("id")?)),
+        name: row.try_get("name")?,
+        type_name: row.try_get("type_name")?,
+        identity: identity_of(row)?,
+        chain: row.try_get("chain")?,
+        last: at.map(|at| UnixMillis(to_u64(at))).zip(evidence),
+    })
+}
+
+fn identity_of(row: &SqliteRow) -> Result<Identity, Error> {
+    let identity: Vec<u8> = row.try_get("identity")?;
+    identity.try_into().map(Identity).map_err(|_| Error::Damaged("identity"))
 }

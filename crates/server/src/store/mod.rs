@@ -29,16 +29,16 @@ use bartizan_wire::TenantId;
 use tokio::sync::Mutex;
 
 pub use addition::{Addition, NewRow};
-pub use attestation::{Advance, AttesterRow, VerdictRow};
+pub use attestation::{Advance, AttesterRow, EvidenceRow, PolicyRow, VerdictRow};
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
 pub use commands::CommandRow;
-pub use endorsers::{EndorserRow, EvidenceRow};
+pub use endorsers::EndorserRow;
 pub use error::Error;
 pub use history::{FindingRow, TimelineRow};
 pub use key::{MasterKey, Place, Sealer, fill_random};
 pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
-pub use proof::{PolicyRow, ProofCursor};
+pub use proof::ProofCursor;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
 
 /// All databases of one data directory.

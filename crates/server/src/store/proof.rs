@@ -8,14 +8,6 @@ use super::error::Error;
 use super::operator::{to_i64, to_u64};
 use super::tenant::TenantStore;
 
-/// A policy as it is stored, with its type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyRow {
-    pub device_type: TypeId,
-    pub type_name: String,
-    pub policy: String,
-}
-
 /// Where a walk over a type's devices stands: after the device that entered its proof then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofCursor {
@@ -29,17 +21,6 @@ impl ProofCursor {
 }
 
 impl TenantStore {
-    /// The policies of all types that have one.
-    pub async fn policies_to_watch(&self) -> Result<Vec<PolicyRow>, Error> {
-        let select = "SELECT p.type, t.name, p.policy FROM attestation_policies p JOIN device_types t ON t.id = p.type";
-        let rows = sqlx::query(select).fetch_all(self.db.read()).await?;
-        let policy = |row: &sqlx::sqlite::SqliteRow| {
-            let device_type = TypeId(row.try_get(0)?);
-            Ok(PolicyRow { device_type, type_name: row.try_get(1)?, policy: row.try_get(2)? })
-        };
-        rows.iter().map(policy).collect()
-    }
-
     /// Active devices of the type whose proof has been `proof` since `until` or longer, the oldest first, from after
     /// `cursor`; and whether each has an identity that it could attest with.
     pub async fn proven_before(
