@@ -109,17 +109,7 @@ fn anonymous_clients_do_not_take_each_others_place() {
     let (server, client) = usual();
     let server = EndpointConfig { client_authentication: ClientAuthentication::Optional, ..server };
     let client = ClientConfig { credential: None, ..client };
-    let mut world = World::calm(server);
-    let clients: Vec<_> = (0..3).map(|_| world.connected(client.clone())).collect();
-    for client in &clients {
-        world.exchange(*client, b"hello");
-    }
-    assert_eq!(world.server.sessions().count(), 3);
-    world.restart();
-    for client in clients {
-        world.exchange(client, b"again");
-        assert_eq!(world.clients[client].data(), [&b"hello"[..], b"again"]);
-    }
+    nobody_takes_anothers_place(server, client);
 }
 
 #[test]

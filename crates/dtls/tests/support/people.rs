@@ -145,3 +145,18 @@ pub fn connected(server: EndpointConfig, client: ClientConfig) -> World {
     assert_eq!(world.count(rejected), 0, "{:?}", world.server_events);
     world
 }
+
+/// Three clients that are nobody in particular are heard, before a restart and after.
+pub fn nobody_takes_anothers_place(server: EndpointConfig, client: ClientConfig) {
+    let mut world = World::calm(server);
+    let clients: Vec<_> = (0..3).map(|_| world.connected(client.clone())).collect();
+    for client in &clients {
+        world.exchange(*client, b"hello");
+    }
+    assert_eq!(world.server.sessions().count(), 3);
+    world.restart();
+    for client in clients {
+        world.exchange(client, b"again");
+        assert_eq!(world.clients[client].data(), [&b"hello"[..], b"again"]);
+    }
+}
