@@ -19,7 +19,7 @@ use bartizan_device::{ClientEvent, Code, Command, ExchangeConfig, Instant, Obser
 const SERVER: &str = "/usr/bin/coap-server-notls";
 const CLIENT: &str = "/usr/bin/coap-client-notls";
 /// Nothing here takes so long unless it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn installed() -> bool {
     let installed = Path::new(SERVER).exists() && Path::new(CLIENT).exists();
@@ -139,14 +139,14 @@ fn libcoap_stores_and_returns_a_body_in_blocks() {
     }
 }
 
-/// This server does not recognise a repeated block, so an upload may have to begin again.
+/// This server does not recognise a repeated block: where the answer to the last one is lost, it refuses the
+/// repetition or takes it for the whole body. An upload may have to begin again.
 #[test]
 fn libcoap_loses_datagrams_and_the_body_still_arrives() {
     if installed() {
         let (_server, mut node) = with_server(&["-l", "10%"]);
-        let tries = (0..8).position(|_| put(&mut node, 3_000).is_success());
-        assert!(tries.is_some());
-        assert_eq!(fetch(&mut node), (Code::CONTENT, body(3_000)));
+        let stored = |node: &mut Node| put(node, 3_000).is_success() && fetch(node).1 == body(3_000);
+        assert!((0..8).any(|_| stored(&mut node)), "no upload of eight arrived whole");
     }
 }
 
