@@ -40,10 +40,12 @@ pub const VERDICTS_PER_DEVICE_MAX: u32 = 50;
 pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
 /// How long a challenge may be answered, in milliseconds: a device on a slow link needs a minute for its evidence.
 pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
-/// Keys that may sign reference values for one tenant; each is tried on a manifest.
-pub const ENDORSERS_MAX: u32 = 32;
+/// How long an attestation result may be relied on, in milliseconds, if no deadline ends it before.
+pub const RESULT_VALID_MS: u64 = 3_600_000;
+/// Keys that one tenant believes in one role; each is tried on a manifest.
+pub const TRUSTED_KEYS_MAX: u32 = 32;
 /// Longest PEM of such a key, in bytes.
-pub const ENDORSER_PEM_BYTES_MAX: usize = 4096;
+pub const TRUSTED_KEY_PEM_BYTES_MAX: usize = 4096;
 /// Largest firmware image that is measured here, in bytes.
 pub const FIRMWARE_BYTES_MAX: u64 = 1 << 30;
 /// Layers that an attestation policy names.

@@ -17,19 +17,21 @@ mod clockwork;
 pub mod commands;
 pub mod device;
 mod devices;
-pub mod endorsers;
 pub mod error;
 mod holding;
 mod judging;
 mod live;
+pub mod manifests;
 mod operators;
 mod overdue;
 pub mod path;
 pub mod references;
 pub mod registry;
 mod reports;
+pub mod results;
 mod tenant;
 pub mod trials;
+pub mod trusted_keys;
 mod upstreams;
 pub mod views;
 mod words;
@@ -85,6 +87,7 @@ pub struct App {
     downlink: Mutex<Option<mpsc::Sender<ToDevice>>>,
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
+    result_key: results::ResultKey,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -210,6 +213,7 @@ impl App {
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
             challenge_key: fresh_key(),
+            result_key: results::ResultKey::derive(&options.key),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),

@@ -11,7 +11,6 @@ mod addition;
 mod attestation;
 mod batch;
 mod commands;
-mod endorsers;
 mod error;
 mod history;
 mod key;
@@ -20,6 +19,7 @@ mod ports;
 mod proof;
 mod sqlite;
 mod tenant;
+mod trusted_keys;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,6 @@ pub use addition::{Addition, NewRow};
 pub use attestation::{Advance, AttesterRow, EvidenceRow, PolicyRow, VerdictRow};
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
 pub use commands::CommandRow;
-pub use endorsers::EndorserRow;
 pub use error::Error;
 pub use history::{FindingRow, TimelineRow};
 pub use key::{MasterKey, Place, Sealer, fill_random};
@@ -40,6 +39,7 @@ pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
 pub use proof::ProofCursor;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
+pub use trusted_keys::{KeyRole, TrustedKeyRow};
 
 /// All databases of one data directory.
 pub struct Store {
