@@ -25,6 +25,7 @@ pub mod demo;
 pub mod energy;
 pub mod gateway;
 pub mod limits;
+pub mod mqtt;
 pub mod ops;
 pub mod serve;
 pub mod store;

@@ -91,6 +91,14 @@ pub const MQTT_INCOMING_BYTES_MAX: usize = 16 * 1024;
 pub const MQTT_OUTGOING_BYTES_MAX: usize = 1 << 20;
 /// Bytes handed to a broker's socket at once; one message may go beyond.
 pub const MQTT_BATCH_BYTES: usize = 64 * 1024;
+/// Longest packet of a device that speaks MQTT, in bytes.
+pub const MQTT_DEVICE_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// Messages that such a device may send before the first is acknowledged (MQTT 5.0: Receive Maximum).
+pub const MQTT_DEVICE_PUBLISH_MAX: u16 = 16;
+/// Time between a TLS handshake and the CONNECT packet, in milliseconds.
+pub const MQTT_CONNECT_MS_MAX: u64 = 10_000;
+/// Longest keep-alive of such a device, in seconds; also of one that wants none.
+pub const MQTT_KEEP_ALIVE_S_MAX: u16 = 3_600;
 /// Addresses of one proxy pool.
 pub const PROXY_POOL_ADDRESSES_MAX: u64 = 1 << 16;
 /// Greatest network in a pool, as bits of its hosts.
