@@ -9,14 +9,18 @@
 //!
 //! Start with [`App`], [`Device`] and [`path::submit`].
 
+mod admission;
 pub mod attestation;
+pub mod authorities;
 mod behind;
 pub mod bus;
+pub mod certificates;
 pub mod changes;
 mod clockwork;
 pub mod commands;
 pub mod device;
 mod devices;
+pub mod enrolment;
 pub mod error;
 mod holding;
 mod judging;
@@ -52,7 +56,9 @@ use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
 pub use attestation::Refusal;
+pub use authorities::CertificateOptions;
 pub use bus::{Update, UpdateKind};
+pub use certificates::{Admission, CertificateError, Distrust, Enrolled};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
@@ -81,6 +87,7 @@ pub struct App {
     opening: tokio::sync::Mutex<()>,
     sources: Mutex<Sources>,
     behind: Arc<Behind>,
+    authorities: authorities::Authorities,
     bus: broadcast::Sender<Update>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<AccessChange>>>,
     /// To the gateway that carries messages down to devices.
@@ -117,6 +124,7 @@ pub struct AppOptions {
     pub gate: Arc<dyn CommandGate>,
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
+    pub certificates: CertificateOptions,
 }
 
 impl AppOptions {
@@ -132,6 +140,7 @@ impl AppOptions {
             judge: JudgeConfig::default(),
             gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
+            certificates: CertificateOptions::default(),
         }
     }
 }
@@ -209,6 +218,7 @@ impl App {
             opening: tokio::sync::Mutex::default(),
             sources: Mutex::new(Sources { limiter: SourceLimiter::new(options.judge.source), limited: HashMap::new() }),
             behind: Behind::start(),
+            authorities: authorities::Authorities::new(options.certificates),
             bus: broadcast::Sender::new(BUS_UPDATES_MAX),
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
@@ -218,6 +228,8 @@ impl App {
             stopping: AtomicBool::new(false),
             me: me.clone(),
         });
+        app.load_authorities(None).await?;
+        app.load_revoked().await?;
         tokio::spawn(clockwork::run(Arc::downgrade(&app)));
         tokio::spawn(overdue::run(Arc::downgrade(&app)));
         Ok(app)

@@ -16,6 +16,8 @@ pub struct Sealer(MasterKey);
 pub enum Place<'a> {
     /// A device's key.
     Psk(TenantId, DeviceId),
+    /// The private key of a tenant's authority, by its public half.
+    AuthorityKey(TenantId, &'a [u8]),
     /// A kept reply of an operator.
     Reply { operator: &'a str, key: &'a str },
     /// The value that tells whether this is the right key file.
@@ -46,6 +48,9 @@ impl Place<'_> {
     fn aad(&self) -> Vec<u8> {
         match self {
             Self::Psk(tenant, device) => format!("devices.psk|{}|{}", tenant.0, device.0),
+            Self::AuthorityKey(tenant, key_info) => {
+                return [format!("authorities.key|{}|", tenant.0).as_bytes(), key_info].concat();
+            }
             Self::Reply { operator, key } => format!("idempotency.body|{}|{operator}|{key}", operator.len()),
             Self::KeyCheck => "meta.key_check".into(),
         }

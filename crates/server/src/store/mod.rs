@@ -9,7 +9,9 @@
 
 mod addition;
 mod attestation;
+mod authorities;
 mod batch;
+mod certificates;
 mod commands;
 mod error;
 mod history;
@@ -30,7 +32,9 @@ use tokio::sync::Mutex;
 
 pub use addition::{Addition, NewRow};
 pub use attestation::{Advance, AttesterRow, EvidenceRow, PolicyRow, VerdictRow};
+pub use authorities::AuthorityRow;
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
+pub use certificates::{CertificateQuery, CertificateRow, Kept, RevokedRow};
 pub use commands::CommandRow;
 pub use error::Error;
 pub use history::{FindingRow, TimelineRow};
