@@ -87,6 +87,17 @@ pub const IMPORT_CHUNK_ROWS: usize = 500;
 /// How long a reply is kept for its Idempotency-Key, in milliseconds: a day.
 pub const KEPT_REPLY_MS: u64 = 24 * 3_600_000;
 
+// --- est
+
+/// Requests of EST that are worked on at a time.
+pub const EST_REQUESTS_MAX: usize = 64;
+/// Time for one of them, in milliseconds.
+pub const EST_REQUEST_MS_MAX: u64 = 30_000;
+/// Connections to the EST listener.
+pub const EST_CONNECTIONS_MAX: usize = 512;
+/// Wrong enrolment secrets of one address in a minute before it is answered with 429.
+pub const EST_FAILURES_PER_MINUTE_MAX: u64 = 10;
+
 // --- upstream
 
 /// Longest upstream address with its options, in bytes.

@@ -5,8 +5,10 @@
 
 mod attestation;
 pub mod auth;
+mod authorities;
 mod backups;
 mod bounds;
+mod certificates;
 mod commands;
 mod conditions;
 mod console;
@@ -97,6 +99,14 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(references::change))
         .routes(routes!(references::try_change))
         .routes(routes!(references::show_floor))
+        .routes(routes!(authorities::list, authorities::request))
+        .routes(routes!(authorities::install))
+        .routes(routes!(authorities::add_roots))
+        .routes(routes!(authorities::distrust))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(certificates::make_secret))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::decide))
         .routes(routes!(history::timeline))
