@@ -40,6 +40,12 @@ pub const VERDICTS_PER_DEVICE_MAX: u32 = 50;
 pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
 /// How long a challenge may be answered, in milliseconds: a device on a slow link needs a minute for its evidence.
 pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
+/// Chains of devices' certificates whose signatures need not be verified again, one a device: some 3 kB each.
+pub const PROVEN_CHAINS_MAX: usize = 100_000;
+/// Length of an epoch, unless a policy says otherwise, in minutes.
+pub const EPOCH_MINUTES_DEFAULT: u32 = 60;
+/// Longest epoch in minutes.
+pub const EPOCH_MINUTES_MAX: u32 = 24 * 60;
 /// Keys that may sign reference values for one tenant; each is tried on a manifest.
 pub const ENDORSERS_MAX: u32 = 32;
 /// Longest PEM of such a key, in bytes.

@@ -19,12 +19,14 @@ pub mod device;
 mod devices;
 pub mod endorsers;
 pub mod error;
+mod heartbeats;
 mod holding;
 mod judging;
 mod live;
 mod operators;
 mod overdue;
 pub mod path;
+mod proven;
 pub mod references;
 pub mod registry;
 mod reports;
@@ -42,7 +44,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
-use bartizan_crypto::Secret;
+use bartizan_crypto::{AWS_LC, Provider, Secret};
 use bartizan_pipe::{JudgeConfig, SourceLimiter};
 use bartizan_platform::{brake, posture::Policy};
 use bartizan_wire::{Access, DeviceKey, TenantId};
@@ -54,10 +56,12 @@ pub use bus::{Update, UpdateKind};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
+pub use heartbeats::EpochId;
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
 use judging::Sources;
+use proven::Proven;
 use tenant::Tenant;
 
 use crate::clock::Clock;
@@ -85,6 +89,11 @@ pub struct App {
     downlink: Mutex<Option<mpsc::Sender<ToDevice>>>,
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
+    /// Authenticates epoch ids.
+    epoch_key: Secret<32>,
+    /// Verifies evidence.
+    verifier: &'static Provider,
+    proven: Mutex<Proven>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -114,6 +123,8 @@ pub struct AppOptions {
     pub gate: Arc<dyn CommandGate>,
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
+    /// Verifies evidence.
+    pub verifier: &'static Provider,
 }
 
 impl AppOptions {
@@ -129,6 +140,7 @@ impl AppOptions {
             judge: JudgeConfig::default(),
             gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
+            verifier: &AWS_LC,
         }
     }
 }
@@ -210,6 +222,9 @@ impl App {
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
             challenge_key: fresh_key(),
+            epoch_key: Secret::new(*options.key.derive(heartbeats::EPOCH_KEY).expose()),
+            verifier: options.verifier,
+            proven: Mutex::default(),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
