@@ -42,6 +42,12 @@ pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
 pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
 /// How long an attestation result may be relied on, in milliseconds, if no deadline ends it before.
 pub const RESULT_VALID_MS: u64 = 3_600_000;
+/// Chains of devices' certificates whose signatures need not be verified again, one a device: some 3 kB each.
+pub const PROVEN_CHAINS_MAX: usize = 100_000;
+/// Length of an epoch, unless a policy says otherwise, in minutes.
+pub const EPOCH_MINUTES_DEFAULT: u32 = 60;
+/// Longest epoch in minutes.
+pub const EPOCH_MINUTES_MAX: u32 = 24 * 60;
 /// Keys that one tenant believes in one role; each is tried on a manifest.
 pub const TRUSTED_KEYS_MAX: u32 = 32;
 /// Longest PEM of such a key, in bytes.

@@ -73,8 +73,16 @@ impl Posture {
                 self.hold_evidence(now, Cause::Attestation, wanted, &verdict.reason, changes);
             }
         }
-        if verdict.tier == Attestation::Affirming || verdict.tier == Attestation::Warning {
-            self.prove(now, verdict.challenged, changes);
+        match verdict.tier {
+            Attestation::None => {}
+            Attestation::Affirming | Attestation::Warning => {
+                self.prove(now, verdict.challenged, changes);
+                if verdict.tier == Attestation::Affirming {
+                    self.proven_at = self.proven_at.max(Some(verdict.challenged));
+                }
+                self.trust_again(changes);
+            }
+            Attestation::Contraindicated => self.doubt(changes),
         }
     }
 

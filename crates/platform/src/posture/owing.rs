@@ -123,6 +123,9 @@ impl Posture {
         if let Some((access, reason)) = proof.hold() {
             self.hold_evidence(now, Cause::Policy, access, reason, changes);
         }
+        if proof == Proof::Evading {
+            self.doubt(changes);
+        }
     }
 
     /// The time to its first evidence starts, unless it owes some already.

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub commands: Vec<PendingCommand>,
     pub allowance: Allowance,
     pub evidence_allowance: Allowance,
+    /// When its evidence could last not be judged for a fault of ours that is about it alone.
+    pub excused: Option<UnixMillis>,
     pub version: u64,
     /// The posture has changed since it was last written.
     pub changed: bool,
@@ -87,6 +89,7 @@ impl Device {
             commands,
             allowance: Allowance::default(),
             evidence_allowance: Allowance::default(),
+            excused: None,
             version: row.version,
             changed: false,
         };

@@ -22,6 +22,7 @@ pub mod device;
 mod devices;
 pub mod enrolment;
 pub mod error;
+mod heartbeats;
 mod holding;
 mod judging;
 mod live;
@@ -29,6 +30,7 @@ pub mod manifests;
 mod operators;
 mod overdue;
 pub mod path;
+mod proven;
 pub mod references;
 pub mod registry;
 mod reports;
@@ -48,7 +50,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
-use bartizan_crypto::Secret;
+use bartizan_crypto::{AWS_LC, Provider, Secret};
 use bartizan_pipe::{JudgeConfig, SourceLimiter};
 use bartizan_platform::{brake, posture::Policy};
 use bartizan_wire::{Access, DeviceKey, TenantId};
@@ -62,10 +64,12 @@ pub use certificates::{Admission, CertificateError, Distrust, Enrolled};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
+pub use heartbeats::EpochId;
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
 use judging::Sources;
+use proven::Proven;
 use tenant::Tenant;
 
 use crate::clock::Clock;
@@ -95,6 +99,11 @@ pub struct App {
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
     result_key: results::ResultKey,
+    /// Authenticates epoch ids.
+    epoch_key: Secret<32>,
+    /// Verifies evidence.
+    verifier: &'static Provider,
+    proven: Mutex<Proven>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -125,6 +134,8 @@ pub struct AppOptions {
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
     pub certificates: CertificateOptions,
+    /// Verifies evidence.
+    pub verifier: &'static Provider,
 }
 
 impl AppOptions {
@@ -141,6 +152,7 @@ impl AppOptions {
             gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
             certificates: CertificateOptions::default(),
+            verifier: &AWS_LC,
         }
     }
 }
@@ -224,6 +236,9 @@ impl App {
             downlink: Mutex::default(),
             challenge_key: fresh_key(),
             result_key: results::ResultKey::derive(&options.key),
+            epoch_key: Secret::new(*options.key.derive(heartbeats::EPOCH_KEY).expose()),
+            verifier: options.verifier,
+            proven: Mutex::default(),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),

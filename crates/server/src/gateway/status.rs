@@ -8,14 +8,17 @@
 //! ```
 //!
 //! `retry_after_s` is 0 while nothing is restricted. `attest` is true when the device should bring evidence now (see the
-//! attestation resource): it owes some, or nothing else ends what restricts it. The CBOR form has the same four text
-//! keys.
+//! attestation resource): it owes some, or nothing else ends what restricts it. `epoch` stands there only for a device
+//! that a heartbeat would help: the id that its next one may answer, in hexadecimal digits. The CBOR form has the same
+//! text keys, and the id as a byte string.
 
+use bartizan_platform::import::secret::to_hex;
 use bartizan_wire::Access;
 use bartizan_wire::coap::{Code, content_format};
 use serde::Serialize;
 
 use super::coap::{Answer, StatusFormat};
+use crate::app::{App, Device};
 
 /// The path's segments.
 pub const STATUS_PATH: &[&str] = &[".well-known", "bartizan", "status"];
@@ -26,16 +29,28 @@ const REASON_BYTES_MAX: usize = 512;
 
 #[derive(Serialize)]
 struct Status<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<String>,
     access: &'static str,
     reason: &'a str,
     retry_after_s: u32,
     attest: bool,
 }
 
-/// Describes a device to itself. `reason` is what an operator reads too; `attest`: it should bring evidence.
+/// The device's own standing, in the words that its operator reads.
+pub async fn of(app: &App, device: &Device, format: StatusFormat) -> Answer {
+    let explanation = app.show_device(device.key).await.map(|view| view.explanation).unwrap_or_default();
+    let epoch = app.epoch_at_hand(device).await.map(|epoch| epoch.id);
+    let epoch = epoch.as_ref().map(<[u8; _]>::as_slice);
+    describe(device.access(), &explanation, device.wants_evidence(), epoch, format)
+}
+
+/// Describes a device to itself. `reason` is what an operator reads too; `attest`: it should bring evidence; `epoch`: the
+/// id that its next heartbeat may answer.
 #[must_use]
-pub fn describe(access: Access, reason: &str, attest: bool, format: StatusFormat) -> Answer {
+pub fn describe(access: Access, reason: &str, attest: bool, epoch: Option<&[u8]>, format: StatusFormat) -> Answer {
     let status = Status {
+        epoch: epoch.filter(|_| format == StatusFormat::Json).map(to_hex),
         access: access.name(),
         reason: cut(reason),
         retry_after_s: match access {
@@ -46,7 +61,7 @@ pub fn describe(access: Access, reason: &str, attest: bool, format: StatusFormat
     };
     let (content_format, payload) = match format {
         StatusFormat::Json => (content_format::JSON, json(&status)),
-        StatusFormat::Cbor => (content_format::CBOR, cbor(&status)),
+        StatusFormat::Cbor => (content_format::CBOR, cbor(&status, epoch)),
     };
     Answer {
         content_format: Some(content_format),
@@ -57,12 +72,18 @@ pub fn describe(access: Access, reason: &str, attest: bool, format: StatusFormat
 }
 
 fn json(status: &Status<'_>) -> Vec<u8> {
-    serde_json::to_vec(status).expect("invariant: four plain fields serialise")
+    serde_json::to_vec(status).expect("invariant: plain fields serialise")
 }
 
-/// A map of four entries (RFC 8949), written by hand: it is all the CBOR that the server speaks to devices.
-fn cbor(status: &Status<'_>) -> Vec<u8> {
+/// A map of four or five entries (RFC 8949), written by hand: it is all the CBOR that the server speaks to devices.
+fn cbor(status: &Status<'_>, epoch: Option<&[u8]>) -> Vec<u8> {
     let mut out = vec![0xa4];
+    if let Some(epoch) = epoch {
+        out[0] += 1;
+        cbor_text(&mut out, "epoch");
+        cbor_head(&mut out, 2, epoch.len() as u32);
+        out.extend_from_slice(epoch);
+    }
     cbor_text(&mut out, "access");
     cbor_text(&mut out, status.access);
     cbor_text(&mut out, "attest");
@@ -109,18 +130,25 @@ mod tests {
 
     #[test]
     fn json_and_cbor_say_the_same() {
-        let json = describe(Access::Quarantined, "too loud", true, StatusFormat::Json);
+        let json = describe(Access::Quarantined, "too loud", true, None, StatusFormat::Json);
         assert_eq!(
             &json.payload[..],
             br#"{"access":"quarantined","reason":"too loud","retry_after_s":900,"attest":true}"#
         );
-        let cbor = describe(Access::Quarantined, "too loud", true, StatusFormat::Cbor);
+        let cbor = describe(Access::Quarantined, "too loud", true, None, StatusFormat::Cbor);
         let expected = [
             &b"\xa4\x66access\x6bquarantined\x66attest\xf5\x66reason\x68too loud\x6dretry_after_s"[..],
             &[0x19, 0x03, 0x84],
         ];
         assert_eq!(&cbor.payload[..], expected.concat());
         assert_eq!(cbor.content_format, Some(60));
+    }
+
+    #[test]
+    fn an_epoch_id_comes_first_where_there_is_one() {
+        let told = |format| describe(Access::Full, "", false, Some(&[0xab, 7]), format).payload;
+        assert!(told(StatusFormat::Json).starts_with(br#"{"epoch":"ab07","access":"full""#));
+        assert!(told(StatusFormat::Cbor).starts_with(b"\xa5\x65epoch\x42\xab\x07\x66access\x64full"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bartizan_platform::posture::{Hold, Posture, Proof, Stage};
+use bartizan_platform::posture::{Heartbeat, Hold, Posture, Proof, Stage};
 use bartizan_wire::{
     Access, Attestation, Cause, DeviceId, Engine, Exit, Grade, Lifecycle, TenantId, TypeId, UnixMillis, Update,
 };
@@ -192,19 +192,28 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow, Error> {
         posture: Posture {
             lifecycle: coded(row, "lifecycle", Lifecycle::from_code)?,
             attestation: coded(row, "attestation", Attestation::from_code)?,
-            verdict_at: row.try_get::<Option<i64>, _>("verdict_at")?.map(|at| UnixMillis(to_u64(at))),
+            verdict_at: moment(row, "verdict_at")?,
             proof: coded(row, "proof", Proof::from_code)?,
-            proof_at: row.try_get::<Option<i64>, _>("proof_at")?.map(|at| UnixMillis(to_u64(at))),
+            proof_at: moment(row, "proof_at")?,
+            heartbeat: moment(row, "heartbeat_at")?
+                .zip(moment(row, "heartbeat_for")?)
+                .map(|(at, challenged)| Heartbeat { at, challenged }),
+            proven_at: moment(row, "proven_at")?,
+            doubted_since: moment(row, "doubted_since")?,
             grade: coded(row, "grade", Grade::from_code)?,
             update: coded(row, "update_state", Update::from_code)?,
             holds: Vec::new(),
             next_hold: to_u64(row.try_get("next_hold")?),
         },
         created: UnixMillis(to_u64(row.try_get("created")?)),
-        last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(|at| UnixMillis(to_u64(at))),
+        last_seen: moment(row, "last_seen")?,
         messages: to_u64(row.try_get("messages")?),
         version: to_u64(row.try_get("version")?),
     })
+}
+
+fn moment(row: &SqliteRow, column: &str) -> Result<Option<UnixMillis>, Error> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| UnixMillis(to_u64(at))))
 }
 
 fn hold_row(row: &SqliteRow) -> Result<Hold, Error> {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "demo")]
 mod attesting;
+#[cfg(feature = "demo")]
+mod beating;
 mod certificates;
 mod commands;
 mod crash;

@@ -45,6 +45,8 @@ pub enum Step {
     Status { exchange: Exchange, format: StatusFormat },
     /// Issue a challenge; then [`Peer::answer`].
     Challenge { exchange: Exchange },
+    /// The device asks for the id of this epoch.
+    Epoch { exchange: Exchange },
     /// Appraise what the device attests; then [`Peer::answer`].
     Evidence { exchange: Exchange, evidence: Bytes },
     /// Carry a response to the upstream that nobody here waits for; then [`Peer::taken`].

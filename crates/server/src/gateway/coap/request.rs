@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::seen::{Sight, Waiting};
 use super::{Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
-use crate::gateway::attestation::ATTESTATION_PATH;
+use crate::gateway::attestation::{ATTESTATION_PATH, EPOCH_QUERY};
 use crate::gateway::status::STATUS_PATH;
 
 /// Critical options that we act on ourselves where the upstream does not speak CoAP.
@@ -90,7 +90,7 @@ impl Peer {
         Ok(())
     }
 
-    /// GET asks for a challenge, POST brings evidence.
+    /// GET asks for a challenge, or with the query `epoch` for the id of this epoch; POST brings evidence or a heartbeat.
     fn attest(
         &mut self,
         turn: &mut Turn<'_>,
@@ -101,8 +101,9 @@ impl Peer {
         let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
         match view.code() {
             Code::GET => {
+                let epoch = view.values(OptionNumber::URI_QUERY).any(|query| query == EPOCH_QUERY);
                 let exchange = self.begin(turn, *waiting)?;
-                turn.steps.push(Step::Challenge { exchange });
+                turn.steps.push(if epoch { Step::Epoch { exchange } } else { Step::Challenge { exchange } });
             }
             Code::POST if !matches!(view.content_format(), None | Some(content_format::EAT_CWT)) => {
                 return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);

@@ -33,6 +33,11 @@ impl Run {
                     let answer = async move { attestation::challenge(&app, &asker).await };
                     self.answer_later(session, device, exchange, answer);
                 }
+                Step::Epoch { exchange } => {
+                    let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
+                    let answer = async move { attestation::epoch(&app, &asker).await };
+                    self.answer_later(session, device, exchange, answer);
+                }
                 Step::Evidence { exchange, evidence } => self.attest(session, device, exchange, evidence),
                 Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
                 Step::Answered { command, code, coap, forwarded } => {
@@ -78,7 +83,7 @@ impl Run {
 
     fn tell_status(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, format: StatusFormat) {
         let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
-        let answer = async move { standing(&app, &asker, format).await };
+        let answer = async move { status::of(&app, &asker, format).await };
         self.answer_later(session, device, exchange, answer);
     }
 
@@ -145,14 +150,6 @@ impl Run {
             }),
             _ => self.shown.dropped(Dropped::Notification),
         }
-    }
-}
-
-/// The device's own standing, in the words that its operator reads.
-async fn standing(app: &App, device: &Device, format: StatusFormat) -> Answer {
-    match app.show_device(device.key).await {
-        Ok(view) => status::describe(device.access(), &view.explanation, device.wants_evidence(), format),
-        Err(_) => status::describe(device.access(), "", device.wants_evidence(), format),
     }
 }
 
