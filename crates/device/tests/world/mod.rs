@@ -114,7 +114,7 @@ impl Gateway {
     fn take(&mut self, now: Instant, event: EndpointEvent) {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
-                let entry = (identity == IDENTITY).then(|| PskEntry { key: psk(), principal: 7 });
+                let entry = (identity == IDENTITY).then(|| PskEntry { key: psk(), principal: 7, tag: 0 });
                 self.dtls.provide_psk(now, handshake, entry);
             }
             EndpointEvent::Establishing { session, .. } => self.dtls.confirm_durable(now, session),
