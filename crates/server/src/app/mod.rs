@@ -21,6 +21,7 @@ pub mod endorsers;
 pub mod error;
 mod holding;
 mod judging;
+pub mod keys;
 mod live;
 mod operators;
 mod overdue;
@@ -54,6 +55,7 @@ pub use bus::{Update, UpdateKind};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
+pub use keys::{KeyRefusal, NewKey};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
@@ -136,6 +138,8 @@ impl AppOptions {
 /// A device's key, found by its PSK identity.
 pub struct Credential {
     pub psk: Zeroizing<Vec<u8>>,
+    /// Which of the device's keys it is.
+    pub number: u32,
     pub device: Arc<Device>,
 }
 

@@ -35,7 +35,18 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
             let view: AttestationView = session.put(&path, &json!({ "identity": identity })).await?;
             Ok(session.print(&view, |_| format!("{device} can attest now\n")))
         }
-        Attest::Policy { device_type, layers, vendor, model, unknown, security_floor, no_boot_count, every, grace } => {
+        Attest::Policy {
+            device_type,
+            layers,
+            vendor,
+            model,
+            unknown,
+            security_floor,
+            no_boot_count,
+            no_rotation,
+            every,
+            grace,
+        } => {
             let path = format!("{}/attestation-policy", session.type_path(&device_type).await?);
             let policy: PolicyView = if layers.is_empty() {
                 session.get(&path).await?
@@ -44,6 +55,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
                 let body = json!({
                     "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
                     "security_floor": security_floor, "require_boot_count": require_boot_count,
+                    "rotate_on_readmission": no_rotation.then_some(false),
                     "every_hours": every, "grace_hours": grace,
                 });
                 session.put(&path, &body).await?
@@ -151,11 +163,15 @@ fn held_to(device_type: &str, policy: &PolicyView) -> String {
         _ => "none: a device attests when it likes".into(),
     };
     format!(
-        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
+        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n  after a failure   {}\n",
         policy.layers.join(", then "),
         or(&policy.unknown, "warning"),
         or(&policy.debug, "contraindicated"),
         or(&policy.recovery, "warning"),
+        match policy.rotate_on_readmission {
+            Some(false) => "comes back with the key that it had",
+            _ => "comes back with a new key",
+        },
     )
 }
 

@@ -41,7 +41,8 @@ pub async fn appraise(app: &App, device: &std::sync::Arc<Device>, exporter: &Sec
         return refused(&refusal);
     }
     let explanation = app.show_device(device.key).await.map(|view| view.explanation).unwrap_or_default();
-    let standing = status::describe(device.access(), &explanation, device.wants_evidence(), StatusFormat::Cbor);
+    let wanted = status::Wanted::of(device);
+    let standing = status::describe(device.access(), &explanation, wanted, StatusFormat::Cbor);
     Answer { code: Code::CHANGED, ..standing }
 }
 

@@ -10,8 +10,10 @@ use crate::limits::{GATEWAY_HELD_BYTES_MAX, GATEWAY_HELD_MAX};
 /// Something that waits for its group.
 #[derive(Debug)]
 pub enum Held {
-    /// The server's Finished of a new association.
+    /// The last message of a handshake, or one that a restart must not forget.
     Confirm(SessionId),
+    /// The last message of a handshake with the pre-shared key of this number, if that is still the one in use.
+    ConfirmKey(SessionId, u32),
     /// More send sequence numbers.
     Lease(SessionId, u64),
     /// A message of a device, behind the replay window that contains it.

@@ -126,7 +126,9 @@ impl TenantStore {
 
 /// The key is another one: no other is pending, and something of the old one may be left.
 async fn finish_change(tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>, device: DeviceId) -> Result<(), Error> {
-    for change in ["DELETE FROM pending_keys WHERE device = ?", "INSERT OR IGNORE INTO replaced_keys (device) VALUES (?)"] {
+    for change in
+        ["DELETE FROM pending_keys WHERE device = ?", "INSERT OR IGNORE INTO replaced_keys (device) VALUES (?)"]
+    {
         sqlx::query(change).bind(to_i64(device.0)).execute(&mut **tx).await?;
     }
     Ok(())

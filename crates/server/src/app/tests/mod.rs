@@ -5,6 +5,7 @@ mod attesting;
 mod commands;
 mod crash;
 mod judging;
+mod keys;
 mod kill;
 mod registry;
 mod restart;
