@@ -69,6 +69,21 @@ impl Hold {
         }
     }
 
+    /// Messages of an association that we end are not carried on. What it recorded stays recorded.
+    pub fn forget(&mut self, session: SessionId) {
+        let mut bytes = 0;
+        for all in [&mut self.gathering, &mut self.in_flight] {
+            all.retain(|held| match held {
+                Held::Data { session: of, data, .. } if *of == session => {
+                    bytes += data.len();
+                    false
+                }
+                _ => true,
+            });
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     /// The group is durable: what waited for it may happen.
     pub fn release(&mut self) -> Vec<Held> {
         let released = std::mem::take(&mut self.in_flight);

@@ -164,11 +164,20 @@ impl Run {
     }
 
     fn close_all(&mut self, principal: u64) {
-        let now = self.instant();
         for session in self.sessions_of(principal) {
-            self.endpoint.close(now, session, AlertDescription::ACCESS_DENIED);
+            self.end(principal, session);
         }
         self.forget_upstream(key_of(principal));
+    }
+
+    /// Ends an association, and what it said that was not carried on yet.
+    pub(super) fn end(&mut self, principal: u64, session: SessionId) {
+        let now = self.instant();
+        self.endpoint.close(now, session, AlertDescription::ACCESS_DENIED);
+        self.hold.forget(session);
+        if let Some(waiting) = self.loading.get_mut(&principal) {
+            waiting.retain(|(of, _)| *of != session);
+        }
     }
 
     pub(super) fn sessions_of(&self, principal: u64) -> impl Iterator<Item = SessionId> + use<> {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bartizan_dtls::{AlertDescription, Authentication, SessionId};
+use bartizan_dtls::{Authentication, SessionId};
 
 use super::super::hold::Held;
 use super::super::journal::Entry;
@@ -53,9 +53,8 @@ impl Run {
     /// What may be left of a replaced key ends in the same group of the journal in which this association begins.
     fn confirm_with_key(&mut self, session: SessionId, device: &Device, principal: u64, number: u32) {
         if device.is_key_replaced() {
-            let now = self.instant();
             for old in self.sessions_of(principal) {
-                self.endpoint.close(now, old, AlertDescription::ACCESS_DENIED);
+                self.end(principal, old);
             }
         }
         self.confirm_later(session, Held::ConfirmKey(session, number));
