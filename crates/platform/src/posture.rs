@@ -9,11 +9,13 @@ mod attested;
 mod doubt;
 mod owing;
 mod prolonged;
+mod rekeyed;
 mod state;
 
 pub use attested::{AttestationPolicy, Verdict};
 pub use owing::{PROOFS, Proof, Schedule};
 pub use prolonged::Heartbeat;
+pub use rekeyed::Rekey;
 pub use state::STATES;
 
 use crate::limits::REASON_BYTES_MAX;
@@ -78,6 +80,8 @@ pub struct Hold {
     pub stage_since: UnixMillis,
     /// Affirming verdicts since probation began, for a hold that ends by evidence.
     pub passes: u8,
+    /// Whether probation waits for another key of the device.
+    pub rekey: Rekey,
 }
 
 impl Hold {
@@ -99,7 +103,7 @@ impl Hold {
     }
 
     fn enter(&mut self, stage: Stage, at: UnixMillis) {
-        (self.stage, self.stage_since, self.passes) = (stage, at, 0);
+        (self.stage, self.stage_since, self.passes, self.rekey) = (stage, at, 0, Rekey::NotAsked);
     }
 }
 
@@ -165,6 +169,8 @@ pub enum Machine {
     Registered,
     /// What [`Posture::owing`] said, once the brake permits it; or evidence is asked for before its time.
     Owes(Proof),
+    /// A handshake finished with a key that was made then.
+    Rekeyed(UnixMillis),
     /// Time has passed.
     Tick,
 }
@@ -251,6 +257,7 @@ impl Posture {
         match says {
             Machine::HandshakeFinished => self.connected(now, &mut changes),
             Machine::Registered => self.starts_to_owe(now, &mut changes),
+            Machine::Rekeyed(made) => self.rekeyed(made, &mut changes),
             Machine::Tick => self.tick(now, policy, &mut changes),
             Machine::Appraised(verdict) => self.appraised(now, &verdict, policy, &mut changes),
             Machine::Owes(proof) => self.owes(now, proof, &mut changes),
@@ -384,6 +391,7 @@ impl Posture {
             stage: Stage::Held,
             stage_since: now,
             passes: 0,
+            rekey: Rekey::NotAsked,
         }
     }
 

@@ -103,6 +103,41 @@ impl Meter {
     }
 }
 
+/// A pre-shared key and its name.
+type Psk = (Vec<u8>, Vec<u8>);
+
+impl Meter {
+    async fn key_in_use(&self, scene: &Scene) -> Psk {
+        let identity = scene.app.show_device(self.key).await.unwrap().identity.into_bytes();
+        let psk = scene.app.credential(&identity).await.unwrap().unwrap().psk.to_vec();
+        (identity, psk)
+    }
+
+    async fn ask_for_key(&mut self) -> Response {
+        let request = self.device.request_as(Code::POST, "/.well-known/bartizan/key", 42, b"");
+        self.device.exchange(&request).await.expect("an answer")
+    }
+}
+
+/// `{"identity": bytes, "key": bytes}`.
+fn key_in(answer: &Response) -> Psk {
+    assert_eq!(answer.code, Code::CHANGED, "{answer:?}");
+    let rest = answer.payload.strip_prefix(b"\xa2\x68identity\x58\x18").unwrap();
+    let (identity, rest) = rest.split_at(24);
+    (identity.to_vec(), rest.strip_prefix(b"\x63key\x58\x20").unwrap().to_vec())
+}
+
+async fn with_key(scene: &Scene, (identity, psk): &Psk) -> Device {
+    let config =
+        ClientConfig { mtu: 1_900, ..ClientConfig::new(&RUSTCRYPTO, identity, SecretBytes::new(psk).unwrap()) };
+    Device::connect_with(scene.gateway.local_addr(), config, PATIENCE).await.expect("a handshake")
+}
+
+/// Whether a standing in CBOR says `"rotate": true`.
+fn asks_for_key(standing: &Response) -> bool {
+    standing.payload.windows(8).any(|bytes| bytes == b"\x66rotate\xf5")
+}
+
 async fn access(scene: &Scene, meter: &Meter) -> Access {
     let view = scene.app.show_device(meter.key).await.unwrap();
     Access::from_name(&view.access).unwrap()
@@ -155,11 +190,24 @@ async fn changed_firmware_isolates_and_repair_readmits_by_fresh_evidence_alone()
     let answered = meter.evidence(&before);
     assert_eq!(meter.bring(&answered).await.code, Code::CONFLICT, "a challenge from before the isolation");
     assert_eq!(access(&scene, &meter).await, Access::Quarantined);
-    for expected in [Access::Limited, Access::Limited, Access::Full] {
+    let old = meter.key_in_use(&scene).await;
+    assert_eq!(meter.ask_for_key().await.code, Code::FORBIDDEN, "no key before it has proven itself");
+    for passes in 0..3 {
         let standing = meter.attest().await;
-        assert_eq!(access(&scene, &meter).await, expected);
-        assert_eq!(asks_for_evidence(&standing), expected != Access::Full, "until it is through its probation");
+        assert_eq!(access(&scene, &meter).await, Access::Limited, "{passes} passes, and the old key");
+        assert!(asks_for_evidence(&standing) && asks_for_key(&standing));
     }
+    let explanation = scene.app.show_device(meter.key).await.unwrap().explanation;
+    assert!(explanation.contains("waits for a new key"), "{explanation}");
+    let new = key_in(&meter.ask_for_key().await);
+    // Whoever stole the old key is in, too, but has not proven what he runs.
+    let mut thief = Meter { key: meter.key, device: with_key(&scene, &old).await, flash: Flash::new([9; 32]) };
+    assert_eq!(thief.ask_for_key().await.code, Code::CONFLICT);
+    meter.device = with_key(&scene, &new).await;
+    assert!(thief.device.wait(PATIENCE, |device| device.closed).await, "every older association ends");
+    let standing = meter.attest().await;
+    assert!(!asks_for_evidence(&standing) && !asks_for_key(&standing));
+    assert_eq!(access(&scene, &meter).await, Access::Full);
     assert_eq!(meter.device.post("/meter/volume", "{}").await.code, Code::CHANGED);
 }
 

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::Device;
 use super::error::Error;
+use super::keys::session_name;
 use super::references::TypePolicy;
 use super::results::Believed;
 use super::views::{AttestationView, LayerView, VerdictView, rfc3339};
@@ -225,7 +226,12 @@ impl App {
         }
         let wants = device.state().posture.would_isolate_by(tier, &self.policy);
         let ceiling = if wants { self.ask_brake(device, Cause::Attestation, now) } else { Access::Blocked };
-        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text, ceiling };
+        let rekey = hearing.policy.rekey;
+        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text, ceiling, rekey };
+        device.state().proven_in = match tier {
+            Attestation::Affirming | Attestation::Warning => Some(session_name(hearing.exporter)),
+            Attestation::None | Attestation::Contraindicated => None,
+        };
         self.say(device, now, Machine::Appraised(verdict), None);
         if tier == Attestation::Contraindicated {
             keep().await.map_err(unavailable)?;

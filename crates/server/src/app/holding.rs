@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan_platform::explain::elapsed;
-use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Proof, Stage};
+use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Proof, Rekey, Stage};
 use bartizan_wire::{Access, Grade, Lifecycle, UnixMillis};
 use tokio::sync::mpsc;
 
@@ -189,6 +189,9 @@ fn moved(hold: &Hold) -> String {
     match hold.stage {
         Stage::Held => format!("Set to {} because it {}", hold.access, sentence(&hold.reason)),
         Stage::Dwelling => "It behaves normally again; if that lasts, it is let in at a limited rate.".into(),
+        Stage::Probation if hold.rekey == Rekey::Awaited => {
+            "On probation: let in at a limited rate; it is to take a new key.".into()
+        }
         Stage::Probation => "On probation: let in at a limited rate.".into(),
         Stage::Ended => "The hold is over.".into(),
     }

@@ -25,6 +25,7 @@ pub mod error;
 mod heartbeats;
 mod holding;
 mod judging;
+pub mod keys;
 mod live;
 pub mod manifests;
 mod operators;
@@ -65,6 +66,7 @@ pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, Pendi
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
 pub use heartbeats::EpochId;
+pub use keys::{KeyRefusal, NewKey};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
@@ -160,6 +162,8 @@ impl AppOptions {
 /// A device's key, found by its PSK identity.
 pub struct Credential {
     pub psk: Zeroizing<Vec<u8>>,
+    /// Which of the device's keys it is.
+    pub number: u32,
     pub device: Arc<Device>,
 }
 

@@ -49,6 +49,10 @@ pub struct PolicyView {
     pub security_floor: Option<u64>,
     /// Whether a device must count its starts, without which a clone is hard to tell: yes if absent.
     pub require_boot_count: Option<bool>,
+    /// Whether a device that failed must take another key before it is free, since what it ran may have read the old
+    /// one: yes if absent. Say no for devices that cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_on_readmission: Option<bool>,
     /// Hours within which a device must have a good verdict. Absent: only what it brings by itself counts.
     pub every_hours: Option<u32>,
     /// Hours that a device may go on reporting, at a limited rate, after it owes evidence: as many again if absent.
@@ -68,6 +72,8 @@ pub(super) struct TypePolicy {
     pub appraisal: Policy,
     pub schedule: Option<Schedule>,
     pub epoch_ms: u64,
+    /// See [`PolicyView::rotate_on_readmission`].
+    pub rekey: bool,
 }
 
 /// One reference value, as a person states it.
@@ -115,6 +121,7 @@ impl PolicyView {
                 ..strict
             },
             schedule,
+            rekey: self.rotate_on_readmission.unwrap_or(true),
         })
     }
 

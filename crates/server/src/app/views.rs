@@ -39,6 +39,9 @@ pub struct DeviceView {
     pub device_type: String,
     /// The PSK identity as text; bytes that are not UTF-8 print as `hex:…`.
     pub identity: String,
+    /// The key that the identity names.
+    #[serde(default)]
+    pub key: KeyView,
     /// The LwM2M endpoint name that this device may register.
     pub endpoint: String,
     /// The whole posture in one word: registered, active, warning, stale, failed, quarantined, repairing, probation,
@@ -63,6 +66,21 @@ pub struct DeviceView {
     pub version: u64,
 }
 
+/// What is known of a device's key, but the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyView {
+    /// Each key of the device has another, greater than those before. 0: the one that it came with.
+    pub number: u32,
+    pub made: String,
+    /// Whether the device is to take another one: a person asked, or it cannot come back without.
+    pub wanted: bool,
+    /// Until when it should have, if a person asked.
+    pub due: Option<String>,
+    /// Since when it has another one that it has not connected with yet. Absent in lists of devices that are not in
+    /// memory.
+    pub pending_since: Option<String>,
+}
+
 /// A device just made, with its key: the only time that the server shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewDeviceView {
@@ -83,6 +101,9 @@ pub struct HoldView {
     pub reason: String,
     /// The person who placed it; null for a machine.
     pub by: Option<String>,
+    /// Whether it waits for another key of the device.
+    #[serde(default)]
+    pub awaits_key: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -65,6 +65,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
                 unknown,
                 security_floor,
                 no_boot_count,
+                no_rotation,
                 every,
                 grace,
             } = *args;
@@ -76,6 +77,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
                 let body = json!({
                     "verifier": verifier, "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
                     "security_floor": security_floor, "require_boot_count": require_boot_count,
+                    "rotate_on_readmission": no_rotation.then_some(false),
                     "every_hours": every, "grace_hours": grace,
                 });
                 session.put(&path, &body).await?
@@ -188,11 +190,15 @@ fn held_to(device_type: &str, policy: &PolicyView) -> String {
         );
     }
     format!(
-        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
+        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n  after a failure   {}\n",
         policy.layers.join(", then "),
         or(&policy.unknown, "warning"),
         or(&policy.debug, "contraindicated"),
         or(&policy.recovery, "warning"),
+        match policy.rotate_on_readmission {
+            Some(false) => "comes back with the key that it had",
+            _ => "comes back with a new key",
+        },
     )
 }
 

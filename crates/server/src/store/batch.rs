@@ -94,12 +94,13 @@ async fn write_device(tx: &mut Transaction<'static, Sqlite>, device: &DeviceWrit
 }
 
 async fn insert_hold(tx: &mut Transaction<'static, Sqlite>, device: i64, hold: &Hold) -> Result<(), Error> {
-    let insert = "INSERT INTO holds (device, id, cause, engine, since, exit, access, reason, placed_by, stage, stage_since, passes) \
-                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let insert = "INSERT INTO holds (device, id, cause, engine, since, exit, access, reason, placed_by, stage, stage_since, passes, rekey) \
+                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let query = sqlx::query(insert).bind(device).bind(to_i64(hold.id)).bind(hold.cause.code());
     let query = query.bind(hold.engine.map(|engine| engine.code())).bind(to_i64(hold.since.0)).bind(hold.exit.code());
     let query = query.bind(hold.access.code()).bind(&hold.reason).bind(hold.by.as_deref());
-    query.bind(hold.stage.code()).bind(to_i64(hold.stage_since.0)).bind(hold.passes).execute(&mut **tx).await?;
+    let query = query.bind(hold.stage.code()).bind(to_i64(hold.stage_since.0)).bind(hold.passes);
+    query.bind(hold.rekey.code()).execute(&mut **tx).await?;
     Ok(())
 }
 

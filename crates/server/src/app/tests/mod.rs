@@ -8,6 +8,7 @@ mod certificates;
 mod commands;
 mod crash;
 mod judging;
+mod keys;
 mod kill;
 mod registry;
 mod restart;

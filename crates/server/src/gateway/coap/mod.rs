@@ -49,6 +49,8 @@ pub enum Step {
     Epoch { exchange: Exchange },
     /// Appraise what the device attests; then [`Peer::answer`].
     Evidence { exchange: Exchange, evidence: Bytes },
+    /// Hand the device another key; then [`Peer::answer`].
+    Key { exchange: Exchange, contribution: Bytes },
     /// Carry a response to the upstream that nobody here waits for; then [`Peer::taken`].
     Respond { exchange: Exchange, coap: Bytes },
     /// The device answered a command.

@@ -10,6 +10,7 @@ use super::seen::{Sight, Waiting};
 use super::{Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
 use crate::gateway::attestation::{ATTESTATION_PATH, EPOCH_QUERY};
+use crate::gateway::key::KEY_PATH;
 use crate::gateway::status::STATUS_PATH;
 
 /// Critical options that we act on ourselves where the upstream does not speak CoAP.
@@ -47,6 +48,7 @@ impl Peer {
             Some((why, answer)) => Err((why, answer)),
             None if view.path_is(STATUS_PATH) => self.ask_status(turn, view, &waiting),
             None if view.path_is(ATTESTATION_PATH) => self.attest(turn, view, message, &mut waiting),
+            None if view.path_is(KEY_PATH) => self.ask_key(turn, view, message, &mut waiting),
             None => self.carry(turn, view, message, &mut waiting),
         };
         if let Err((why, answer)) = told {
@@ -115,6 +117,28 @@ impl Peer {
                 }
             }
             _ => return refuse(Code::METHOD_NOT_ALLOWED),
+        }
+        Ok(())
+    }
+
+    /// POST asks for another key.
+    fn ask_key(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &MessageView<'_>,
+        message: &Bytes,
+        waiting: &mut Waiting,
+    ) -> Result<(), (Shed, Answer)> {
+        let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
+        if view.code() != Code::POST {
+            return refuse(Code::METHOD_NOT_ALLOWED);
+        }
+        if !matches!(view.content_format(), None | Some(content_format::OCTET_STREAM)) {
+            return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
+        }
+        if let Some(contribution) = self.whole_body(turn, view, message, waiting)? {
+            let exchange = self.begin(turn, *waiting)?;
+            turn.steps.push(Step::Key { exchange, contribution });
         }
         Ok(())
     }
@@ -188,7 +212,7 @@ impl Peer {
 
 /// Why a request goes no further, and what the device is told.
 fn refusal(turn: &Turn<'_>, view: &MessageView<'_>) -> Option<(Shed, Answer)> {
-    let always_answered = view.path_is(STATUS_PATH) || view.path_is(ATTESTATION_PATH);
+    let always_answered = [STATUS_PATH, ATTESTATION_PATH, KEY_PATH].iter().any(|path| view.path_is(path));
     if turn.access >= Access::Quarantined && !always_answered {
         return Some((Shed::Refused, Answer::refused(turn.access)));
     }
