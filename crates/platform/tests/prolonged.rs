@@ -15,7 +15,13 @@ fn say(posture: &mut Posture, at: u64, says: Machine) -> Vec<Change> {
 
 fn verdict(tier: Attestation, challenged: u64) -> Machine {
     let reason = "failed its attestation".into();
-    Machine::Appraised(Verdict { tier, challenged: UnixMillis(challenged), reason, ceiling: Access::Blocked })
+    Machine::Appraised(Verdict {
+        tier,
+        challenged: UnixMillis(challenged),
+        reason,
+        ceiling: Access::Blocked,
+        rekey: false,
+    })
 }
 
 fn heartbeat(challenged: u64) -> Machine {

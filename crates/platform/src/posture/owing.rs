@@ -58,6 +58,18 @@ impl Proof {
         }
     }
 
+    /// As the API has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Owed => "owed",
+            Self::Stale => "stale",
+            Self::Unreachable => "unreachable",
+            Self::Evading => "evading",
+        }
+    }
+
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|proof| proof.code() == code)
@@ -102,6 +114,17 @@ impl Posture {
             Proof::Stale if heard >= due(schedule.grace_ms) => Some(Proof::Evading),
             Proof::Stale => (heard <= since).then_some(Proof::Unreachable),
             Proof::Evading => None,
+        }
+    }
+
+    /// When something comes of it that the device brings nothing, as long as the verifier is there.
+    #[must_use]
+    pub fn due_by(&self, schedule: &Schedule) -> Option<UnixMillis> {
+        let since = self.proof_at.filter(|_| self.lifecycle == Lifecycle::Active)?;
+        match self.proof {
+            Proof::Current => Some(since.plus(schedule.every_ms)),
+            Proof::Owed | Proof::Stale => Some(since.plus(schedule.grace_ms)),
+            Proof::Unreachable | Proof::Evading => None,
         }
     }
 

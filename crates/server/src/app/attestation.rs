@@ -297,13 +297,17 @@ impl App {
         let store = &device.tenant().store;
         let attester = store.attester(device.key.device).await?;
         let verdicts = store.verdicts(device.key.device, VERDICTS_SHOWN).await?;
-        let (tier, at) = {
-            let state = device.state();
-            (state.posture.attestation, state.posture.verdict_at)
-        };
+        let policy = device.tenant().attestation_policy(&device.type_name).await?;
+        let posture = device.state().posture.clone();
+        let due = policy.and_then(|policy| posture.due_by(&policy.schedule?)).filter(|_| attester.is_some());
         Ok(AttestationView {
-            tier: tier.name().into(),
-            at: at.map(rfc3339),
+            tier: posture.attestation.name().into(),
+            at: posture.verdict_at.map(rfc3339),
+            proof: posture.proof.name().into(),
+            proof_at: posture.proof_at.map(rfc3339),
+            heartbeat_at: posture.heartbeat.map(|last| rfc3339(last.at)),
+            due: due.map(rfc3339),
+            untrusted_since: posture.doubted_since.map(|since| rfc3339(since.max(device.created))),
             identity: attester.as_ref().map(|attester| attester.identity.to_string()),
             boot_count: attester.as_ref().and_then(|attester| attester.boot_count),
             verdicts: verdicts.iter().map(verdict_view).collect(),

@@ -62,6 +62,10 @@ pub struct DeviceView {
     pub session: Option<SessionView>,
     /// Messages passed since the device was added.
     pub messages: u64,
+    /// Since when its reports are not to be trusted, for its evidence spoke against it or it evades bringing any; null
+    /// while they are.
+    #[serde(default)]
+    pub untrusted_since: Option<String>,
     /// Counts changes by people and of posture; the ETag.
     pub version: u64,
 }
@@ -170,6 +174,22 @@ pub struct AttestationView {
     pub identity: Option<String>,
     /// Starts that the device has counted, if it counts them. Without it a clone is hard to tell.
     pub boot_count: Option<u64>,
+    /// Whether it has proven lately what it runs: current, owed, stale, unreachable or evading.
+    #[serde(default)]
+    pub proof: String,
+    /// Since when that is so. Of a current proof: how young it is, by its last good verdict or heartbeat.
+    #[serde(default)]
+    pub proof_at: Option<String>,
+    /// When the last heartbeat came that prolonged its verdict.
+    #[serde(default)]
+    pub heartbeat_at: Option<String>,
+    /// By when evidence or a heartbeat is due before something comes of it: it is limited, or with a grace that has
+    /// begun isolated. Null: it need not, or nothing further comes of it.
+    #[serde(default)]
+    pub due: Option<String>,
+    /// Since when its reports are not to be trusted; null while they are.
+    #[serde(default)]
+    pub untrusted_since: Option<String>,
     /// Newest first.
     pub verdicts: Vec<VerdictView>,
 }

@@ -34,6 +34,7 @@ pub(super) fn device_view(device: &Device, policy: &Policy, now: UnixMillis, hol
         last_seen: device.last_seen().map(rfc3339),
         session: state.session.as_ref().map(session_view),
         messages: device.messages(),
+        untrusted_since: posture.doubted_since.map(|since| rfc3339(since.max(device.created))),
         version: state.version,
     }
 }
@@ -64,6 +65,7 @@ pub(super) fn row_view(row: &DeviceRow, policy: &Policy, now: UnixMillis) -> Dev
         last_seen: row.last_seen.map(rfc3339),
         session: None,
         messages: row.messages,
+        untrusted_since: row.posture.doubted_since.map(|since| rfc3339(since.max(row.created))),
         version: row.version,
     }
 }

@@ -232,6 +232,7 @@ mod tests {
                 by: None,
                 awaits_key: false,
             }]),
+            untrusted_since: None,
             created: "2026-11-20T10:00:00Z".into(),
             last_seen: Some("2026-11-23T09:59:30Z".into()),
             session: None,
