@@ -96,6 +96,12 @@ pub enum Verb {
     /// Reference values: what good firmware measures as
     #[command(subcommand)]
     Reference(Reference),
+    /// Authorities that issue certificates to devices: roots in files, one issuing authority for each tenant
+    #[command(subcommand)]
+    Ca(super::ca::Ca),
+    /// Certificates of devices: list, look at, take back, and the secret for the first one
+    #[command(subcommand)]
+    Certificate(super::certificates::Certificate),
     /// Devices: register, look at, isolate, release
     #[command(subcommand)]
     Device(Device),
