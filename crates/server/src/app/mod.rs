@@ -32,6 +32,7 @@ pub mod path;
 pub mod references;
 pub mod registry;
 mod reports;
+mod revocation;
 mod tenant;
 pub mod trials;
 mod upstreams;

@@ -74,8 +74,7 @@ pub async fn run(session: &mut Session, verb: Certificate) -> Result<String, Fai
             Ok(session.print(&all, |all| listed(all, more)))
         }
         Certificate::Show { serial } => {
-            let view: CertificateView =
-                session.get(&format!("{tenant}/certificates/{}", encoded(&serial))).await?;
+            let view: CertificateView = session.get(&format!("{tenant}/certificates/{}", encoded(&serial))).await?;
             Ok(session.print(&view, shown))
         }
         Certificate::Revoke { serial, reason } => {

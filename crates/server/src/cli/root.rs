@@ -46,7 +46,8 @@ impl Passphrase {
         let bytes = read_secret(file)?;
         let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()).unwrap_or_default();
         if text.len() < PASSPHRASE_BYTES_MIN {
-            let line = format!("a passphrase has at least {PASSPHRASE_BYTES_MIN} bytes: whoever has the file can guess");
+            let line =
+                format!("a passphrase has at least {PASSPHRASE_BYTES_MIN} bytes: whoever has the file can guess");
             return Err(Failure::new(line));
         }
         Ok(Some(Zeroizing::new(text.to_owned())))
