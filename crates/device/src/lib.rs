@@ -74,7 +74,7 @@ pub mod limits;
 pub mod renewal;
 
 #[cfg(feature = "client")]
-pub use client::{Asleep, Client, Config};
+pub use client::{Asleep, Client, Config, Psk};
 #[cfg(feature = "client")]
 pub use error::Error;
 #[cfg(feature = "client")]

@@ -28,6 +28,7 @@ pub mod server;
 mod sessions;
 mod state;
 mod tenants;
+mod trusted_keys;
 
 use std::sync::Arc;
 
@@ -86,12 +87,16 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(devices::release))
         .routes(routes!(devices::retire))
         .routes(routes!(devices::rotate_key))
+        .routes(routes!(devices::ask_for_key))
         .routes(routes!(attestation::show))
+        .routes(routes!(attestation::result))
         .routes(routes!(attestation::set_identity))
         .routes(routes!(attestation::show_policy, attestation::set_policy))
         .routes(routes!(attestation::list_references, attestation::add_reference))
-        .routes(routes!(references::list_endorsers, references::add_endorser))
-        .routes(routes!(references::remove_endorser))
+        .routes(routes!(trusted_keys::list_endorsers, trusted_keys::add_endorser))
+        .routes(routes!(trusted_keys::remove_endorser))
+        .routes(routes!(trusted_keys::list_verifiers, trusted_keys::add_verifier))
+        .routes(routes!(trusted_keys::remove_verifier))
         .routes(routes!(references::import))
         .routes(routes!(references::try_import))
         .routes(routes!(references::change))
@@ -123,7 +128,7 @@ fn streaming_routes() -> OpenApiRouter<Arc<Api>> {
 
 /// For everybody.
 fn public_routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::default().routes(routes!(sessions::open))
+    OpenApiRouter::default().routes(routes!(sessions::open)).routes(routes!(attestation::keys))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
