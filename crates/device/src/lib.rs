@@ -71,6 +71,7 @@ pub mod exchange;
 #[cfg(feature = "client")]
 mod jitter;
 pub mod limits;
+pub mod renewal;
 
 #[cfg(feature = "client")]
 pub use client::{Asleep, Client, Config, Psk};

@@ -102,6 +102,8 @@ pub const KEPT_REPLY_MS: u64 = 24 * 3_600_000;
 
 // --- est
 
+/// Longest request of OCSP in bytes.
+pub const OCSP_REQUEST_BYTES_MAX: usize = 4096;
 /// Requests of EST that are worked on at a time.
 pub const EST_REQUESTS_MAX: usize = 64;
 /// Time for one of them, in milliseconds.

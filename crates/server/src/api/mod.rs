@@ -21,6 +21,7 @@ mod idempotency;
 mod imports;
 mod openapi;
 mod operations;
+pub mod pki;
 pub mod problem;
 mod references;
 pub mod server;
@@ -64,6 +65,7 @@ pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .nest("/api/v1", api_v1)
         .merge(operations::routes().layer(hurry()))
+        .merge(pki::router(Arc::clone(&api.app)).layer(hurry()))
         .fallback(console::serve)
         .layer(DefaultBodyLimit::max(api.options.body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(&api), bounds::admit))

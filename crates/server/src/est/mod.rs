@@ -27,6 +27,7 @@ use bartizan_wire::TenantId;
 use tokio::sync::Semaphore;
 
 use crate::api::auth::{ClientAddress, Failures};
+use crate::api::pki;
 use crate::api::server::PeerCertificate;
 use crate::app::certificates::{CertificateError, Enrolled};
 use crate::app::enrolment::CSR_ATTRIBUTES;
@@ -60,6 +61,7 @@ pub fn router(app: Arc<App>) -> Router {
         .nest("/.well-known/est", operations.clone())
         .nest("/.well-known/est/{label}", operations)
         .layer(DefaultBodyLimit::max(CSR_BYTES_MAX * 2))
+        .merge(pki::router(Arc::clone(&est.app)))
         .layer(from_fn_with_state(Arc::clone(&est), admit))
         .with_state(est)
 }

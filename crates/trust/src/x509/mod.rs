@@ -3,6 +3,7 @@
 
 pub mod device;
 pub mod extension;
+pub mod ocsp;
 mod request;
 
 use bartizan_wire::UnixMillis;
