@@ -44,3 +44,5 @@ pub const BOOT_SEED_BYTES: core::ops::RangeInclusive<usize> = 1..=64;
 pub const URL_BYTES_MAX: usize = 256;
 /// How deep collections of conceptual messages may nest.
 pub const COLLECTION_DEPTH_MAX: usize = 4;
+/// Longest voucher in bytes, in either form: it holds a certificate.
+pub const VOUCHER_BYTES_MAX: usize = 8192;

@@ -2,6 +2,7 @@
 //! well-formed and no more; who may sign what is for whoever verifies a chain.
 
 pub mod extension;
+pub mod path;
 
 use bartizan_wire::UnixMillis;
 
@@ -181,7 +182,7 @@ impl Second {
     }
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
+pub(crate) fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
 }
 
@@ -189,7 +190,7 @@ const fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
-const fn days_of(year: i64, month: i64) -> i64 {
+pub(crate) const fn days_of(year: i64, month: i64) -> i64 {
     match month {
         2 => 28 + is_leap(year) as i64,
         4 | 6 | 9 | 11 => 30,
@@ -198,7 +199,7 @@ const fn days_of(year: i64, month: i64) -> i64 {
 }
 
 /// Days from the Unix epoch to a date of the years 0 to 9999.
-fn days_before(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_before(year: i64, month: i64, day: i64) -> i64 {
     let earlier = year - 1;
     let years = year * 365 + earlier.div_euclid(4) - earlier.div_euclid(100) + earlier.div_euclid(400);
     let months: i64 = (1..month).map(|month| days_of(year, month)).sum();
