@@ -17,11 +17,15 @@ mod clockwork;
 pub mod commands;
 pub mod device;
 mod devices;
+pub mod door;
 pub mod endorsers;
+pub mod enrolment;
 pub mod error;
+mod gateway_key;
 mod holding;
 mod judging;
 mod live;
+pub mod onboarding;
 mod operators;
 mod overdue;
 pub mod path;
@@ -57,6 +61,7 @@ pub use error::{BadLine, BadLines, Error, Misuse};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
+use door::Door;
 use judging::Sources;
 use tenant::Tenant;
 
@@ -85,6 +90,7 @@ pub struct App {
     downlink: Mutex<Option<mpsc::Sender<ToDevice>>>,
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
+    door: Arc<Door>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -194,6 +200,7 @@ impl App {
     pub async fn open(options: AppOptions) -> Result<Arc<App>, Error> {
         let store = Store::open(&options.data_dir, &options.key).await?;
         let app = Arc::new_cyclic(|me| App {
+            door: Arc::new(Door::new(options.clock.clone())),
             clock: options.clock,
             policy: options.policy,
             brake: options.brake,
@@ -214,9 +221,16 @@ impl App {
             stopping: AtomicBool::new(false),
             me: me.clone(),
         });
+        app.door.reload(&app.store.operator).await?;
         tokio::spawn(clockwork::run(Arc::downgrade(&app)));
         tokio::spawn(overdue::run(Arc::downgrade(&app)));
         Ok(app)
+    }
+
+    /// Who is let in by a certificate, and who may ask for one.
+    #[must_use]
+    pub const fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     #[must_use]

@@ -17,6 +17,7 @@
 pub mod attestation;
 pub mod coap;
 mod counters;
+pub mod est;
 mod hold;
 pub mod journal;
 mod run;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use counters::{Dropped, GatewayCounters};
+pub use run::principal_of;
 
 use crate::app::{App, Error};
 use crate::limits::JOURNAL_FILE_BYTES_MIN;

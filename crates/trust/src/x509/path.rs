@@ -37,6 +37,15 @@ impl<'a> Anchor<'a> {
     }
 }
 
+/// What the leaf's key is to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To prove who holds it.
+    Authenticate,
+    /// To certify others: the key of a device's secret, which certifies its first layer.
+    Certify,
+}
+
 /// The leaf of a chain that holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf<'a> {
@@ -64,6 +73,7 @@ pub fn verify<'a>(
     provider: &Provider,
     chain: &[&'a [u8]],
     anchor: &Anchor<'_>,
+    purpose: Purpose,
     now: Option<UnixMillis>,
 ) -> Result<Leaf<'a>, Error> {
     if chain.len() > limits::CHAIN_MAX {
@@ -72,8 +82,12 @@ pub fn verify<'a>(
     let (first, above) = chain.split_first().ok_or(Error::Malformed("a chain without certificates"))?;
     let (certificate, constraints) = read(first)?;
     let leaf = Leaf { certificate, key: certificate.key()? };
-    if !constraints.authenticates() {
-        return Err(Error::Misbehaved("a leaf whose key may not sign"));
+    let may = match purpose {
+        Purpose::Authenticate => constraints.authenticates(),
+        Purpose::Certify => constraints.certifies(),
+    };
+    if !may {
+        return Err(Error::Misbehaved("a leaf whose key is for another use"));
     }
     let mut below = certificate;
     let mut depth = 0_u64;

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
 use super::super::counters::Dropped;
-use super::super::{attestation, status};
+use super::super::{attestation, est, status};
 use super::{Done, Run};
+use crate::app::enrolment::Asker;
 use crate::app::path::{self, Downlink, Message};
 use crate::app::{App, Device};
 use crate::limits::GATEWAY_IN_FLIGHT_MAX;
@@ -34,6 +35,9 @@ impl Run {
                     self.answer_later(session, device, exchange, answer);
                 }
                 Step::Evidence { exchange, evidence } => self.attest(session, device, exchange, evidence),
+                Step::Enrol { exchange, request } => {
+                    self.enrol(session, device, exchange, request);
+                }
                 Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
                 Step::Answered { command, code, coap, forwarded } => {
                     self.command_answered(device, command, code, forwarded.then_some(coap))
@@ -44,7 +48,7 @@ impl Run {
         }
     }
 
-    fn seal(&mut self, session: SessionId, message: &[u8]) {
+    pub(super) fn seal(&mut self, session: SessionId, message: &[u8]) {
         let now = self.instant();
         if self.endpoint.send(now, session, message).is_err() {
             self.shown.dropped(Dropped::NotSealed);
@@ -60,7 +64,7 @@ impl Run {
     }
 
     /// Whether one more task may run; counts it.
-    fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         let room = self.in_flight < GATEWAY_IN_FLIGHT_MAX;
         if room {
             self.in_flight += 1;
@@ -88,6 +92,12 @@ impl Run {
         };
         let (app, sender, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
         let answer = async move { attestation::appraise(&app, &sender, &exporter, &evidence).await };
+        self.answer_later(session, device, exchange, answer);
+    }
+
+    fn enrol(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, request: est::Request) {
+        let (app, asker) = (Arc::clone(&self.app), Asker::Device(Arc::clone(device)));
+        let answer = async move { est::answer(&app, &asker, 0, &request).await };
         self.answer_later(session, device, exchange, answer);
     }
 

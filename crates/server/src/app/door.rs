@@ -1,0 +1,335 @@
+//! Who stands at the certificate door: a device with a certificate of its tenant, a stranger whose make or chain holds, or
+//! nobody. Answered within a handshake: from memory, without I/O.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
+
+use bartizan_crypto::AWS_LC;
+use bartizan_dtls::{AlertDescription, CertificateType, PeerVerifier, VerifiedPeer};
+use bartizan_trust::x509::path::{self, Anchor, Purpose};
+use bartizan_trust::x509::{Certificate, extension};
+use bartizan_trust::{Identity, PublicKey, dice};
+use bartizan_wire::{DeviceKey, TenantId, UnixMillis};
+
+use super::device::Allowance;
+use crate::clock::Clock;
+use crate::limits::{APPLICANT_MS_MAX, APPLICANT_REQUESTS_PER_MINUTE_MAX, APPLICANTS_MAX, STRANGERS_PER_SECOND_MAX};
+use crate::store::{self, ManufacturerRow, OperatorStore};
+
+/// The tenant's number of those who have none. Real tenants are numbered below it.
+pub const NO_TENANT: u32 = 0xFF_FFFF;
+/// Bits of a principal that number the device.
+const DEVICE_BITS: u32 = 40;
+
+/// Whether a principal is a stranger's.
+#[must_use]
+pub const fn is_applicant(principal: u64) -> bool {
+    principal >> DEVICE_BITS == NO_TENANT as u64
+}
+
+/// A stranger who has proven who it is, but not whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applicant {
+    /// What order entries and the queue go by: [`key_identity`] or [`made_identity`].
+    pub identity: [u8; 32],
+    /// The same as people read it.
+    pub shown: String,
+    /// The identity that its evidence is held against, if it has layers.
+    pub attester: Option<Identity>,
+    /// Who vouches for its make, for whom.
+    pub makes: Vec<(TenantId, String)>,
+    /// When its chain was verified.
+    pub since: UnixMillis,
+    /// What it says of its starts.
+    pub history: Option<History>,
+}
+
+/// What an applicant says of its starts: how many there were, and a value of the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    pub boot_count: Option<u64>,
+    pub boot_seed: Vec<u8>,
+}
+
+/// What somebody at the door has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Not a certificate of ours: perhaps a stranger's.
+    Foreign,
+    /// One of ours that counts no more, and why.
+    Refused(AlertDescription),
+}
+
+/// Knows devices by the certificates that their tenants gave them.
+pub trait Enrolled: Send + Sync {
+    /// The device, and its key as a SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// [`Distrust`].
+    fn device_of(&self, chain: &[&[u8]], now: UnixMillis) -> Result<(DeviceKey, Vec<u8>), Distrust>;
+}
+
+/// Whether a device is to be let in at all; asked with what is in memory.
+type IsBlocked = dyn Fn(DeviceKey) -> bool + Send + Sync;
+
+/// See the module.
+pub struct Door {
+    clock: Clock,
+    makers: RwLock<Vec<Maker>>,
+    strangers: Mutex<Strangers>,
+    enrolled: RwLock<Option<(Arc<dyn Enrolled>, Box<IsBlocked>)>>,
+}
+
+/// A key that vouches for a make.
+struct Maker {
+    tenant: TenantId,
+    name: String,
+    key: PublicKey,
+    thumbprint: Identity,
+    subject: Option<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Strangers {
+    by_principal: HashMap<u64, Stranger>,
+    next: u64,
+    second: u64,
+    verified: u32,
+}
+
+struct Stranger {
+    applicant: Applicant,
+    leaf: PublicKey,
+    requests: Allowance,
+}
+
+impl Door {
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, makers: RwLock::default(), strangers: Mutex::default(), enrolled: RwLock::default() }
+    }
+
+    /// From here on devices are known by their certificates.
+    pub fn admit_by(&self, enrolled: Arc<dyn Enrolled>, is_blocked: Box<IsBlocked>) {
+        *self.enrolled.write().expect(POISONED) = Some((enrolled, is_blocked));
+    }
+
+    /// Reads the manufacturers anew.
+    pub async fn reload(&self, operator: &OperatorStore) -> Result<(), store::Error> {
+        let rows = operator.manufacturers(None).await?;
+        let makers = rows.into_iter().map(Maker::of).collect::<Result<Vec<_>, _>>()?;
+        *self.makers.write().expect(POISONED) = makers;
+        Ok(())
+    }
+
+    /// The stranger behind a principal, unless its time is over.
+    #[must_use]
+    pub fn applicant(&self, principal: u64) -> Option<Applicant> {
+        let now = self.clock.now();
+        let applicant = self.strangers().by_principal.get(&principal).map(|stranger| stranger.applicant.clone());
+        applicant.filter(|applicant| now.since(applicant.since) <= APPLICANT_MS_MAX)
+    }
+
+    /// One of the requests that a stranger may make in a minute.
+    #[must_use]
+    pub fn spend(&self, principal: u64) -> bool {
+        let now = self.clock.now();
+        let mut strangers = self.strangers();
+        let stranger = strangers.by_principal.get_mut(&principal);
+        stranger.is_some_and(|stranger| stranger.requests.take(now, APPLICANT_REQUESTS_PER_MINUTE_MAX))
+    }
+
+    /// Notes what a stranger says of its starts.
+    pub fn say_history(&self, principal: u64, history: History) {
+        if let Some(stranger) = self.strangers().by_principal.get_mut(&principal) {
+            stranger.applicant.history = Some(history);
+        }
+    }
+
+    /// Forgets a stranger: its association is over.
+    pub fn forget(&self, principal: u64) {
+        self.strangers().by_principal.remove(&principal);
+    }
+
+    fn strangers(&self) -> std::sync::MutexGuard<'_, Strangers> {
+        self.strangers.lock().expect(POISONED)
+    }
+
+    fn admit(&self, chain: &[&[u8]], now: UnixMillis) -> Result<VerifiedPeer, AlertDescription> {
+        let enrolled = self.enrolled.read().expect(POISONED);
+        if let Some((enrolled, is_blocked)) = enrolled.as_ref() {
+            match enrolled.device_of(chain, now) {
+                Ok((key, _)) if is_blocked(key) => return Err(AlertDescription::ACCESS_DENIED),
+                Ok((key, spki)) => {
+                    let principal = crate::gateway::principal_of(key).ok_or(AlertDescription::INTERNAL_ERROR)?;
+                    let key = bartizan_dtls::PublicKey::from_spki(&spki);
+                    return Ok(VerifiedPeer { principal, key: key.ok_or(AlertDescription::UNSUPPORTED_CERTIFICATE)? });
+                }
+                Err(Distrust::Refused(alert)) => return Err(alert),
+                Err(Distrust::Foreign) => {}
+            }
+        }
+        drop(enrolled);
+        self.strangers().may_verify(now)?;
+        let (applicant, leaf) = self.stranger(chain, now).ok_or(AlertDescription::UNKNOWN_CA)?;
+        let key = peer_key(&leaf).ok_or(AlertDescription::UNSUPPORTED_CERTIFICATE)?;
+        Ok(VerifiedPeer { principal: self.strangers().enter(applicant, leaf)?, key })
+    }
+
+    /// Who the chain proves to stand there. Whether anybody waits for it is looked up when it asks for something.
+    fn stranger(&self, chain: &[&[u8]], now: UnixMillis) -> Option<(Applicant, PublicKey)> {
+        let makers = self.makers.read().expect(POISONED);
+        let layers: Vec<&[u8]> = chain.iter().rev().copied().collect();
+        let is_layered = chain.first().is_some_and(|leaf| has_layers(leaf));
+        if is_layered && let Ok(proven) = dice::x509::verify(&AWS_LC, &layers, None, now) {
+            return Some((layered(proven.identity, Vec::new(), now), proven.leaf));
+        }
+        let top = chain.last()?;
+        let issuer = Certificate::read(top).ok()?.issuer;
+        let near: Vec<&Maker> = makers.iter().filter(|maker| maker.may_have_issued(issuer)).collect();
+        let mut verified: Vec<(&Maker, path::Leaf<'_>)> = Vec::new();
+        let (named, purpose) = match is_layered {
+            true => (chain.get(chain.len().checked_sub(1)?..)?, Purpose::Certify),
+            false => (chain, Purpose::Authenticate),
+        };
+        for maker in near {
+            // Several tenants may know the same key: it is tried once.
+            let known = verified.iter().find(|(known, _)| known.thumbprint == maker.thumbprint).map(|(_, leaf)| *leaf);
+            let leaf = known.or_else(|| path::verify(&AWS_LC, named, &maker.anchor(), purpose, Some(now)).ok());
+            verified.extend(leaf.map(|leaf| (maker, leaf)));
+        }
+        let (first, leaf) = verified.first()?;
+        let makes = verified.iter().map(|(maker, _)| (maker.tenant, maker.name.clone())).collect();
+        if is_layered {
+            // The manufacturer certified the key of the device's secret; the layers hang on that key.
+            // Each certificate below it must be a layer's, or an authority between manufacturer and device could pass for a device.
+            let (_, layers) = layers.split_first()?;
+            if !layers.iter().all(|certificate| has_layers(certificate)) {
+                return None;
+            }
+            let proven = dice::x509::verify(&AWS_LC, layers, Some(&leaf.key), now).ok()?;
+            return Some((layered(proven.identity, makes, now), proven.leaf));
+        }
+        let serial = leaf.serial_number().ok()??;
+        let identity = made_identity(&first.thumbprint, serial);
+        let shown = format!("{} {serial}", first.name);
+        Some((Applicant { identity, shown, attester: None, makes, since: now, history: None }, leaf.key))
+    }
+}
+
+impl PeerVerifier for Door {
+    fn verify(&self, kind: CertificateType, chain: &[&[u8]]) -> Result<VerifiedPeer, AlertDescription> {
+        match kind {
+            CertificateType::X509 => self.admit(chain, self.clock.now()),
+            CertificateType::RawPublicKey => Err(AlertDescription::UNSUPPORTED_CERTIFICATE),
+        }
+    }
+
+    fn kinds(&self) -> &[CertificateType] {
+        &[CertificateType::X509]
+    }
+}
+
+impl Strangers {
+    /// Signatures cost time, and strangers are free of charge.
+    fn may_verify(&mut self, now: UnixMillis) -> Result<(), AlertDescription> {
+        if self.second != now.0 / 1000 {
+            (self.second, self.verified) = (now.0 / 1000, 0);
+        }
+        self.verified = self.verified.saturating_add(1);
+        if self.verified > STRANGERS_PER_SECOND_MAX { Err(AlertDescription::INTERNAL_ERROR) } else { Ok(()) }
+    }
+
+    /// The stranger's number. The same key gets the same one: whoever copies a chain has not its key, and never comes to
+    /// speak under that number.
+    fn enter(&mut self, applicant: Applicant, leaf: PublicKey) -> Result<u64, AlertDescription> {
+        let same = |stranger: &Stranger| stranger.leaf == leaf && stranger.applicant.identity == applicant.identity;
+        if let Some((principal, stranger)) = self.by_principal.iter_mut().find(|(_, stranger)| same(stranger)) {
+            stranger.applicant = applicant;
+            return Ok(*principal);
+        }
+        if self.by_principal.len() >= APPLICANTS_MAX {
+            self.make_room(applicant.makes.is_empty())?;
+        }
+        // Away from `Authentication::NOBODY`, which has all bits set.
+        self.next = (self.next + 1) % (1 << (DEVICE_BITS - 1));
+        let principal = u64::from(NO_TENANT) << DEVICE_BITS | self.next;
+        self.by_principal.insert(principal, Stranger { applicant, leaf, requests: Allowance::default() });
+        Ok(principal)
+    }
+}
+
+impl Strangers {
+    /// The longest known goes. Anybody can make a chain that hangs on nothing: such a stranger makes no room at the cost of
+    /// one whose make is known.
+    fn make_room(&mut self, for_nobodys: bool) -> Result<(), AlertDescription> {
+        let nobodys = |stranger: &Stranger| stranger.applicant.makes.is_empty();
+        let by_age =
+            self.by_principal.iter().map(|(key, stranger)| (!nobodys(stranger), stranger.applicant.since, *key));
+        let leaving = by_age.min().filter(|(made, _, _)| !(*made && for_nobodys));
+        let (_, _, leaving) = leaving.ok_or(AlertDescription::INTERNAL_ERROR)?;
+        self.by_principal.remove(&leaving);
+        Ok(())
+    }
+}
+
+impl Maker {
+    fn of(row: ManufacturerRow) -> Result<Self, store::Error> {
+        let anchor = read_anchor(&row.anchor).ok_or(store::Error::Damaged("manufacturer"))?;
+        let (key, subject) = (anchor.key, anchor.subject.map(<[u8]>::to_vec));
+        Ok(Self { tenant: row.tenant, name: row.name, key, thumbprint: key.thumbprint(&AWS_LC), subject })
+    }
+
+    fn anchor(&self) -> Anchor<'_> {
+        Anchor { key: self.key, subject: self.subject.as_deref() }
+    }
+
+    /// A key without a name may have issued anything.
+    fn may_have_issued(&self, issuer: &[u8]) -> bool {
+        self.subject.as_deref().is_none_or(|subject| subject == issuer)
+    }
+}
+
+/// A manufacturer's certificate, or its key alone, in DER.
+pub(super) fn read_anchor(der: &[u8]) -> Option<Anchor<'_>> {
+    Anchor::of_certificate(der).ok().or_else(|| {
+        let key = PublicKey::from_spki(der).ok()?;
+        Some(Anchor { key, subject: None })
+    })
+}
+
+/// Whether a certificate measures a layer.
+fn has_layers(certificate: &[u8]) -> bool {
+    let names = [extension::OPEN_DICE, extension::TCB_INFO, extension::MULTI_TCB_INFO];
+    let read = Certificate::read(certificate);
+    read.is_ok_and(|read| read.extensions().flatten().any(|extension| names.contains(&extension.name)))
+}
+
+fn layered(attester: Identity, makes: Vec<(TenantId, String)>, since: UnixMillis) -> Applicant {
+    let shown = attester.to_string();
+    Applicant { identity: key_identity(&attester), shown, attester: Some(attester), makes, since, history: None }
+}
+
+/// What a device with a unique device secret is known by before it joins.
+#[must_use]
+pub const fn key_identity(attester: &Identity) -> [u8; 32] {
+    attester.0
+}
+
+/// What a device is known by that only has its manufacturer's certificate.
+#[must_use]
+pub fn made_identity(manufacturer: &Identity, serial_number: &str) -> [u8; 32] {
+    (AWS_LC.sha256)(&[b"bartizan idevid\0", &manufacturer.0, serial_number.as_bytes()])
+}
+
+fn peer_key(key: &PublicKey) -> Option<bartizan_dtls::PublicKey> {
+    use bartizan_dtls::SignatureScheme;
+    let (scheme, bytes): (_, &[u8]) = match key {
+        PublicKey::P256(point) => (SignatureScheme::EcdsaSecp256r1Sha256, point),
+        PublicKey::Ed25519(bytes) => (SignatureScheme::Ed25519, bytes),
+        PublicKey::P384(_) => return None,
+    };
+    Some(bartizan_dtls::PublicKey { scheme, bytes: bartizan_crypto::PublicShare::new(bytes) })
+}
+
+const POISONED: &str = "invariant: nothing panics while it holds the door";
