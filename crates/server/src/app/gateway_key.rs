@@ -35,6 +35,12 @@ impl App {
         Credential::x509(vec![certificate.to_vec()], Arc::new(key)).map_err(|_| unusable())
     }
 
+    /// [`Self::gateway_certificate`] in PEM.
+    pub async fn gateway_certificate_pem(&self) -> Result<String, Error> {
+        let text = pem::encode(&pem::Pem::new("CERTIFICATE", self.gateway_certificate().await?));
+        Ok(text)
+    }
+
     /// The certificate by which devices know the gateway, in DER: what a voucher pins.
     pub async fn gateway_certificate(&self) -> Result<Vec<u8>, Error> {
         self.gateway_credential().await?;

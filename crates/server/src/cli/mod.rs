@@ -13,6 +13,7 @@ mod error;
 mod explain;
 pub(crate) mod init;
 pub mod open;
+mod onboarding;
 mod references;
 mod session;
 mod table;
@@ -99,6 +100,7 @@ async fn ask(dir: &DataDir, global: Global, verb: Verb) -> Result<String, Failur
         Verb::Device(verb) => devices::run(&mut session, verb).await,
         Verb::Attest(verb) => attest::run(&mut session, verb).await,
         Verb::Reference(verb) => references::run(&mut session, verb).await,
+        Verb::Onboarding(verb) => onboarding::run(&mut session, verb).await,
         Verb::Command(verb) => commands::run(&mut session, verb).await,
         Verb::Backup(args) => back_up(&mut session, &args).await,
         _ => unreachable!("invariant: `dispatch` handles every other verb"),
