@@ -56,6 +56,22 @@ pub const WATCH_EVERY_MS: u64 = 60_000;
 pub const WATCH_GAP_MS_MAX: u64 = 10 * 60_000;
 /// Devices of a type that the watchdog looks at in a round, for each kind of proof.
 pub const WATCH_DEVICES_PER_ROUND_MAX: u32 = 4096;
+/// Certificates that one device gets in a day; a device that asks for more is broken.
+pub const CERTIFICATES_PER_DEVICE_A_DAY_MAX: u32 = 16;
+/// How long a certificate that has ended is still shown, in milliseconds: 90 days.
+pub const CERTIFICATES_KEPT_MS: u64 = 90 * 24 * 3_600_000;
+/// By how much a certificate is dated back, in milliseconds, for devices and servers whose clocks are behind.
+pub const CERTIFICATE_SKEW_MS: u64 = 3_600_000;
+/// Longest certificate request in bytes.
+pub const CSR_BYTES_MAX: usize = 8 * 1024;
+/// Issuing authorities of a tenant that have not ended or been distrusted.
+pub const AUTHORITIES_PER_TENANT_MAX: usize = 8;
+/// Roots and certified roots of a tenant.
+pub const ROOTS_PER_TENANT_MAX: usize = 16;
+/// Longest bundle of authorities' certificates in PEM, in bytes.
+pub const AUTHORITIES_PEM_BYTES_MAX: usize = 64 * 1024;
+/// Longest time that an enrolment secret is good for, in hours.
+pub const ENROLMENT_SECRET_HOURS_MAX: u32 = 90 * 24;
 /// Lines of the audit that are kept.
 pub const AUDIT_LINES_MAX: u32 = 1_000_000;
 /// Lines of history and findings that wait to be written; more are shed and counted.
@@ -216,7 +232,5 @@ pub const APPLICANT_REQUESTS_PER_MINUTE_MAX: u32 = 60;
 pub const STRANGERS_PER_SECOND_MAX: u32 = 200;
 /// Seconds after which a device that waits for a person asks again.
 pub const ENROLMENT_RETRY_SECONDS: u32 = 300;
-/// Longest certification request in bytes.
-pub const CSR_BYTES_MAX: usize = 4096;
 /// Longest anchor of a manufacturer in PEM, in bytes.
 pub const MANUFACTURER_PEM_BYTES_MAX: usize = 16 * 1024;

@@ -2,17 +2,20 @@
 //! nobody. Answered within a handshake: from memory, without I/O.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use bartizan_crypto::AWS_LC;
 use bartizan_dtls::{AlertDescription, CertificateType, PeerVerifier, VerifiedPeer};
 use bartizan_trust::x509::path::{self, Anchor, Purpose};
 use bartizan_trust::x509::{Certificate, extension};
 use bartizan_trust::{Identity, PublicKey, dice};
-use bartizan_wire::{DeviceKey, TenantId, UnixMillis};
+use bartizan_wire::{Access, DeviceKey, TenantId, UnixMillis};
 
+use super::App;
+use super::certificates::{Admission, Distrust};
 use super::device::Allowance;
 use crate::clock::Clock;
+use crate::gateway::principal_of;
 use crate::limits::{APPLICANT_MS_MAX, APPLICANT_REQUESTS_PER_MINUTE_MAX, APPLICANTS_MAX, STRANGERS_PER_SECOND_MAX};
 use crate::store::{self, ManufacturerRow, OperatorStore};
 
@@ -51,33 +54,13 @@ pub struct History {
     pub boot_seed: Vec<u8>,
 }
 
-/// What somebody at the door has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distrust {
-    /// Not a certificate of ours: perhaps a stranger's.
-    Foreign,
-    /// One of ours that counts no more, and why.
-    Refused(AlertDescription),
-}
-
-/// Knows devices by the certificates that their tenants gave them.
-pub trait Enrolled: Send + Sync {
-    /// The device, and its key as a SubjectPublicKeyInfo.
-    ///
-    /// # Errors
-    /// [`Distrust`].
-    fn device_of(&self, chain: &[&[u8]], now: UnixMillis) -> Result<(DeviceKey, Vec<u8>), Distrust>;
-}
-
-/// Whether a device is to be let in at all; asked with what is in memory.
-type IsBlocked = dyn Fn(DeviceKey) -> bool + Send + Sync;
-
 /// See the module.
 pub struct Door {
     clock: Clock,
     makers: RwLock<Vec<Maker>>,
     strangers: Mutex<Strangers>,
-    enrolled: RwLock<Option<(Arc<dyn Enrolled>, Box<IsBlocked>)>>,
+    admission: Arc<Admission>,
+    app: Weak<App>,
 }
 
 /// A key that vouches for a make.
@@ -105,13 +88,8 @@ struct Stranger {
 
 impl Door {
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, makers: RwLock::default(), strangers: Mutex::default(), enrolled: RwLock::default() }
-    }
-
-    /// From here on devices are known by their certificates.
-    pub fn admit_by(&self, enrolled: Arc<dyn Enrolled>, is_blocked: Box<IsBlocked>) {
-        *self.enrolled.write().expect(POISONED) = Some((enrolled, is_blocked));
+    pub(super) fn new(clock: Clock, admission: Arc<Admission>, app: Weak<App>) -> Self {
+        Self { clock, makers: RwLock::default(), strangers: Mutex::default(), admission, app }
     }
 
     /// Reads the manufacturers anew.
@@ -156,24 +134,27 @@ impl Door {
     }
 
     fn admit(&self, chain: &[&[u8]], now: UnixMillis) -> Result<VerifiedPeer, AlertDescription> {
-        let enrolled = self.enrolled.read().expect(POISONED);
-        if let Some((enrolled, is_blocked)) = enrolled.as_ref() {
-            match enrolled.device_of(chain, now) {
-                Ok((key, _)) if is_blocked(key) => return Err(AlertDescription::ACCESS_DENIED),
-                Ok((key, spki)) => {
-                    let principal = crate::gateway::principal_of(key).ok_or(AlertDescription::INTERNAL_ERROR)?;
-                    let key = bartizan_dtls::PublicKey::from_spki(&spki);
-                    return Ok(VerifiedPeer { principal, key: key.ok_or(AlertDescription::UNSUPPORTED_CERTIFICATE)? });
-                }
-                Err(Distrust::Refused(alert)) => return Err(alert),
-                Err(Distrust::Foreign) => {}
-            }
+        match self.admission.device_of(chain, now) {
+            Ok((device, spki)) => return self.device(device, &spki),
+            Err(Distrust::Unknown) => {}
+            Err(Distrust::Revoked) => return Err(AlertDescription::CERTIFICATE_REVOKED),
+            Err(Distrust::Refused(_)) => return Err(AlertDescription::BAD_CERTIFICATE),
         }
-        drop(enrolled);
         self.strangers().may_verify(now)?;
         let (applicant, leaf) = self.stranger(chain, now).ok_or(AlertDescription::UNKNOWN_CA)?;
         let key = peer_key(&leaf).ok_or(AlertDescription::UNSUPPORTED_CERTIFICATE)?;
         Ok(VerifiedPeer { principal: self.strangers().enter(applicant, leaf)?, key })
+    }
+
+    /// A blocked device is refused here if it is in memory, and before its first message if it is not.
+    fn device(&self, key: DeviceKey, spki: &[u8]) -> Result<VerifiedPeer, AlertDescription> {
+        let known = self.app.upgrade().and_then(|app| app.device(key));
+        if known.is_some_and(|device| device.access() == Access::Blocked) {
+            return Err(AlertDescription::ACCESS_DENIED);
+        }
+        let principal = principal_of(key).ok_or(AlertDescription::INTERNAL_ERROR)?;
+        let key = bartizan_dtls::PublicKey::from_spki(spki).ok_or(AlertDescription::UNSUPPORTED_CERTIFICATE)?;
+        Ok(VerifiedPeer { principal, key })
     }
 
     /// Who the chain proves to stand there. Whether anybody waits for it is looked up when it asks for something.

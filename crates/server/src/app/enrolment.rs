@@ -1,189 +1,154 @@
-//! Enrolment over Secure Transport without its transport: what RFC 7030 and RFC 9148 have in common. The listeners
-//! translate, and nothing else.
+//! Enrolment over secure transport (EST) without its transport: RFC 7030 over HTTPS and RFC 9148 over CoAP ask the same.
+//!
+//! A device proves that it has the key it wants a certificate for by signing its request. That the signer is also the
+//! client of the channel (RFC 7030 section 3.5) would need a value of the channel in the request, and its tls-unique does
+//! not exist in TLS 1.3: who asks is therefore known by the channel alone, and a request that somebody else signed for
+//! this device gets a certificate that only that somebody can use, in this device's name. That is what a one-time secret
+//! or a certificate in the wrong hands amounts to anyway.
 
 use std::sync::Arc;
 
-use bartizan_crypto::AWS_LC;
-use bartizan_trust::der::{self, Reader};
-use bartizan_wire::TenantId;
+use bartizan_crypto::{AWS_LC, constant_time_eq};
+use bartizan_wire::{DeviceKey, UnixMillis};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::App;
+use super::certificates::{CertificateError, Enrolled};
 use super::device::Device;
-use super::door::Applicant;
-use super::error::{Error, Misuse};
-use super::onboarding::Joining;
-use crate::limits::CSR_BYTES_MAX;
+use super::error::Error;
+use super::views::rfc3339;
+use super::{Actor, App};
+use crate::ca::{Csr, Key, hierarchy};
+use crate::limits::{CSR_BYTES_MAX, ENROLMENT_SECRET_HOURS_MAX};
+use crate::store::fill_random;
+use bartizan_platform::import::secret::to_hex;
 
-/// Who asks.
-#[derive(Clone, Debug)]
-pub enum Asker {
-    /// Somebody at the door who has joined nothing yet.
-    Stranger(Box<Applicant>),
-    /// A device in a session of its own.
-    Device(Arc<Device>),
+/// With what a device asks for its first certificate over HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrolmentSecret {
+    /// The user name of HTTP Basic: the numbers of tenant and device.
+    pub user: String,
+    /// The password. It is shown this once, works once, and an older one of the device does not work any more.
+    pub password: String,
+    pub expires: String,
 }
 
-/// Why there is no certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// A person has to look; ask again later.
-    #[error("this waits for a person")]
-    Waits,
-    /// Nobody waits for it, a person has refused it, or it is isolated.
-    #[error("{0}")]
-    Forbidden(String),
-    #[error("{0}")]
-    Malformed(String),
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Malformed(why) => Self::Malformed(why),
-            Error::Misbehaved(why) | Error::Untrusted(why) | Error::Unsupported(why) => Self::Forbidden(why),
-            Error::Misuse(why @ (Misuse::Unknown(_) | Misuse::Conflict(_))) => Self::Forbidden(why.to_string()),
-            error => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
-/// A key made here, and its certificate.
+/// A key that was made for a device, and its certificate.
 pub struct MadeKey {
-    /// PKCS#8 in DER.
-    pub key: Zeroizing<Vec<u8>>,
+    /// PKCS#8 in DER. It is kept nowhere.
+    pub private: Zeroizing<Vec<u8>>,
+    /// DER.
     pub certificate: Vec<u8>,
 }
 
 impl App {
-    /// Certifies the key of a PKCS#10 request in DER. For a stranger that is what it joins by; for a device it is the
-    /// next certificate. Answers the certificate, recorded before.
-    pub async fn enrol(&self, asker: &Asker, csr: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let leaf = (AWS_LC.sha256)(&[key_of(csr)?]);
-        match asker {
-            Asker::Device(device) => self.certify(device, csr).await,
-            Asker::Stranger(applicant) => match self.join(applicant, &leaf).await? {
-                Joining::Device(device) => {
-                    let certificate = self.certify(&device, csr).await?;
-                    self.joined(applicant, leaf).await?;
-                    Ok(certificate)
-                }
-                Joining::Waits => Err(Refusal::Waits),
-                Joining::Refused => Err(Refusal::Forbidden("nobody waits for this device".into())),
-            },
+    /// Renews or rekeys: the request must ask for the names that stand in `current` (DER), neither more nor less (RFC
+    /// 7030 section 4.2.2). That `current` is believed and is `device`'s is for the caller to know.
+    ///
+    /// # Errors
+    /// As [`App::issue_certificate`]; `Malformed` if it asks for other names.
+    pub async fn renew_certificate(
+        &self,
+        device: &Arc<Device>,
+        current: &[u8],
+        csr: &[u8],
+    ) -> Result<Vec<u8>, CertificateError> {
+        let malformed = |error: crate::ca::Error| CertificateError::Malformed(error.to_string());
+        if csr.len() > CSR_BYTES_MAX {
+            return Err(CertificateError::Malformed("the request is longer than any".into()));
         }
-    }
-
-    /// The next certificate of a device, which proves itself with the one before.
-    pub async fn renew(&self, asker: &Asker, csr: &[u8]) -> Result<Vec<u8>, Refusal> {
-        match asker {
-            Asker::Device(device) => {
-                key_of(csr)?;
-                self.certify(device, csr).await
-            }
-            Asker::Stranger(_) => Err(Refusal::Forbidden("only a device that has joined can renew".into())),
+        if !Csr::open(csr).and_then(|csr| csr.renews(current)).map_err(malformed)? {
+            let why = "a renewal asks for the subject and the alternative names of the certificate that it renews";
+            return Err(CertificateError::Malformed(why.into()));
         }
+        self.issue_certificate(device, csr, Enrolled::Renewal).await
     }
 
-    /// Makes a key for a device that cannot, and certifies it. The request says nothing that counts; its key is not used.
-    pub async fn make_key(&self, asker: &Asker, csr: &[u8]) -> Result<MadeKey, Refusal> {
-        key_of(csr)?;
-        let failed = |error: rcgen::Error| Refusal::Unavailable(error.to_string());
-        let pair = rcgen::KeyPair::generate().map_err(failed)?;
-        let request = rcgen::CertificateParams::default().serialize_request(&pair).map_err(failed)?;
-        let certificate = self.enrol(asker, request.der()).await?;
-        Ok(MadeKey { key: Zeroizing::new(pair.serialize_der()), certificate })
+    /// Makes a key for a device that cannot (RFC 7030 section 4.4). The request's own key is used for nothing.
+    ///
+    /// # Errors
+    /// As [`App::issue_certificate`].
+    pub async fn make_key(&self, device: &Arc<Device>, csr: &[u8], how: Enrolled) -> Result<MadeKey, CertificateError> {
+        let failed = |error: crate::ca::Error| Error::Unavailable(format!("no key can be made: {error}"));
+        if csr.len() > CSR_BYTES_MAX {
+            return Err(CertificateError::Malformed("the request is longer than any".into()));
+        }
+        let asked = Csr::open(csr).map_err(|error| CertificateError::Malformed(error.to_string()))?;
+        let (key, private) = Key::generate().map_err(failed)?;
+        let request = hierarchy::request(&asked.subject, &key).map_err(failed)?;
+        let certificate = self.issue_certificate(device, &request, how).await?;
+        Ok(MadeKey { private, certificate })
     }
 
-    /// The certificates that a device of the asker's tenant needs to believe its peers, the issuing authority's first.
-    pub async fn authorities(&self, asker: &Asker) -> Result<Vec<Vec<u8>>, Refusal> {
-        let tenant = match asker {
-            Asker::Device(device) => Some(device.key.tenant),
-            Asker::Stranger(applicant) => self.tenant_of(applicant).await?,
-        };
-        let tenant = tenant.ok_or_else(|| Refusal::Forbidden("nobody waits for this device".into()))?;
-        Ok(self.authorities_of(tenant).await?)
+    /// A secret with which the device asks for its first certificate. Only its hash is kept.
+    pub async fn make_enrolment_secret(
+        &self,
+        actor: &Actor,
+        device: DeviceKey,
+        hours: u32,
+    ) -> Result<EnrolmentSecret, Error> {
+        if hours == 0 || hours > ENROLMENT_SECRET_HOURS_MAX {
+            return Err(Error::Malformed(format!("a secret is good for 1 to {ENROLMENT_SECRET_HOURS_MAX} hours")));
+        }
+        let device = self.require_device(device).await?;
+        let mut random = Zeroizing::new([0; 24]);
+        fill_random(&mut *random);
+        let password = to_hex(&*random);
+        let expires = UnixMillis(self.clock.now().0.saturating_add(u64::from(hours) * 3_600_000));
+        let store = &device.tenant().store;
+        store.keep_enrolment_secret(device.key.device, &hash(&device, &password), expires).await?;
+        self.note_by(&device, actor, "certificate", "It was given an enrolment secret.".into());
+        self.audit(actor, "certificate.secret", Some(device.key.tenant), &device.name, "").await?;
+        let user = format!("{}.{}", device.key.tenant.0, device.key.device.0);
+        Ok(EnrolmentSecret { user, password, expires: rfc3339(expires) })
+    }
+
+    /// The device whose enrolment secret this is. An unknown device and a wrong secret are answered alike.
+    pub async fn device_with_secret(&self, user: &str, password: &str) -> Result<Option<Arc<Device>>, Error> {
+        let Some(key) = device_of(user) else { return Ok(None) };
+        let Some(device) = self.load_device(key).await? else { return Ok(None) };
+        let kept = device.tenant().store.enrolment_secret(key.device, self.clock.now()).await?;
+        let good = kept.is_some_and(|kept| constant_time_eq(&kept, &hash(&device, password)));
+        Ok(good.then_some(device))
+    }
+
+    /// Uses the device's secret up; it is gone from the disk when this returns. False if it was used meanwhile.
+    pub async fn use_enrolment_secret(&self, device: &Arc<Device>, password: &str) -> Result<bool, Error> {
+        Ok(device.tenant().store.use_enrolment_secret(device.key.device, &hash(device, password)).await?)
     }
 }
 
-/// The key that a request is about, as a SubjectPublicKeyInfo. Whether the asker has its private half is checked where
-/// it is certified.
-fn key_of(csr: &[u8]) -> Result<&[u8], Refusal> {
-    let read = || {
-        let mut outer = Reader::new(Reader::only(csr, der::SEQUENCE)?);
-        let mut info = Reader::new(outer.take(der::SEQUENCE)?);
-        info.take(der::INTEGER)?;
-        info.take(der::SEQUENCE)?;
-        info.element().map(|element| element.whole)
-    };
-    if csr.len() > CSR_BYTES_MAX {
-        return Err(Refusal::Malformed(format!("a certification request has at most {CSR_BYTES_MAX} bytes")));
-    }
-    read().map_err(|_: bartizan_trust::Error| Refusal::Malformed("not a certification request (RFC 2986)".into()))
-}
-
-/// What a request should be like (RFC 7030 section 4.5.2): a key on P-256, and ECDSA with SHA-256.
+/// CsrAttrs (RFC 7030 section 4.5.2) in DER: a key on P-256 that signs with ECDSA and SHA-256.
 pub const CSR_ATTRIBUTES: &[u8] = b"\x30\x21\
-    \x30\x15\x06\x07\x2A\x86\x48\xCE\x3D\x02\x01\x31\x0A\x06\x08\x2A\x86\x48\xCE\x3D\x03\x01\x07\
-    \x06\x08\x2A\x86\x48\xCE\x3D\x04\x03\x02";
+    \x06\x08\x2A\x86\x48\xCE\x3D\x04\x03\x02\
+    \x30\x15\x06\x07\x2A\x86\x48\xCE\x3D\x02\x01\x31\x0A\x06\x08\x2A\x86\x48\xCE\x3D\x03\x01\x07";
 
-/// Certificates as a PKCS#7 without a signature (RFC 7030 section 4.1.3): a degenerate SignedData (RFC 5652 section 5.1).
-#[must_use]
-pub fn certs_only(certificates: &[Vec<u8>]) -> Vec<u8> {
-    const SIGNED_DATA: &[u8] = b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02";
-    const DATA: &[u8] = b"\x30\x0B\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01";
-    const NO_DIGESTS: &[u8] = b"\x31\x00";
-    const NO_SIGNERS: &[u8] = b"\x31\x00";
-    let certificates = element(0xA0, &certificates.concat());
-    let signed = [b"\x02\x01\x01", NO_DIGESTS, DATA, &certificates, NO_SIGNERS].concat();
-    let content = element(0xA0, &element(der::SEQUENCE, &signed));
-    element(der::SEQUENCE, &[SIGNED_DATA, &content].concat())
+/// Secrets are random, so that a plain hash tells nothing; it is bound to its device.
+fn hash(device: &Device, password: &str) -> [u8; 32] {
+    let (tenant, number) = (device.key.tenant.0.to_be_bytes(), device.key.device.0.to_be_bytes());
+    (AWS_LC.sha256)(&[b"bartizan enrolment secret", &tenant, &number, password.as_bytes()])
 }
 
-fn element(tag: u8, value: &[u8]) -> Vec<u8> {
-    let length = value.len().to_be_bytes();
-    let significant: Vec<u8> = length.iter().copied().skip_while(|byte| *byte == 0).collect();
-    let head = match value.len() {
-        0..=0x7F => vec![tag, value.len() as u8],
-        _ => [&[tag, 0x80 | significant.len() as u8], significant.as_slice()].concat(),
-    };
-    [&head, value].concat()
-}
-
-impl App {
-    async fn authorities_of(&self, tenant: TenantId) -> Result<Vec<Vec<u8>>, Error> {
-        todo!("{tenant:?}")
-    }
-
-    async fn certify(&self, device: &Arc<Device>, csr: &[u8]) -> Result<Vec<u8>, Refusal> {
-        todo!("{device:?} {csr:?}")
-    }
+/// `TENANT.DEVICE`, in decimal.
+fn device_of(user: &str) -> Option<DeviceKey> {
+    let (tenant, device) = user.split_once('.')?;
+    Some(DeviceKey::new(tenant.parse().ok()?, device.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bartizan_trust::der::{self, Reader};
 
     #[test]
-    fn lengths_are_as_short_as_they_can_be() {
-        for length in [0, 1, 127, 128, 255, 256, 70_000] {
-            let bytes = element(der::OCTET_STRING, &vec![7; length]);
-            assert_eq!(Reader::only(&bytes, der::OCTET_STRING).unwrap().len(), length);
-        }
-        assert!(Reader::only(CSR_ATTRIBUTES, der::SEQUENCE).is_ok());
-    }
-
-    #[test]
-    fn requests_are_taken_for_what_they_are() {
-        let pair = rcgen::KeyPair::generate().unwrap();
-        let request = rcgen::CertificateParams::default().serialize_request(&pair).unwrap();
-        let key = key_of(request.der()).unwrap();
-        assert!(bartizan_trust::PublicKey::from_spki(key).is_ok());
-        for length in 0..request.der().len() {
-            assert!(key_of(&request.der()[..length]).is_err());
-        }
-        assert!(key_of(&vec![0x30; CSR_BYTES_MAX + 1]).is_err());
+    fn the_attributes_are_der() {
+        let mut list = Reader::new(Reader::only(CSR_ATTRIBUTES, der::SEQUENCE).unwrap());
+        list.take(der::OBJECT).unwrap();
+        let mut attribute = Reader::new(list.take(der::SEQUENCE).unwrap());
+        list.end().unwrap();
+        attribute.take(der::OBJECT).unwrap();
+        Reader::only(attribute.take(der::SET).unwrap(), der::OBJECT).unwrap();
+        attribute.end().unwrap();
     }
 }

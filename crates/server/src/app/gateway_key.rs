@@ -37,8 +37,7 @@ impl App {
 
     /// [`Self::gateway_certificate`] in PEM.
     pub async fn gateway_certificate_pem(&self) -> Result<String, Error> {
-        let text = pem::encode(&pem::Pem::new("CERTIFICATE", self.gateway_certificate().await?));
-        Ok(text)
+        Ok(crate::ca::pem("CERTIFICATE", &self.gateway_certificate().await?))
     }
 
     /// The certificate by which devices know the gateway, in DER: what a voucher pins.

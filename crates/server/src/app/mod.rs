@@ -9,9 +9,12 @@
 //!
 //! Start with [`App`], [`Device`] and [`path::submit`].
 
+mod admission;
 pub mod attestation;
+pub mod authorities;
 mod behind;
 pub mod bus;
+pub mod certificates;
 pub mod changes;
 mod clockwork;
 pub mod commands;
@@ -23,6 +26,7 @@ pub mod enrolment;
 pub mod error;
 mod gateway_key;
 mod holding;
+pub mod joining;
 mod judging;
 mod live;
 pub mod onboarding;
@@ -54,7 +58,9 @@ use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
 pub use attestation::Refusal;
+pub use authorities::CertificateOptions;
 pub use bus::{Update, UpdateKind};
+pub use certificates::{Admission, CertificateError, Distrust, Enrolled};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
@@ -84,6 +90,7 @@ pub struct App {
     opening: tokio::sync::Mutex<()>,
     sources: Mutex<Sources>,
     behind: Arc<Behind>,
+    authorities: authorities::Authorities,
     bus: broadcast::Sender<Update>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<AccessChange>>>,
     /// To the gateway that carries messages down to devices.
@@ -120,6 +127,7 @@ pub struct AppOptions {
     pub gate: Arc<dyn CommandGate>,
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
+    pub certificates: CertificateOptions,
 }
 
 impl AppOptions {
@@ -135,6 +143,7 @@ impl AppOptions {
             judge: JudgeConfig::default(),
             gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
+            certificates: CertificateOptions::default(),
         }
     }
 }
@@ -199,8 +208,9 @@ impl App {
     /// `Unavailable` with one clear sentence: wrong key, newer database, unreadable directory.
     pub async fn open(options: AppOptions) -> Result<Arc<App>, Error> {
         let store = Store::open(&options.data_dir, &options.key).await?;
+        let authorities = authorities::Authorities::new(options.certificates);
         let app = Arc::new_cyclic(|me| App {
-            door: Arc::new(Door::new(options.clock.clone())),
+            door: Arc::new(Door::new(options.clock.clone(), Arc::clone(&authorities.admission), me.clone())),
             clock: options.clock,
             policy: options.policy,
             brake: options.brake,
@@ -213,6 +223,7 @@ impl App {
             opening: tokio::sync::Mutex::default(),
             sources: Mutex::new(Sources { limiter: SourceLimiter::new(options.judge.source), limited: HashMap::new() }),
             behind: Behind::start(),
+            authorities,
             bus: broadcast::Sender::new(BUS_UPDATES_MAX),
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
@@ -221,6 +232,8 @@ impl App {
             stopping: AtomicBool::new(false),
             me: me.clone(),
         });
+        app.load_authorities(None).await?;
+        app.load_revoked().await?;
         app.door.reload(&app.store.operator).await?;
         tokio::spawn(clockwork::run(Arc::downgrade(&app)));
         tokio::spawn(overdue::run(Arc::downgrade(&app)));

@@ -21,7 +21,9 @@ use bytes::Bytes;
 use super::coap::Answer;
 use crate::app::App;
 use crate::app::door::History;
-use crate::app::enrolment::{Asker, CSR_ATTRIBUTES, Refusal, certs_only};
+use crate::app::enrolment::CSR_ATTRIBUTES;
+use crate::app::joining::{Asker, Refusal};
+use crate::ca::certs_only;
 use crate::limits::ENROLMENT_RETRY_SECONDS;
 
 /// application/pkcs7-mime; smime-type=certs-only.
@@ -144,7 +146,7 @@ pub async fn answer(app: &App, asker: &Asker, principal: u64, request: &Request)
 }
 
 async fn authorities(app: &App, asker: &Asker, plain: bool) -> Result<Answer, Refusal> {
-    let certificates = app.authorities(asker).await?;
+    let certificates = app.authorities_for(asker).await?;
     Ok(match certificates.first() {
         Some(issuing) if plain => content(PKIX_CERT, issuing.clone().into()),
         _ => content(CERTS_ONLY, certs_only(&certificates).into()),
@@ -161,13 +163,13 @@ fn certificate(der: Vec<u8>, plain: bool) -> Answer {
 
 /// An array of content formats and contents (RFC 8710 section 2).
 async fn make_key(app: &App, asker: &Asker, request: &Request) -> Result<Answer, Refusal> {
-    let made = app.make_key(asker, &request.body).await?;
+    let made = app.make_key_for(asker, &request.body).await?;
     let (format, certificate) = match request.plain {
         true => (PKIX_CERT, made.certificate),
         false => (CERTS_ONLY, certs_only(&[made.certificate])),
     };
     let mut parts = vec![0x84];
-    for (format, bytes) in [(PKCS8, made.key.as_slice()), (format, &certificate)] {
+    for (format, bytes) in [(PKCS8, made.private.as_slice()), (format, &certificate)] {
         let [high, low] = format.to_be_bytes();
         parts.extend([0x19, high, low]);
         put_byte_string(&mut parts, bytes);
@@ -233,6 +235,7 @@ fn refused(refusal: &Refusal) -> Answer {
         }
         Refusal::Forbidden(_) => Code::FORBIDDEN,
         Refusal::Malformed(_) => Code::BAD_REQUEST,
+        Refusal::TooMany => Code::TOO_MANY_REQUESTS,
         Refusal::Unavailable(_) => return Answer::unavailable(),
     };
     Answer { payload: Bytes::from(refusal.to_string()), ..Answer::new(code) }

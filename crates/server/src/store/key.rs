@@ -16,6 +16,8 @@ pub struct Sealer(MasterKey);
 pub enum Place<'a> {
     /// A device's key.
     Psk(TenantId, DeviceId),
+    /// The private key of a tenant's authority, by its public half.
+    AuthorityKey(TenantId, &'a [u8]),
     /// A kept reply of an operator.
     Reply { operator: &'a str, key: &'a str },
     /// The gateway's own key and certificate.
@@ -48,6 +50,9 @@ impl Place<'_> {
     fn aad(&self) -> Vec<u8> {
         match self {
             Self::Psk(tenant, device) => format!("devices.psk|{}|{}", tenant.0, device.0),
+            Self::AuthorityKey(tenant, key_info) => {
+                return [format!("authorities.key|{}|", tenant.0).as_bytes(), key_info].concat();
+            }
             Self::Reply { operator, key } => format!("idempotency.body|{}|{operator}|{key}", operator.len()),
             Self::GatewayKey => "meta.gateway_key".into(),
             Self::KeyCheck => "meta.key_check".into(),

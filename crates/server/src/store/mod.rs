@@ -9,7 +9,9 @@
 
 mod addition;
 mod attestation;
+mod authorities;
 mod batch;
+mod certificates;
 mod commands;
 mod endorsers;
 mod error;
@@ -31,7 +33,9 @@ use tokio::sync::Mutex;
 
 pub use addition::{Addition, NewRow};
 pub use attestation::{Advance, AttesterRow, EvidenceRow, PolicyRow, VerdictRow};
+pub use authorities::AuthorityRow;
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
+pub use certificates::{CertificateQuery, CertificateRow, Kept, RevokedRow};
 pub use commands::CommandRow;
 pub use endorsers::EndorserRow;
 pub use error::Error;

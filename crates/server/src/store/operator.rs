@@ -57,6 +57,10 @@ impl OperatorStore {
         Ok(store)
     }
 
+    pub(super) const fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// The first opening leaves a sealed value; every later one must be able to open it.
     async fn check_key(&self, dir: &Path) -> Result<(), Error> {
         let select = "SELECT value FROM meta WHERE key = 'key_check'";

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "demo")]
 mod attesting;
+mod certificates;
 mod commands;
 mod crash;
 mod judging;

@@ -10,7 +10,7 @@ use super::super::counters::Dropped;
 use super::super::est;
 use super::{Done, Live, Run};
 use crate::app::door::is_applicant;
-use crate::app::enrolment::Asker;
+use crate::app::joining::Asker;
 
 impl Run {
     pub(super) fn is_applicants(&self, session: SessionId) -> bool {

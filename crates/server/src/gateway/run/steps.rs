@@ -12,7 +12,7 @@ use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
 use super::super::counters::Dropped;
 use super::super::{attestation, est, status};
 use super::{Done, Run};
-use crate::app::enrolment::Asker;
+use crate::app::joining::Asker;
 use crate::app::path::{self, Downlink, Message};
 use crate::app::{App, Device};
 use crate::limits::GATEWAY_IN_FLIGHT_MAX;
