@@ -224,6 +224,8 @@ pub const ONBOARDING_QUEUE_AGE_MS: u64 = 30 * 86_400_000;
 pub const ONBOARDING_ORDERS_PER_PIECE: usize = 50_000;
 /// Strangers with an association, or with a handshake under way.
 pub const APPLICANTS_MAX: usize = 1024;
+/// Those of them that show the same key.
+pub const APPLICANTS_PER_KEY_MAX: usize = 4;
 /// How long an association of a stranger lasts, in milliseconds.
 pub const APPLICANT_MS_MAX: u64 = 300_000;
 /// Requests that a stranger may make in a minute.

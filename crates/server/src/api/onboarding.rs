@@ -8,19 +8,14 @@ use super::extract::{Json, PageQuery, Path, Query};
 use super::imports::{Imported, carry};
 use super::problem::Problem;
 use super::state::Shared;
-use crate::app::onboarding::{
-    Approval, ManufacturerView, NewManufacturer, NewVoucher, OrderView, QueuedView,
-};
+use crate::app::onboarding::{Approval, ManufacturerView, NewManufacturer, NewVoucher, OrderView, QueuedView};
 use crate::app::views::Page;
 
 /// Who waits for a person: strangers whose make is known and whom nobody ordered, and devices that join twice.
 #[utoipa::path(get, path = "/tenants/{tenant}/onboarding/queue", tag = "onboarding", operation_id = "onboarding_queue",
     params(("tenant" = String, Path, description = "The tenant's name")),
     responses((status = 200, body = Vec<QueuedView>)))]
-pub async fn queue(
-    State(api): Shared,
-    Path(tenant): Path<String>,
-) -> Result<axum::Json<Vec<QueuedView>>, Problem> {
+pub async fn queue(State(api): Shared, Path(tenant): Path<String>) -> Result<axum::Json<Vec<QueuedView>>, Problem> {
     let tenant = api.app.tenant_id(&tenant).await?;
     Ok(axum::Json(api.app.onboarding_queue(tenant).await?))
 }

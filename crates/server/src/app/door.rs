@@ -16,7 +16,10 @@ use super::certificates::{Admission, Distrust};
 use super::device::Allowance;
 use crate::clock::Clock;
 use crate::gateway::principal_of;
-use crate::limits::{APPLICANT_MS_MAX, APPLICANT_REQUESTS_PER_MINUTE_MAX, APPLICANTS_MAX, STRANGERS_PER_SECOND_MAX};
+use crate::limits::{
+    APPLICANT_MS_MAX, APPLICANT_REQUESTS_PER_MINUTE_MAX, APPLICANTS_MAX, APPLICANTS_PER_KEY_MAX,
+    STRANGERS_PER_SECOND_MAX,
+};
 use crate::store::{self, ManufacturerRow, OperatorStore};
 
 /// The tenant's number of those who have none. Real tenants are numbered below it.
@@ -221,14 +224,15 @@ impl Strangers {
         if self.verified > STRANGERS_PER_SECOND_MAX { Err(AlertDescription::INTERNAL_ERROR) } else { Ok(()) }
     }
 
-    /// The stranger's number. The same key gets the same one: whoever copies a chain has not its key, and never comes to
-    /// speak under that number.
+    /// A number for this handshake of the stranger. Two devices with one secret may show the same key, so that each
+    /// association is one of its own; a few at a time are enough.
     fn enter(&mut self, applicant: Applicant, leaf: PublicKey) -> Result<u64, AlertDescription> {
-        let same = |stranger: &Stranger| stranger.leaf == leaf && stranger.applicant.identity == applicant.identity;
-        if let Some((principal, stranger)) = self.by_principal.iter_mut().find(|(_, stranger)| same(stranger)) {
-            stranger.applicant = applicant;
-            return Ok(*principal);
-        }
+        let same = |(_, stranger): &(&u64, &Stranger)| stranger.leaf == leaf;
+        let mut known: Vec<_> =
+            self.by_principal.iter().filter(same).map(|(key, stranger)| (stranger.applicant.since, *key)).collect();
+        known.sort_unstable();
+        let leaving = (known.len() + 1).saturating_sub(APPLICANTS_PER_KEY_MAX);
+        known.iter().take(leaving).for_each(|(_, key)| drop(self.by_principal.remove(key)));
         if self.by_principal.len() >= APPLICANTS_MAX {
             self.make_room(applicant.makes.is_empty())?;
         }

@@ -129,9 +129,8 @@ fn manufacturers(known: &[ManufacturerView]) -> String {
     if known.is_empty() {
         return "no manufacturer is known (`bartizan onboarding manufacturer add`)\n".into();
     }
-    let row = |it: &ManufacturerView| {
-        vec![it.name.clone(), absolute(&it.added), it.added_by.clone(), it.thumbprint.clone()]
-    };
+    let row =
+        |it: &ManufacturerView| vec![it.name.clone(), absolute(&it.added), it.added_by.clone(), it.thumbprint.clone()];
     let rows: Vec<_> = known.iter().map(row).collect();
     table(&["manufacturer", "added", "by", "thumbprint"], &rows)
 }

@@ -58,7 +58,8 @@ pub fn name(number: usize) -> String {
 
 /// Imports an order file of the devices with these secrets.
 pub async fn order(scene: &Scene, secrets: &[[u8; 32]]) {
-    let line = |(number, secret): (usize, &[u8; 32])| format!("{},{METER},{}\n", name(number), Flash::identity(*secret));
+    let line =
+        |(number, secret): (usize, &[u8; 32])| format!("{},{METER},{}\n", name(number), Flash::identity(*secret));
     let lines: String = secrets.iter().enumerate().map(line).collect();
     let csv = std::io::Cursor::new(format!("name,type,identity\n{lines}"));
     assert_eq!(scene.app.import_orders(&ada(), scene.tenant, csv).await.unwrap(), secrets.len() as u64);
@@ -297,7 +298,9 @@ impl Link {
         let id = self.client.request(now, request).unwrap();
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            for event in self.turn().await {
+            let events = self.turn().await;
+            let seen = format!("{events:?}");
+            for event in events {
                 match event {
                     ClientEvent::Response { request, code, content_format, payload, .. } if request == id => {
                         return Told { code, format: content_format, payload };
@@ -305,7 +308,7 @@ impl Link {
                     ClientEvent::Deferred { request, .. } if request == id => {
                         return Told { code: Code::SERVICE_UNAVAILABLE, format: None, payload: Vec::new() };
                     }
-                    ClientEvent::Failed { request, reason } if request == id => panic!("no answer: {reason:?}"),
+                    ClientEvent::Failed { request, reason } if request == id => panic!("no answer: {reason:?}: {seen}"),
                     _ => {}
                 }
             }

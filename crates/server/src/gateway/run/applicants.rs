@@ -23,10 +23,10 @@ impl Run {
         self.endpoint.confirm_durable(now, session);
     }
 
-    /// One association for each stranger; those whose time is over make room.
+    /// Those whose time is over make room.
     pub(super) fn applicant_established(&mut self, session: SessionId, principal: u64) {
         let now = self.instant();
-        let over = |other: &u64| *other == principal || self.app.door().applicant(*other).is_none();
+        let over = |other: &u64| self.app.door().applicant(*other).is_none();
         let closing: Vec<_> = self.applicants.iter().filter(|(_, other)| over(other)).map(|(key, _)| *key).collect();
         for closing in closing.into_iter().filter(|closing| *closing != session) {
             self.applicants.remove(&closing);
@@ -38,10 +38,8 @@ impl Run {
 
     pub(super) fn applicant_closed(&mut self, session: SessionId, principal: u64) {
         self.drop_peer(session);
-        // One that a newer association of the same stranger has replaced is not told.
-        if self.applicants.remove(&session).is_some() {
-            self.app.door().forget(principal);
-        }
+        self.applicants.remove(&session);
+        self.app.door().forget(principal);
     }
 
     pub(super) fn applicant_says(&mut self, session: SessionId, principal: u64, data: Vec<u8>) {
