@@ -40,10 +40,12 @@ pub const VERDICTS_PER_DEVICE_MAX: u32 = 50;
 pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
 /// How long a challenge may be answered, in milliseconds: a device on a slow link needs a minute for its evidence.
 pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
-/// Keys that may sign reference values for one tenant; each is tried on a manifest.
-pub const ENDORSERS_MAX: u32 = 32;
+/// How long an attestation result may be relied on, in milliseconds, if no deadline ends it before.
+pub const RESULT_VALID_MS: u64 = 3_600_000;
+/// Keys that one tenant believes in one role; each is tried on a manifest.
+pub const TRUSTED_KEYS_MAX: u32 = 32;
 /// Longest PEM of such a key, in bytes.
-pub const ENDORSER_PEM_BYTES_MAX: usize = 4096;
+pub const TRUSTED_KEY_PEM_BYTES_MAX: usize = 4096;
 /// Largest firmware image that is measured here, in bytes.
 pub const FIRMWARE_BYTES_MAX: u64 = 1 << 30;
 /// Layers that an attestation policy names.
@@ -85,6 +87,17 @@ pub const IMPORT_CHUNK_ROWS: usize = 500;
 /// How long a reply is kept for its Idempotency-Key, in milliseconds: a day.
 pub const KEPT_REPLY_MS: u64 = 24 * 3_600_000;
 
+// --- est
+
+/// Requests of EST that are worked on at a time.
+pub const EST_REQUESTS_MAX: usize = 64;
+/// Time for one of them, in milliseconds.
+pub const EST_REQUEST_MS_MAX: u64 = 30_000;
+/// Connections to the EST listener.
+pub const EST_CONNECTIONS_MAX: usize = 512;
+/// Wrong enrolment secrets of one address in a minute before it is answered with 429.
+pub const EST_FAILURES_PER_MINUTE_MAX: u64 = 10;
+
 // --- upstream
 
 /// Longest upstream address with its options, in bytes.
@@ -105,6 +118,14 @@ pub const MQTT_INCOMING_BYTES_MAX: usize = 16 * 1024;
 pub const MQTT_OUTGOING_BYTES_MAX: usize = 1 << 20;
 /// Bytes handed to a broker's socket at once; one message may go beyond.
 pub const MQTT_BATCH_BYTES: usize = 64 * 1024;
+/// Longest packet of a device that speaks MQTT, in bytes.
+pub const MQTT_DEVICE_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// Messages that such a device may send before the first is acknowledged (MQTT 5.0: Receive Maximum).
+pub const MQTT_DEVICE_PUBLISH_MAX: u16 = 16;
+/// Time between a TLS handshake and the CONNECT packet, in milliseconds.
+pub const MQTT_CONNECT_MS_MAX: u64 = 10_000;
+/// Longest keep-alive of such a device, in seconds; also of one that wants none.
+pub const MQTT_KEEP_ALIVE_S_MAX: u16 = 3_600;
 /// Addresses of one proxy pool.
 pub const PROXY_POOL_ADDRESSES_MAX: u64 = 1 << 16;
 /// Greatest network in a pool, as bits of its hosts.

@@ -21,7 +21,9 @@ use crate::cli::{Failure, open};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::data_dir::{DataDir, Endpoint, Lock, read_secret};
+use crate::est;
 use crate::gateway::{Gateway, GatewayHandle, GatewayOptions};
+use crate::limits::EST_CONNECTIONS_MAX;
 use crate::ops::logs::{self, LevelSwitch};
 use crate::ops::{Health, Metrics, notify};
 
@@ -30,9 +32,12 @@ pub struct Server {
     pub app: Arc<App>,
     pub api: Arc<Api>,
     pub endpoint: Endpoint,
+    /// Where EST listens, if it does.
+    pub est: Option<SocketAddr>,
     gateway: GatewayHandle,
     dir: DataDir,
     listening: JoinHandle<()>,
+    enrolling: Option<JoinHandle<()>>,
     _lock: Lock,
 }
 
@@ -44,7 +49,7 @@ impl Server {
     pub async fn start(dir: &DataDir, config: &Config, clock: Clock) -> Result<Self, Failure> {
         dir.require()?;
         let lock = dir.lock()?;
-        let (socket, address) = bind(config.api.listen).await?;
+        let (socket, address) = bind("the API", "api.listen", config.api.listen).await?;
         let tls = certificate(dir, config)?;
         let app = open::app(dir, config, clock).await?;
         let health = Arc::new(Health::default());
@@ -64,8 +69,12 @@ impl Server {
         let listener = Listener { socket, tls, connections_max: config.api.connections_max.count() };
         let router = api::router(Arc::clone(&api));
         let listening = tokio::spawn(listener.serve(router, health.draining()));
+        let (est, enrolling) = match enrolment(dir, config, &app, &health).await? {
+            Some((address, task)) => (Some(address), Some(task)),
+            None => (None, None),
+        };
         dir.write_endpoint(&endpoint)?;
-        Ok(Self { app, api, endpoint, gateway, dir: dir.clone(), listening, _lock: lock })
+        Ok(Self { app, api, endpoint, est, gateway, dir: dir.clone(), listening, enrolling, _lock: lock })
     }
 
     /// Finishes what is under way, as far as `deadline` allows, and closes the databases.
@@ -77,6 +86,9 @@ impl Server {
         if requests.is_err() {
             tracing::warn!("requests were cut off: they took longer than server.drain_s");
             self.listening.abort();
+        }
+        if let Some(enrolling) = &self.enrolling {
+            enrolling.abort();
         }
         self.app.shutdown().await;
     }
@@ -94,6 +106,23 @@ async fn gateway(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Gatew
         ..GatewayOptions::new(keys.listen, dir.data().join("sessions"), dir.master_key()?)
     };
     Ok(Gateway::start(Arc::clone(app), options).await?)
+}
+
+/// Listens for EST, if it is wanted.
+async fn enrolment(
+    dir: &DataDir,
+    config: &Config,
+    app: &Arc<App>,
+    health: &Health,
+) -> Result<Option<(SocketAddr, JoinHandle<()>)>, Failure> {
+    let Some(listen) = config.est.listen.0 else { return Ok(None) };
+    let (socket, address) = bind("EST", "est.listen", listen).await?;
+    let chain = config.api.certificate.within(dir.path());
+    let key = config.api.private_key.within(dir.path());
+    let tls = est::tls(app, &chain, &key).map_err(Failure::new)?;
+    let listener = Listener { socket, tls, connections_max: EST_CONNECTIONS_MAX };
+    let task = tokio::spawn(listener.serve(est::router(Arc::clone(app)), health.draining()));
+    Ok(Some((address, task)))
 }
 
 /// Runs the server of `dir` until a signal ends it.
@@ -128,6 +157,9 @@ fn tell(server: &Server) {
     let gateway = gateway.map_or("none".to_owned(), |address| address.to_string());
     let console = format!("https://{api}/");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %api, gateway, console, "serving");
+    if let Some(est) = server.est {
+        tracing::info!(%est, "devices enrol here");
+    }
     if !api.ip().is_loopback() {
         tracing::warn!(%api, "the API is reachable from other machines");
     }
@@ -202,15 +234,15 @@ impl Signals {
     }
 }
 
-async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+async fn bind(what: &str, key: &str, listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => Failure::new(format!("the API cannot listen on {listen}: the port is in use"))
-            .hint("stop what uses it, or set api.listen"),
+        io::ErrorKind::AddrInUse => Failure::new(format!("{what} cannot listen on {listen}: the port is in use"))
+            .hint(format!("stop what uses it, or set {key}")),
         io::ErrorKind::AddrNotAvailable => {
-            Failure::new(format!("the API cannot listen on {listen}: this machine has no such address"))
-                .hint("set api.listen")
+            Failure::new(format!("{what} cannot listen on {listen}: this machine has no such address"))
+                .hint(format!("set {key}"))
         }
-        _ => Failure::new(format!("the API cannot listen on {listen}: {error}")).hint("set api.listen"),
+        _ => Failure::new(format!("{what} cannot listen on {listen}: {error}")).hint(format!("set {key}")),
     };
     let socket = TcpListener::bind(listen).await.map_err(told)?;
     let address = socket.local_addr().map_err(told)?;

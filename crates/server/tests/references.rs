@@ -15,9 +15,9 @@ use std::sync::Arc;
 use bartizan_crypto::{RUSTCRYPTO, Secret};
 use bartizan_device::attest::Carry;
 use bartizan_server::app::changes::NewChange;
-use bartizan_server::app::endorsers::NewEndorser;
 use bartizan_server::app::references::PolicyView;
 use bartizan_server::app::trials::TrialView;
+use bartizan_server::app::trusted_keys::{KeyRole, NewTrustedKey};
 use bartizan_server::app::{Actor, App, AppOptions, Error, Misuse, NewDevice, Paging};
 use bartizan_server::clock::Clock;
 use bartizan_server::store::MasterKey;
@@ -66,8 +66,8 @@ impl City {
     }
 
     async fn endorse(&self, tenant: TenantId, name: &str, key: u8) {
-        let new = NewEndorser { name: name.into(), key: pem(key) };
-        self.app.add_endorser(&ada(), tenant, &new).await.unwrap();
+        let new = NewTrustedKey { name: name.into(), key: pem(key) };
+        self.app.add_trusted_key(&ada(), tenant, KeyRole::Signer, &new).await.unwrap();
     }
 
     async fn meter(&self, name: &str, secret: u8) -> DeviceKey {
@@ -125,7 +125,7 @@ impl City {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
         let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
         let select = "SELECT actor || ': ' || action || ' ' || subject || ': ' || detail FROM audit \
-                      WHERE action LIKE 'reference.%' OR action LIKE 'endorser.%' ORDER BY id";
+                      WHERE action LIKE 'reference.%' OR action LIKE 'signer.%' ORDER BY id";
         sqlx::query_scalar(select).fetch_all(&pool).await.unwrap()
     }
 
@@ -189,7 +189,7 @@ async fn a_signer_speaks_for_its_own_tenant_only() {
     assert_eq!((there.values, city.known().await.len()), (2, 0));
     // Who is taken away brings nothing more, and what was brought stays.
     city.import(&Corim::released(), ACME).await.unwrap();
-    city.app.remove_endorser(&ada(), city.tenant, "Acme release key").await.unwrap();
+    city.app.remove_trusted_key(&ada(), city.tenant, KeyRole::Signer, "Acme release key").await.unwrap();
     assert!(matches!(city.import(&next_release(), ACME).await, Err(Error::Untrusted(_))));
     assert_eq!(city.known().await.len(), 2);
 }
@@ -198,8 +198,8 @@ async fn a_signer_speaks_for_its_own_tenant_only() {
 async fn signers_have_one_name_and_one_key_each() {
     let city = City::new().await;
     let add = async |name: &str, key: String| {
-        let new = NewEndorser { name: name.into(), key };
-        city.app.add_endorser(&ada(), city.tenant, &new).await.unwrap_err()
+        let new = NewTrustedKey { name: name.into(), key };
+        city.app.add_trusted_key(&ada(), city.tenant, KeyRole::Signer, &new).await.unwrap_err()
     };
     assert!(matches!(add("Acme release key", pem(3)).await, Error::Misuse(Misuse::Exists(_))));
     let taken = add("another", pem(ACME)).await.to_string();
@@ -208,13 +208,13 @@ async fn signers_have_one_name_and_one_key_each() {
         assert!(matches!(add("another", bad.to_owned()).await, Error::Malformed(_)), "{bad}");
     }
     assert!(matches!(add("two\nlines", pem(3)).await, Error::Malformed(_)));
-    let known = city.app.endorsers(city.tenant).await.unwrap();
+    let known = city.app.trusted_keys(city.tenant, KeyRole::Signer).await.unwrap();
     assert_eq!((known.len(), known[0].algorithm.as_str(), known[0].added_by.as_str()), (1, "P-256", "ada"));
     for key in 3..34 {
         city.endorse(city.tenant, &format!("signer {key}"), key).await;
     }
     assert!(matches!(add("one too many", pem(34)).await, Error::Misuse(Misuse::Full(_))));
-    let gone = city.app.remove_endorser(&ada(), city.tenant, "another").await;
+    let gone = city.app.remove_trusted_key(&ada(), city.tenant, KeyRole::Signer, "another").await;
     assert!(matches!(gone, Err(Error::Misuse(Misuse::Unknown(_)))));
 }
 

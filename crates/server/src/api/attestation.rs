@@ -1,15 +1,18 @@
 //! Attestation: who a device is, what it has proven, and what it is held to.
 
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Operator;
 use super::devices::find;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::problem::Problem;
 use super::state::Shared;
 use crate::app::references::{NewReference, PolicyView};
+use crate::app::results::ResultView;
 use crate::app::views::{AttestationView, ReferenceView};
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -17,6 +20,13 @@ use crate::app::views::{AttestationView, ReferenceView};
 pub struct NewIdentity {
     /// 64 hexadecimal digits: the SHA-256 thumbprint (RFC 9679) of the key of the device's unique secret.
     pub identity: String,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ResultQuery {
+    /// The relying party's own, 8 to 64 bytes in base64url: it comes back signed in the result.
+    pub nonce: Option<String>,
 }
 
 /// What a device has proven of itself.
@@ -31,6 +41,30 @@ pub async fn show(
 ) -> Result<axum::Json<AttestationView>, Problem> {
     let key = find(&api, &tenant, &device).await?;
     Ok(axum::Json(api.app.show_attestation(key).await?))
+}
+
+/// What relying parties may hold of a device now: an attestation result (EAR), signed.
+#[utoipa::path(get, path = "/tenants/{tenant}/devices/{device}/attestation/result", tag = "attestation",
+    operation_id = "attestation_result",
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("device" = String, Path, description = "Its name, or its number"), ResultQuery),
+    responses((status = 200, body = ResultView),
+              (status = 409, description = "It has no verdict, or none that still stands",
+               content_type = "application/problem+json", body = Problem)))]
+pub async fn result(
+    State(api): Shared,
+    Path((tenant, device)): Path<(String, String)>,
+    Query(query): Query<ResultQuery>,
+) -> Result<axum::Json<ResultView>, Problem> {
+    let key = find(&api, &tenant, &device).await?;
+    Ok(axum::Json(api.app.attestation_result(key, query.nonce.as_deref()).await?))
+}
+
+/// The keys that attestation results are signed with (a JWK set, RFC 7517).
+#[utoipa::path(get, path = "/attestation-keys", tag = "attestation", operation_id = "attestation_keys",
+    responses((status = 200, body = serde_json::Value, content_type = "application/jwk-set+json")))]
+pub async fn keys(State(api): Shared) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/jwk-set+json")], api.app.result_keys().to_string())
 }
 
 /// Registers a device's attestation identity. Only this makes it one: what arrives in evidence never does.

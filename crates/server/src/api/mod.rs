@@ -5,8 +5,10 @@
 
 mod attestation;
 pub mod auth;
+mod authorities;
 mod backups;
 mod bounds;
+mod certificates;
 mod commands;
 mod conditions;
 mod console;
@@ -26,6 +28,7 @@ pub mod server;
 mod sessions;
 mod state;
 mod tenants;
+mod trusted_keys;
 
 use std::sync::Arc;
 
@@ -85,11 +88,14 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(devices::retire))
         .routes(routes!(devices::rotate_key))
         .routes(routes!(attestation::show))
+        .routes(routes!(attestation::result))
         .routes(routes!(attestation::set_identity))
         .routes(routes!(attestation::show_policy, attestation::set_policy))
         .routes(routes!(attestation::list_references, attestation::add_reference))
-        .routes(routes!(references::list_endorsers, references::add_endorser))
-        .routes(routes!(references::remove_endorser))
+        .routes(routes!(trusted_keys::list_endorsers, trusted_keys::add_endorser))
+        .routes(routes!(trusted_keys::remove_endorser))
+        .routes(routes!(trusted_keys::list_verifiers, trusted_keys::add_verifier))
+        .routes(routes!(trusted_keys::remove_verifier))
         .routes(routes!(references::import))
         .routes(routes!(references::try_import))
         .routes(routes!(references::change))
@@ -104,6 +110,14 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(onboarding::manufacturers, onboarding::add_manufacturer))
         .routes(routes!(onboarding::remove_manufacturer))
         .routes(routes!(onboarding::gateway_certificate))
+        .routes(routes!(authorities::list, authorities::request))
+        .routes(routes!(authorities::install))
+        .routes(routes!(authorities::add_roots))
+        .routes(routes!(authorities::distrust))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(certificates::make_secret))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::decide))
         .routes(routes!(history::timeline))
@@ -123,7 +137,7 @@ fn streaming_routes() -> OpenApiRouter<Arc<Api>> {
 
 /// For everybody.
 fn public_routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::default().routes(routes!(sessions::open))
+    OpenApiRouter::default().routes(routes!(sessions::open)).routes(routes!(attestation::keys))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {

@@ -1,9 +1,9 @@
-//! Reference values: who may sign them, manifests that bring them, changes of them, and dry runs of both.
+//! Reference values: manifests that bring them, changes of them, and dry runs of both.
 
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bartizan_trust::limits::CORIM_BYTES_MAX;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use utoipa::ToSchema;
@@ -13,7 +13,6 @@ use super::extract::{Json, PageQuery, Path, Query};
 use super::problem::{Kind, Problem};
 use super::state::Shared;
 use crate::app::changes::{ChangeView, FloorView, ManifestView, NewChange};
-use crate::app::endorsers::{EndorserView, NewEndorser};
 use crate::app::trials::TrialView;
 use crate::limits::CLIENT_STALL_MS_MAX;
 
@@ -25,49 +24,6 @@ const MANIFEST_TYPES: [&str; 2] = ["application/rim+cose", "application/rim+cbor
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "its description is all that is used")]
 struct SignedCorim(Vec<u8>);
-
-/// Who may sign reference values.
-#[utoipa::path(get, path = "/tenants/{tenant}/endorsers", tag = "attestation", operation_id = "endorsers_list",
-    params(("tenant" = String, Path, description = "The tenant's name")),
-    responses((status = 200, body = Vec<EndorserView>)))]
-pub async fn list_endorsers(
-    State(api): Shared,
-    Path(tenant): Path<String>,
-) -> Result<axum::Json<Vec<EndorserView>>, Problem> {
-    let tenant = api.app.tenant_id(&tenant).await?;
-    Ok(axum::Json(api.app.endorsers(tenant).await?))
-}
-
-/// Lets somebody sign reference values for this tenant, and for no other.
-#[utoipa::path(post, path = "/tenants/{tenant}/endorsers", tag = "attestation", operation_id = "endorsers_add",
-    request_body = NewEndorser, params(("tenant" = String, Path, description = "The tenant's name")),
-    responses((status = 201, body = Vec<EndorserView>)))]
-pub async fn add_endorser(
-    State(api): Shared,
-    operator: Operator,
-    Path(tenant): Path<String>,
-    Json(new): Json<NewEndorser>,
-) -> Result<(StatusCode, axum::Json<Vec<EndorserView>>), Problem> {
-    let tenant = api.app.tenant_id(&tenant).await?;
-    api.app.add_endorser(&operator.actor, tenant, &new).await?;
-    Ok((StatusCode::CREATED, axum::Json(api.app.endorsers(tenant).await?)))
-}
-
-/// Ends that. What was signed before vouches on, until its tags are revoked.
-#[utoipa::path(delete, path = "/tenants/{tenant}/endorsers/{endorser}", tag = "attestation",
-    operation_id = "endorsers_remove",
-    params(("tenant" = String, Path, description = "The tenant's name"),
-           ("endorser" = String, Path, description = "The signer's name")),
-    responses((status = 200, body = Vec<EndorserView>)))]
-pub async fn remove_endorser(
-    State(api): Shared,
-    operator: Operator,
-    Path((tenant, endorser)): Path<(String, String)>,
-) -> Result<axum::Json<Vec<EndorserView>>, Problem> {
-    let tenant = api.app.tenant_id(&tenant).await?;
-    api.app.remove_endorser(&operator.actor, tenant, &endorser).await?;
-    Ok(axum::Json(api.app.endorsers(tenant).await?))
-}
 
 /// Takes the reference values of a signed CoRIM: all of them, or none. The same one again changes nothing.
 #[utoipa::path(post, path = "/tenants/{tenant}/reference-manifests", tag = "attestation",

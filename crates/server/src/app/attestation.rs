@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bartizan_crypto::{AWS_LC, Secret};
 use bartizan_platform::posture::{self, Machine};
-use bartizan_trust::appraisal::{self, Expected as Expectation, Fault, Verdict};
+use bartizan_trust::appraisal::{self, Expected as Expectation, Fault, Trust, Vector, Verdict};
 use bartizan_trust::challenge::{CHALLENGE_BYTES, Challenge, binding};
 use bartizan_trust::evidence::{self, Carried, ChainName};
 use bartizan_trust::{Evidence, Identity};
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::device::Device;
 use super::error::Error;
 use super::references::TypePolicy;
+use super::results::Believed;
 use super::views::{AttestationView, LayerView, VerdictView, rfc3339};
 use super::{Actor, App};
 use crate::limits::{CHALLENGE_AGE_MS_MAX, EVIDENCE_PER_MINUTE_MAX};
@@ -92,9 +93,13 @@ impl App {
         let policy = device.tenant().attestation_policy(&device.type_name).await.map_err(unavailable)?;
         let policy = policy.ok_or(Refusal::NoPolicy)?;
         let hearing = Hearing { device, attester, policy, exporter, bytes: evidence, now: self.clock.now() };
+        if let Some(verifier) = &hearing.policy.verifier {
+            let judged = self.judge_result(&hearing, verifier).await?;
+            return self.apply_verdict(&hearing, judged).await;
+        }
         let judged = match Carried::read(evidence, hearing.now) {
             Ok(carried) => {
-                let challenge = self.answered(&hearing, &carried)?;
+                let challenge = self.answered(&hearing, carried.nonce().challenge)?;
                 self.spend_on(&hearing)?;
                 self.hear(&hearing, &carried, challenge).await?
             }
@@ -108,9 +113,29 @@ impl App {
         self.apply_verdict(&hearing, judged).await
     }
 
+    /// What another verifier found, in place of evidence. It counts once, as evidence does.
+    async fn judge_result(&self, hearing: &Hearing<'_>, verifier: &str) -> Result<Judged, Refusal> {
+        let Hearing { device, attester, exporter, bytes, now, .. } = hearing;
+        self.spend_on(hearing)?;
+        let believed = match device.read_result(verifier, &attester.identity, exporter, bytes, *now).await? {
+            Ok(believed) => believed,
+            Err(error) => return Ok(Judged::unverified(error, *now)),
+        };
+        let challenge = self.answered(hearing, &believed.challenge)?;
+        if believed.tier == Attestation::None {
+            return Err(Refusal::Format("an attestation result that says nothing"));
+        }
+        let unchanged =
+            Advance { boot_count: attester.boot_count, boot_seed: attester.boot_seed.as_deref(), chain: None };
+        advance(device, challenge, &unchanged).await?;
+        let Believed { tier, reasons, .. } = believed;
+        let challenged = challenge.issued;
+        Ok(Judged { tier, vector: Vector::default(), reasons, challenged, evidence: None, cloned: false })
+    }
+
     /// The challenge that evidence answers, before any signature is looked at.
-    fn answered(&self, hearing: &Hearing<'_>, carried: &Carried<'_>) -> Result<Challenge, Refusal> {
-        let (nonce, named) = (carried.nonce().challenge, name_of(hearing.device.key));
+    fn answered(&self, hearing: &Hearing<'_>, nonce: &[u8]) -> Result<Challenge, Refusal> {
+        let named = name_of(hearing.device.key);
         let challenge = Challenge::read(&AWS_LC, &self.challenge_key, &named, nonce, hearing.now, CHALLENGE_AGE_MS_MAX)
             .map_err(|_| Refusal::Challenge("this one is not this device's, or too old"))?;
         match challenge.counter == hearing.attester.counter {
@@ -165,11 +190,8 @@ impl App {
             },
             None => Advance { boot_count: attester.boot_count, boot_seed: attester.boot_seed.as_deref(), chain: None },
         };
-        let store = &device.tenant().store;
-        match store.advance_attester(device.key.device, challenge.counter, &advance).await.map_err(unavailable)? {
-            true => Ok(judged),
-            false => Err(USED),
-        }
+        self::advance(device, challenge, &advance).await?;
+        Ok(judged)
     }
 
     /// What a verdict does: history, hold and access, and the verdict with its evidence on the disk. A device is
@@ -254,6 +276,15 @@ impl App {
     }
 }
 
+/// Moves the device's counter on, durably: whoever is second with an answer to this challenge comes too late.
+async fn advance(device: &Device, answered: Challenge, to: &Advance<'_>) -> Result<(), Refusal> {
+    let store = &device.tenant().store;
+    match store.advance_attester(device.key.device, answered.counter, to).await.map_err(unavailable)? {
+        true => Ok(()),
+        false => Err(USED),
+    }
+}
+
 /// Evidence that a device brought, and what it is held against.
 struct Hearing<'a> {
     device: &'a Arc<Device>,
@@ -278,6 +309,7 @@ impl Hearing<'_> {
 /// Evidence appraised, or found not to hold.
 struct Judged {
     tier: Attestation,
+    vector: Vector,
     /// What speaks against the device, the worst first.
     reasons: Vec<String>,
     challenged: UnixMillis,
@@ -290,13 +322,15 @@ impl Judged {
     fn of(verdict: &Verdict, challenged: UnixMillis, evidence: Evidence) -> Self {
         let reasons = verdict.reasons.iter().map(ToString::to_string).collect();
         let cloned = verdict.has(Fault::BootCountBackwards) || verdict.has(Fault::BootSeedMismatch);
-        Self { tier: verdict.tier, reasons, challenged, evidence: Some(evidence), cloned }
+        Self { tier: verdict.tier, vector: verdict.vector, reasons, challenged, evidence: Some(evidence), cloned }
     }
 
     /// No claim of it is believed; it came in the device's own session, so the device has to answer for it.
     fn unverified(error: bartizan_trust::Error, now: UnixMillis) -> Self {
         let reasons = vec![format!("The evidence does not hold: {error}.")];
-        Self { tier: Attestation::Contraindicated, reasons, challenged: now, evidence: None, cloned: false }
+        let vector = Vector { instance_identity: Trust::CONTRAINDICATED, ..Vector::default() };
+        let tier = Attestation::Contraindicated;
+        Self { tier, vector, reasons, challenged: now, evidence: None, cloned: false }
     }
 
     /// The verdict as the end of a sentence that begins with the device.
@@ -312,7 +346,8 @@ impl Judged {
     fn details(&self) -> Details {
         let layers = self.evidence.iter().flat_map(|evidence| &evidence.layers).map(LayerView::of).collect();
         let boot_count = self.evidence.as_ref().and_then(|evidence| evidence.boot_count);
-        Details { layers, reasons: self.reasons.clone(), boot_count }
+        let vector = self.vector.claims().map(|claim| claim.0);
+        Details { layers, reasons: self.reasons.clone(), boot_count, vector }
     }
 }
 
@@ -322,12 +357,21 @@ struct Details {
     layers: Vec<LayerView>,
     reasons: Vec<String>,
     boot_count: Option<u64>,
+    /// The claims of AR4SI; older verdicts have none.
+    #[serde(default)]
+    vector: [i8; 8],
+}
+
+/// What a stored verdict says in an attestation result.
+pub(super) fn judged(row: &VerdictRow) -> (Vector, Vec<String>) {
+    let details: Option<Details> = serde_json::from_str(&row.details).ok();
+    details.map_or_else(Default::default, |it| (Vector::from_claims(it.vector.map(Trust)), it.reasons))
 }
 
 fn verdict_view(row: &VerdictRow) -> VerdictView {
     let details: Option<Details> = serde_json::from_str(&row.details).ok();
     let (layers, reasons, boot_count) =
-        details.map_or_else(Default::default, |details| (details.layers, details.reasons, details.boot_count));
+        details.map_or_else(Default::default, |it| (it.layers, it.reasons, it.boot_count));
     VerdictView {
         at: rfc3339(row.at),
         tier: row.tier.name().into(),
@@ -346,6 +390,6 @@ fn name_of(device: DeviceKey) -> [u8; 12] {
     out
 }
 
-fn unavailable(error: crate::store::Error) -> Refusal {
+pub(super) fn unavailable(error: crate::store::Error) -> Refusal {
     Refusal::Unavailable(Error::from(error).to_string())
 }

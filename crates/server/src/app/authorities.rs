@@ -70,6 +70,13 @@ impl Authorities {
         issuing.values().flatten().find(|issuing| issuing.id == id).cloned()
     }
 
+    /// The tenant, if there is only one with authorities.
+    pub fn only_tenant(&self) -> Option<TenantId> {
+        let issuing = self.issuing.read().expect("invariant: nothing panics while it holds the authorities");
+        let mut tenants = issuing.iter().filter(|(_, all)| !all.is_empty()).map(|(tenant, _)| *tenant);
+        tenants.next().filter(|_| tenants.next().is_none())
+    }
+
     fn set(&self, tenant: TenantId, all: Vec<Issuing>) {
         let believed = |issuing: &Issuing| Believed { tenant, certificate: issuing.authority.certificate().to_vec() };
         self.admission.set(tenant, all.iter().map(believed).collect());
@@ -179,6 +186,12 @@ impl App {
         }
         all.extend(self.store.operator.roots(tenant).await?);
         Ok(all)
+    }
+
+    /// The tenant whose authority it must be when nobody says which: the only one that has any.
+    #[must_use]
+    pub fn only_certified_tenant(&self) -> Option<TenantId> {
+        self.authorities.only_tenant()
     }
 
     /// Which devices certificates belong to; for whoever terminates TLS or DTLS.

@@ -8,6 +8,8 @@ use bartizan_platform::posture::Posture;
 use bartizan_wire::event::CommandState;
 use bartizan_wire::{Access, DeviceKey, Subject, TypeId, UnixMillis};
 
+use tokio::sync::Notify;
+
 use super::commands::PendingCommand;
 use super::tenant::Tenant;
 use crate::store::{DeviceRow, DeviceWrite};
@@ -32,6 +34,8 @@ pub struct Device {
     /// Its upstream refused it for want of an address, and the history says so already.
     pub(super) exhausted: AtomicBool,
     can_attest: AtomicBool,
+    /// Told when a command was queued.
+    commanded: Notify,
     upstream: UpstreamDevice,
     tenant: Arc<Tenant>,
     state: Mutex<State>,
@@ -100,6 +104,7 @@ impl Device {
             touched: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             can_attest: AtomicBool::new(row.can_attest),
+            commanded: Notify::new(),
             upstream,
             tenant,
             state: Mutex::new(state),
@@ -133,6 +138,15 @@ impl Device {
     pub fn has_commands(&self) -> bool {
         self.access() == Access::Full
             && self.state().commands.iter().any(|command| command.state == CommandState::Queued)
+    }
+
+    /// Returns once a command was queued since the last call returned.
+    pub async fn commanded(&self) {
+        self.commanded.notified().await;
+    }
+
+    pub(super) fn tell_commanded(&self) {
+        self.commanded.notify_one();
     }
 
     /// Whether the device is asked to bring evidence now.

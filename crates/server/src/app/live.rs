@@ -56,8 +56,11 @@ impl App {
     /// An association of the device stands; it takes the place of an older one.
     pub fn session_opened(&self, device: &Arc<Device>, facts: SessionFacts) {
         self.unauthenticated().limiter.vouch(Source::of(facts.address), facts.since);
-        let how = if facts.connection_id { "with" } else { "without" };
-        let text = format!("Connected from {} with {} {how} Connection ID.", facts.address, facts.suite);
+        let text = match (facts.version.starts_with("DTLS"), facts.connection_id) {
+            (true, true) => format!("Connected from {} with {} with Connection ID.", facts.address, facts.suite),
+            (true, false) => format!("Connected from {} with {} without Connection ID.", facts.address, facts.suite),
+            (false, _) => format!("Connected from {} by {} with {}.", facts.address, facts.version, facts.suite),
+        };
         let before = device.state().session.replace(facts);
         if before.is_none() {
             device.tenant().counts.sessions.fetch_add(1, Relaxed);
@@ -78,6 +81,14 @@ impl App {
         if closed.is_some() {
             device.tenant().counts.sessions.fetch_sub(1, Relaxed);
             self.note(device, "session", "Disconnected.".into());
+        }
+    }
+
+    /// This association ended, unless another has taken its place already.
+    pub fn session_ended(&self, device: &Arc<Device>, facts: &SessionFacts) {
+        let current = device.state().session.as_ref() == Some(facts);
+        if current {
+            self.session_closed(device);
         }
     }
 

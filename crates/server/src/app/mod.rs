@@ -21,7 +21,6 @@ pub mod commands;
 pub mod device;
 mod devices;
 pub mod door;
-pub mod endorsers;
 pub mod enrolment;
 pub mod error;
 mod gateway_key;
@@ -29,6 +28,7 @@ mod holding;
 pub mod joining;
 mod judging;
 mod live;
+pub mod manifests;
 pub mod onboarding;
 mod operators;
 mod overdue;
@@ -36,8 +36,10 @@ pub mod path;
 pub mod references;
 pub mod registry;
 mod reports;
+pub mod results;
 mod tenant;
 pub mod trials;
+pub mod trusted_keys;
 mod upstreams;
 pub mod views;
 mod words;
@@ -98,6 +100,7 @@ pub struct App {
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
     door: Arc<Door>,
+    result_key: results::ResultKey,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -228,6 +231,7 @@ impl App {
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
             challenge_key: fresh_key(),
+            result_key: results::ResultKey::derive(&options.key),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),

@@ -31,8 +31,13 @@ pub struct PolicyView {
     pub vendor: Option<String>,
     /// What they are, as reference values name it. Absent: the type's name.
     pub model: Option<String>,
+    /// Another verifier that judges them, by the name of its key; its attestation results stand in place of evidence,
+    /// and what else this policy says of firmware is not looked at. Absent: this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifier: Option<String>,
     /// Every layer of their code in the order of boot, as reference values name them. Evidence with more, fewer or
-    /// others is not believed.
+    /// others is not believed. None only where another verifier judges.
+    #[serde(default)]
     pub layers: Vec<String>,
     /// Firmware that no reference value knows: affirming, warning (if absent) or contraindicated.
     pub unknown: Option<String>,
@@ -53,6 +58,8 @@ pub struct PolicyView {
 /// The same, ready to use.
 #[derive(Clone, Debug)]
 pub(super) struct TypePolicy {
+    /// Whose results stand in place of evidence.
+    pub verifier: Option<String>,
     pub class: Class,
     pub appraisal: Policy,
     pub schedule: Option<Schedule>,
@@ -74,7 +81,8 @@ pub struct NewReference {
 
 impl PolicyView {
     fn checked(&self, device_type: &str) -> Result<TypePolicy, Error> {
-        if self.layers.is_empty() || self.layers.len() > LAYERS_MAX {
+        let least = if self.verifier.is_some() { 0 } else { 1 };
+        if !(least..=LAYERS_MAX).contains(&self.layers.len()) {
             return Err(Error::Malformed(format!("a policy names 1 to {LAYERS_MAX} layers")));
         }
         let tier = |name: &str, given: &Option<String>, otherwise| match given {
@@ -85,6 +93,7 @@ impl PolicyView {
         };
         let strict = Policy::default();
         Ok(TypePolicy {
+            verifier: self.verifier.clone(),
             class: Class::new(
                 self.vendor.as_deref().unwrap_or(NO_VENDOR),
                 self.model.as_deref().unwrap_or(device_type),

@@ -24,7 +24,7 @@ mod write;
 pub use authority::{Authority, Csr, Serial, Subject, Validity};
 pub use key::Key;
 pub use pkcs7::certs_only;
-pub use write::{base64, pem};
+pub use write::pem;
 
 /// Why there is no certificate, list or answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -139,29 +139,5 @@ pub fn info_access(ocsp: &str, issuers: &str) -> Vec<u8> {
 /// PEM (RFC 7468).
 #[must_use]
 pub fn pem(label: &str, der: &[u8]) -> String {
-    let mut out = format!("-----BEGIN {label}-----\n");
-    let text = base64(der);
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        out.extend([line, "\n"]);
-        rest = after;
-    }
-    out.extend([format!("-----END {label}-----\n")]);
-    out
-}
-
-/// Base64 (RFC 4648 section 4), padded.
-#[must_use]
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_usize, |bits, at| bits << 8 | usize::from(chunk.get(at).copied().unwrap_or(0)));
-        for at in 0..4 {
-            let digit = DIGITS.get(bits >> (18 - 6 * at) & 63).copied().unwrap_or(b'=');
-            out.push(if at <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    out
+    format!("-----BEGIN {label}-----\n{}-----END {label}-----\n", crate::base64::encode_lines(der))
 }

@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod onboarding;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::energy::Question;
 use crate::limits;
+pub use onboarding::{Manufacturer, Onboarding, Orders};
 
 /// Security gateway and fleet operations for IoT devices
 ///
@@ -296,35 +299,21 @@ pub enum Attest {
         /// SHA-256 thumbprint (RFC 9679) of the key of its unique secret, 64 hexadecimal digits
         identity: String,
     },
-    /// Show what devices of a type are held to, or set it with --layers
-    Policy {
-        /// Name of the device type
-        #[arg(value_name = "TYPE")]
-        device_type: String,
-        /// Every layer of their code in the order of boot, with commas between
-        #[arg(long, value_delimiter = ',', value_name = "LAYER,LAYER")]
-        layers: Vec<String>,
-        /// Who makes them, as reference values name it
-        #[arg(long, requires = "layers")]
-        vendor: Option<String>,
-        /// What they are, as reference values name it [default: the type's name]
-        #[arg(long, requires = "layers")]
-        model: Option<String>,
-        /// Verdict on firmware that no reference value knows: affirming, warning, contraindicated [default: warning]
-        #[arg(long, requires = "layers", value_name = "TIER")]
-        unknown: Option<String>,
-        /// Least security version
-        #[arg(long, requires = "layers", value_name = "N")]
-        security_floor: Option<u64>,
-        /// Accept devices that do not count their starts
-        #[arg(long, requires = "layers")]
-        no_boot_count: bool,
-        /// Hours within which each device must attest again [default: no deadline]
-        #[arg(long, requires = "layers", value_name = "HOURS")]
-        every: Option<u64>,
-        /// Hours after the deadline until a device that reports without attesting is isolated [default: as many again]
-        #[arg(long, requires = "every", value_name = "HOURS")]
-        grace: Option<u64>,
+    /// Show what devices of a type are held to, or set it with --layers or --verifier
+    Policy(Box<PolicyArgs>),
+    /// Other verifiers, whose results are believed for devices of types whose policy names them
+    #[command(subcommand)]
+    Verifier(TrustedKey),
+    /// Print the device's attestation result (EAR) as a signed JWT, for whoever relies on it
+    ///
+    /// Fails while the device has no verdict that still stands. The key is under /api/v1/attestation-keys.
+    Result {
+        /// Its name, or its number
+        #[arg(value_name = "DEVICE")]
+        device: String,
+        /// Write it as a CWT to this file instead
+        #[arg(long, value_name = "FILE")]
+        cwt: Option<PathBuf>,
     },
     /// Verify a file with evidence, by itself: signatures, chain, claims
     ///
@@ -337,6 +326,41 @@ pub enum Attest {
         #[arg(long, value_name = "HEX")]
         identity: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("judged").args(["layers", "verifier"]).multiple(true))]
+pub struct PolicyArgs {
+    /// Name of the device type
+    #[arg(value_name = "TYPE")]
+    pub device_type: String,
+    /// Every layer of their code in the order of boot, with commas between
+    #[arg(long, value_delimiter = ',', value_name = "LAYER,LAYER")]
+    pub layers: Vec<String>,
+    /// Another verifier that judges them, as `attest verifier add` named it [default: this server]
+    #[arg(long, value_name = "NAME", conflicts_with = "layers")]
+    pub verifier: Option<String>,
+    /// Who makes them, as reference values name it
+    #[arg(long, requires = "judged")]
+    pub vendor: Option<String>,
+    /// What they are, as reference values name it [default: the type's name]
+    #[arg(long, requires = "judged")]
+    pub model: Option<String>,
+    /// Verdict on firmware that no reference value knows: affirming, warning, contraindicated [default: warning]
+    #[arg(long, requires = "judged", value_name = "TIER")]
+    pub unknown: Option<String>,
+    /// Least security version
+    #[arg(long, requires = "judged", value_name = "N")]
+    pub security_floor: Option<u64>,
+    /// Accept devices that do not count their starts
+    #[arg(long, requires = "judged")]
+    pub no_boot_count: bool,
+    /// Hours within which each device must attest again [default: no deadline]
+    #[arg(long, requires = "judged", value_name = "HOURS")]
+    pub every: Option<u64>,
+    /// Hours after the deadline until a device that reports without attesting is isolated [default: as many again]
+    #[arg(long, requires = "every", value_name = "HOURS")]
+    pub grace: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -383,7 +407,7 @@ pub enum Reference {
     },
     /// Who may sign reference values for the tenant
     #[command(subcommand)]
-    Signer(Signer),
+    Signer(TrustedKey),
     /// Forbid a version: whoever runs it fails
     Forbid {
         /// Name of the device type
@@ -448,102 +472,20 @@ pub enum Reference {
     },
 }
 
+/// Whose signatures count.
 #[derive(Debug, Subcommand)]
-pub enum Onboarding {
-    /// List who waits for a person
-    List,
-    /// Let somebody in the queue join at its next knock
-    ///
-    /// A stranger needs a name and a type. A device that joins twice needs neither: what was known of its history
-    /// is forgotten, and whoever knocks next is the device.
-    Approve {
-        /// The line, by its beginning or as `list` shows its identity
-        #[arg(value_name = "LINE")]
-        identity: String,
-        /// The name that the device gets
-        #[arg(long)]
-        name: Option<String>,
-        /// The type that the device gets
-        #[arg(long = "type", value_name = "TYPE")]
-        device_type: Option<String>,
-    },
-    /// Send somebody in the queue away
-    Refuse {
-        /// The line, by its beginning or as `list` shows its identity
-        #[arg(value_name = "LINE")]
-        identity: String,
-    },
-    /// Order entries: who may join, once
-    #[command(subcommand)]
-    Orders(Orders),
-    /// Manufacturers: who vouches for a make
-    #[command(subcommand)]
-    Manufacturer(Manufacturer),
-    /// Take a manufacturer's voucher (RFC 8366): an order entry whose word the device gets
-    Voucher {
-        /// The voucher, a COSE_Sign1 or a JSON Web Signature, `-` for standard input
-        file: PathBuf,
-        /// The type that the device gets
-        #[arg(long = "type", value_name = "TYPE")]
-        device_type: String,
-        /// The name that the device gets; absent: its serial number
-        #[arg(long)]
-        name: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Orders {
-    /// List the entries, used ones too
-    List,
-    /// Add the entries of a spreadsheet: all of them, or none
-    ///
-    /// CSV with the columns name, type, and identity (the thumbprint of the key of the device's secret, in hex) or
-    /// manufacturer and serial_number.
-    Import {
-        /// The spreadsheet, `-` for standard input
-        #[arg(value_name = "FILE.csv")]
-        file: PathBuf,
-    },
-    /// Take back an entry that has not been used
-    Remove {
-        /// The name that the device would get
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Manufacturer {
-    /// List them
-    List,
-    /// Let a manufacturer vouch for its make, and sign vouchers
+pub enum TrustedKey {
+    /// Believe somebody's signatures
     Add {
-        /// What order entries, the queue and logs call it
-        name: String,
-        /// Its certificate or public key in PEM, `-` for standard input
-        #[arg(value_name = "FILE.pem")]
-        pem: PathBuf,
-    },
-    /// Believe it no longer; devices that have joined stay
-    Remove {
-        /// Its name
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Signer {
-    /// Let somebody sign reference values for the tenant
-    Add {
-        /// What reference values and logs call it; tags that were signed under this name are its own
+        /// What verdicts, reference values and logs call it; tags that a signer signed under this name are its own
         name: String,
         /// Its public key in PEM (P-256, P-384 or Ed25519), `-` for standard input
         #[arg(value_name = "KEY.pem")]
         key: PathBuf,
     },
-    /// List who may sign
+    /// List who is believed
     List,
-    /// Take nothing more from a signer; what it has signed stays until its tags are revoked
+    /// Take nothing more from somebody; what a signer has signed stays until its tags are revoked
     Remove {
         /// Its name
         name: String,

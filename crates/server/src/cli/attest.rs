@@ -6,16 +6,20 @@ use std::path::Path;
 
 use bartizan_crypto::AWS_LC;
 use bartizan_platform::import::secret::to_hex;
+use bartizan_trust::result::from_base64url;
 use bartizan_trust::{Evidence, Identity, evidence};
 use bartizan_wire::UnixMillis;
 use serde_json::json;
 
-use super::args::{Attest, Output};
+use super::args::{Attest, Output, PolicyArgs};
 use super::error::{Failure, Status};
 use super::session::Session;
 use super::table::table;
 use super::time::ago;
+use super::trusted_keys;
 use crate::app::references::PolicyView;
+use crate::app::results::ResultView;
+use crate::app::trusted_keys::KeyRole;
 use crate::app::views::{AttestationView, LayerView, VerdictView};
 
 /// Runs a verb on attestation.
@@ -35,14 +39,42 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
             let view: AttestationView = session.put(&path, &json!({ "identity": identity })).await?;
             Ok(session.print(&view, |_| format!("{device} can attest now\n")))
         }
-        Attest::Policy { device_type, layers, vendor, model, unknown, security_floor, no_boot_count, every, grace } => {
+        Attest::Verifier(verb) => trusted_keys::run(session, KeyRole::Verifier, verb).await,
+        Attest::Result { device, cwt } => {
+            let path = format!("{}/attestation/result", session.device_path(&device).await?);
+            let view: ResultView = session.get(&path).await?;
+            match cwt {
+                None => Ok(session.print(&view, |view| format!("{}\n", view.jwt))),
+                Some(file) => {
+                    let bytes = from_base64url(&view.cwt).ok_or_else(|| Failure::new("the server sent no CWT"))?;
+                    let told = |error| Failure::new(format!("cannot write {}: {error}", file.display()));
+                    std::fs::write(&file, bytes).map_err(told)?;
+                    Ok(session.print(&view, |view| {
+                        format!("{device} is {} until {}: {}\n", view.tier, view.expires, file.display())
+                    }))
+                }
+            }
+        }
+        Attest::Policy(args) => {
+            let PolicyArgs {
+                device_type,
+                layers,
+                verifier,
+                vendor,
+                model,
+                unknown,
+                security_floor,
+                no_boot_count,
+                every,
+                grace,
+            } = *args;
             let path = format!("{}/attestation-policy", session.type_path(&device_type).await?);
-            let policy: PolicyView = if layers.is_empty() {
+            let policy: PolicyView = if layers.is_empty() && verifier.is_none() {
                 session.get(&path).await?
             } else {
                 let require_boot_count = no_boot_count.then_some(false);
                 let body = json!({
-                    "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
+                    "verifier": verifier, "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
                     "security_floor": security_floor, "require_boot_count": require_boot_count,
                     "every_hours": every, "grace_hours": grace,
                 });
@@ -150,6 +182,11 @@ fn held_to(device_type: &str, policy: &PolicyView) -> String {
         (Some(every), Some(grace)) => format!("every {every} h; isolated after {grace} h more of reports without it"),
         _ => "none: a device attests when it likes".into(),
     };
+    if let Some(verifier) = &policy.verifier {
+        return format!(
+            "devices of type {device_type} bring results of the verifier {verifier}\n  deadline          {deadline}\n"
+        );
+    }
     format!(
         "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
         policy.layers.join(", then "),

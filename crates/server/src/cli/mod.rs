@@ -19,6 +19,7 @@ mod session;
 mod table;
 mod tenants;
 mod time;
+mod trusted_keys;
 
 use std::io::Write;
 use std::path::Path;

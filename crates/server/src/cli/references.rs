@@ -9,17 +9,18 @@ use bartizan_platform::import::secret::to_hex;
 use bartizan_trust::limits::CORIM_BYTES_MAX;
 use serde_json::{Value, json};
 
-use super::args::{Reference, Rehearsal, Signer};
+use super::args::{Reference, Rehearsal};
 use super::attest::read;
 use super::error::Failure;
 use super::session::{Session, encoded};
 use super::table::table;
 use super::time::absolute;
+use super::trusted_keys;
 use crate::app::changes::{ChangeView, FloorView, ManifestView};
-use crate::app::endorsers::EndorserView;
 use crate::app::trials::{TrialDeviceView, TrialView};
+use crate::app::trusted_keys::KeyRole;
 use crate::app::views::ReferenceView;
-use crate::limits::{ENDORSER_PEM_BYTES_MAX, FIRMWARE_BYTES_MAX, PAGE_ITEMS_MAX};
+use crate::limits::{FIRMWARE_BYTES_MAX, PAGE_ITEMS_MAX};
 
 const SIGNED_CORIM: &str = "application/rim+cose";
 
@@ -44,7 +45,7 @@ pub async fn run(session: &mut Session, verb: Reference) -> Result<String, Failu
             Ok(session.print(&known, |known| references(&device_type, known)))
         }
         Reference::Import { file, rehearsal } => import(session, &file, &rehearsal).await,
-        Reference::Signer(verb) => signer(session, verb).await,
+        Reference::Signer(verb) => trusted_keys::run(session, KeyRole::Signer, verb).await,
         Reference::Forbid { device_type, component, version, rehearsal } => {
             let change = status(&device_type, &component, &version, "forbidden", None);
             change_status(session, &device_type, &change, &rehearsal).await
@@ -101,20 +102,6 @@ async fn import(session: &mut Session, file: &Path, rehearsal: &Rehearsal) -> Re
     let path = format!("{tenant}/reference-manifests");
     let view: ManifestView = session.post_file(&path, SIGNED_CORIM, Body::from(bytes)).await?;
     Ok(session.print(&view, |view| brought(view, "imported")))
-}
-
-async fn signer(session: &mut Session, verb: Signer) -> Result<String, Failure> {
-    let path = format!("{}/endorsers", session.tenant_path().await?);
-    let signers: Vec<EndorserView> = match verb {
-        Signer::List => session.get(&path).await?,
-        Signer::Add { name, key } => {
-            let pem = String::from_utf8(read(&key, ENDORSER_PEM_BYTES_MAX as u64)?);
-            let pem = pem.map_err(|_| Failure::new(format!("{} is no PEM file", key.display())))?;
-            session.post(&path, &json!({ "name": name, "key": pem })).await?
-        }
-        Signer::Remove { name } => session.delete(&format!("{path}/{}", encoded(&name))).await?,
-    };
-    Ok(session.print(&signers, |signers| signers_table(signers)))
 }
 
 fn status(device_type: &str, component: &str, version: &str, status: &str, until: Option<&str>) -> Value {
@@ -235,17 +222,6 @@ fn floor_of(device_type: &str, floor: Option<u64>) -> String {
         Some(floor) => format!("devices of type {device_type} run security version {floor} or later, or fail\n"),
         None => format!("no least security version is set for {device_type}\n"),
     }
-}
-
-fn signers_table(signers: &[EndorserView]) -> String {
-    if signers.is_empty() {
-        return "nobody may sign reference values (`bartizan reference signer add`)\n".into();
-    }
-    let row = |it: &EndorserView| {
-        vec![it.name.clone(), it.algorithm.clone(), absolute(&it.added), it.added_by.clone(), it.thumbprint.clone()]
-    };
-    let rows: Vec<_> = signers.iter().map(row).collect();
-    table(&["signer", "key", "added", "by", "thumbprint"], &rows)
 }
 
 fn references(device_type: &str, known: &[ReferenceView]) -> String {

@@ -13,7 +13,6 @@ mod authorities;
 mod batch;
 mod certificates;
 mod commands;
-mod endorsers;
 mod error;
 mod history;
 mod key;
@@ -23,6 +22,7 @@ mod ports;
 mod proof;
 mod sqlite;
 mod tenant;
+mod trusted_keys;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,6 @@ pub use authorities::AuthorityRow;
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
 pub use certificates::{CertificateQuery, CertificateRow, Kept, RevokedRow};
 pub use commands::CommandRow;
-pub use endorsers::EndorserRow;
 pub use error::Error;
 pub use history::{FindingRow, TimelineRow};
 pub use key::{MasterKey, Place, Sealer, fill_random};
@@ -46,6 +45,7 @@ pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
 pub use proof::ProofCursor;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
+pub use trusted_keys::{KeyRole, TrustedKeyRow};
 
 /// All databases of one data directory.
 pub struct Store {
