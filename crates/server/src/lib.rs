@@ -23,6 +23,7 @@ pub mod config;
 pub mod data_dir;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod device_tls;
 pub mod energy;
 pub mod est;
 pub mod gateway;

@@ -38,10 +38,23 @@ pub const FINDINGS_PER_TENANT_MAX: u32 = 100_000;
 pub const VERDICTS_PER_DEVICE_MAX: u32 = 50;
 /// Evidence of one device that is verified in a minute; more is answered 4.29 before any signature is looked at.
 pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
+/// New keys that one device is given in a minute; asking for the same one again is free.
+pub const KEYS_PER_MINUTE_MAX: u32 = 3;
+/// Random bytes that a device may add to its new key: 128 bits at least.
+pub const KEY_CONTRIBUTION_BYTES_MIN: usize = 16;
+pub const KEY_CONTRIBUTION_BYTES_MAX: usize = 64;
+/// Longest time that a person gives a device to take another key: a year.
+pub const KEY_HOURS_MAX: u32 = 8_760;
 /// How long a challenge may be answered, in milliseconds: a device on a slow link needs a minute for its evidence.
 pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
 /// How long an attestation result may be relied on, in milliseconds, if no deadline ends it before.
 pub const RESULT_VALID_MS: u64 = 3_600_000;
+/// Chains of devices' certificates whose signatures need not be verified again, one a device: some 3 kB each.
+pub const PROVEN_CHAINS_MAX: usize = 100_000;
+/// Length of an epoch, unless a policy says otherwise, in minutes.
+pub const EPOCH_MINUTES_DEFAULT: u32 = 60;
+/// Longest epoch in minutes.
+pub const EPOCH_MINUTES_MAX: u32 = 24 * 60;
 /// Keys that one tenant believes in one role; each is tried on a manifest.
 pub const TRUSTED_KEYS_MAX: u32 = 32;
 /// Longest PEM of such a key, in bytes.

@@ -21,9 +21,11 @@ use crate::cli::{Failure, open};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::data_dir::{DataDir, Endpoint, Lock, read_secret};
+use crate::device_tls::{self, Certificate};
 use crate::est;
 use crate::gateway::{Gateway, GatewayHandle, GatewayOptions};
 use crate::limits::EST_CONNECTIONS_MAX;
+use crate::mqtt::{Door, DoorHandle, DoorOptions};
 use crate::ops::logs::{self, LevelSwitch};
 use crate::ops::{Health, Metrics, notify};
 
@@ -35,6 +37,7 @@ pub struct Server {
     /// Where EST listens, if it does.
     pub est: Option<SocketAddr>,
     gateway: GatewayHandle,
+    mqtt: Option<DoorHandle>,
     dir: DataDir,
     listening: JoinHandle<()>,
     enrolling: Option<JoinHandle<()>>,
@@ -73,8 +76,18 @@ impl Server {
             Some((address, task)) => (Some(address), Some(task)),
             None => (None, None),
         };
+        let mqtt = mqtt(dir, config, &app).await?;
+        if let Some(door) = &mqtt {
+            api.metrics.add_mqtt(door.meter());
+        }
         dir.write_endpoint(&endpoint)?;
-        Ok(Self { app, api, endpoint, est, gateway, dir: dir.clone(), listening, enrolling, _lock: lock })
+        Ok(Self { app, api, endpoint, est, gateway, mqtt, dir: dir.clone(), listening, enrolling, _lock: lock })
+    }
+
+    /// Where strong devices speak MQTT, if they do.
+    #[must_use]
+    pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.mqtt.as_ref().map(DoorHandle::local_addr)
     }
 
     /// Finishes what is under way, as far as `deadline` allows, and closes the databases.
@@ -82,7 +95,12 @@ impl Server {
         self.dir.remove_endpoint();
         self.api.health.drain();
         let requests = tokio::time::timeout(deadline, &mut self.listening);
-        let (requests, ()) = tokio::join!(requests, self.gateway.drain(deadline));
+        let mqtt = async {
+            if let Some(door) = self.mqtt {
+                door.drain(deadline).await;
+            }
+        };
+        let (requests, (), ()) = tokio::join!(requests, self.gateway.drain(deadline), mqtt);
         if requests.is_err() {
             tracing::warn!("requests were cut off: they took longer than server.drain_s");
             self.listening.abort();
@@ -119,10 +137,19 @@ async fn enrolment(
     let (socket, address) = bind("EST", "est.listen", listen).await?;
     let chain = config.api.certificate.within(dir.path());
     let key = config.api.private_key.within(dir.path());
-    let tls = est::tls(app, &chain, &key).map_err(Failure::new)?;
+    let tls = device_tls::tls(app, &chain, &key, Certificate::Optional).map_err(Failure::new)?;
     let listener = Listener { socket, tls, connections_max: EST_CONNECTIONS_MAX };
     let task = tokio::spawn(listener.serve(est::router(Arc::clone(app)), health.draining()));
     Ok(Some((address, task)))
+}
+
+async fn mqtt(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Option<DoorHandle>, Failure> {
+    let Some(listen) = config.mqtt.listen.0 else { return Ok(None) };
+    let chain = config.api.certificate.within(dir.path());
+    let key = config.api.private_key.within(dir.path());
+    let tls = device_tls::tls(app, &chain, &key, Certificate::Required).map_err(Failure::new)?;
+    let options = DoorOptions { listen, connections_max: config.mqtt.connections_max.count(), tls };
+    Ok(Some(Door::start(Arc::clone(app), options).await?))
 }
 
 /// Runs the server of `dir` until a signal ends it.
@@ -154,9 +181,10 @@ pub async fn run(dir: &DataDir, config_file: Option<&Path>) -> Result<(), Failur
 
 fn tell(server: &Server) {
     let Endpoint { api, gateway, .. } = server.endpoint;
-    let gateway = gateway.map_or("none".to_owned(), |address| address.to_string());
+    let door = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |address| address.to_string());
+    let (gateway, est, mqtt) = (door(gateway), door(server.est), door(server.mqtt_address()));
     let console = format!("https://{api}/");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %api, gateway, console, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %api, gateway, est, mqtt, console, "serving");
     if let Some(est) = server.est {
         tracing::info!(%est, "devices enrol here");
     }

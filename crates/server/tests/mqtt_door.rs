@@ -6,23 +6,26 @@
     reason = "a test owns its sockets, files and clock, and says where it cannot go on"
 )]
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bartizan_server::app::{Actor, App, AppOptions, NewCommand, NewDevice};
+use bartizan_server::app::authorities::Bundle;
+use bartizan_server::app::certificates::{Enrolled, Reason};
+use bartizan_server::app::{Actor, App, AppOptions, NewCommand, NewDevice, Paging};
+use bartizan_server::ca::{self, Authority, Serial, Validity, hierarchy};
 use bartizan_server::clock::Clock;
-use bartizan_server::mqtt::{Directory, Door, DoorHandle, DoorOptions, Ended};
+use bartizan_server::device_tls::{self, Certificate};
+use bartizan_server::mqtt::{Door, DoorHandle, DoorOptions, Ended};
 use bartizan_server::store::MasterKey;
 use bartizan_wire::{DeviceKey, TenantId, UnixMillis};
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -35,23 +38,10 @@ fn ada() -> Actor {
     Actor("ada".into())
 }
 
-/// Believes the leaf certificates that it was told.
-#[derive(Default)]
-struct Known(Mutex<HashMap<Vec<u8>, DeviceKey>>);
-
-impl Directory for Known {
-    fn device_of(&self, chain: &[&[u8]], _: UnixMillis) -> Result<DeviceKey, String> {
-        let known = self.0.lock().unwrap();
-        known.get(chain[0]).copied().ok_or_else(|| "nobody's".into())
-    }
-}
-
 /// A door with an authority of its own, and a log that the messages go to.
 struct Harbour {
     app: Arc<App>,
     tenant: TenantId,
-    known: Arc<Known>,
-    authority: CertifiedIssuer<'static, KeyPair>,
     door: DoorHandle,
     folder: tempfile::TempDir,
 }
@@ -64,28 +54,16 @@ impl Harbour {
         let upstream = format!("log:{}", folder.path().join("log").display());
         app.add_tenant(&ada(), "harbour", upstream.parse().unwrap()).await.unwrap();
         let tenant = app.tenant_id("harbour").await.unwrap();
-        let mut params = named("Harbour CA", &[]);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = named("Harbour gateway", &names).signed_by(&key, &authority).unwrap();
-        let tls = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap();
-        let known = Arc::new(Known::default());
-        let options = DoorOptions {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            connections_max: 64,
-            tls: Arc::new(tls),
-            directory: Arc::clone(&known) as Arc<dyn Directory>,
-        };
+        set_up_authority(&app, tenant).await;
+        let file = |name: &str| folder.path().join(name);
+        let server = ca::installation::issue(&[], (app.clock().now().0 / 1000) as i64).unwrap();
+        std::fs::write(file("ca.pem"), server.ca_certificate).unwrap();
+        std::fs::write(file("server.pem"), server.server_certificate).unwrap();
+        std::fs::write(file("server.key"), server.server_key).unwrap();
+        let tls = device_tls::tls(&app, &file("server.pem"), &file("server.key"), Certificate::Required).unwrap();
+        let options = DoorOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), connections_max: 64, tls };
         let door = Door::start(Arc::clone(&app), options).await.unwrap();
-        Self { app, tenant, known, authority, door, folder }
+        Self { app, tenant, door, folder }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -97,18 +75,18 @@ impl Harbour {
         let device = NewDevice { name: name.into(), device_type: "crane".into(), ..NewDevice::default() };
         self.app.add_device(&ada(), self.tenant, device).await.unwrap();
         let key = self.app.device_key(self.tenant, name).await.unwrap();
-        let certificate = self.certificate(name);
-        self.known.0.lock().unwrap().insert(certificate, key);
+        let device = self.app.load_device(key).await.unwrap().unwrap();
+        let private = self.private_key(name);
+        let csr = CertificateParams::default().serialize_request(&private).unwrap();
+        let issued = self.app.issue_certificate(&device, csr.der(), Enrolled::Secret).await.unwrap();
+        std::fs::write(self.file(&format!("{name}.pem")), ca::pem("CERTIFICATE", &issued)).unwrap();
         key
     }
 
-    /// Signs a certificate, whose files nobody need believe.
-    fn certificate(&self, name: &str) -> Vec<u8> {
+    fn private_key(&self, name: &str) -> KeyPair {
         let key = KeyPair::generate().unwrap();
-        let certificate = named(name, &[]).signed_by(&key, &self.authority).unwrap();
-        std::fs::write(self.file(&format!("{name}.pem")), certificate.pem()).unwrap();
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
-        certificate.der().to_vec()
+        key
     }
 
     /// A program of mosquitto's as this device.
@@ -124,7 +102,7 @@ impl Harbour {
 
     async fn connect(&self, name: &str) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.authority.der().clone()).unwrap();
+        roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
         let chain = vec![CertificateDer::from_pem_file(self.file(&format!("{name}.pem"))).unwrap()];
         let key = PrivateKeyDer::from_pem_file(self.file(&format!("{name}.key"))).unwrap();
         let config = ClientConfig::builder_with_provider(provider())
@@ -156,11 +134,19 @@ impl Harbour {
     }
 }
 
-fn named(name: &str, hosts: &[String]) -> CertificateParams {
-    let mut params = CertificateParams::new(hosts).unwrap();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params
+/// A root of this test's, and the tenant's authority under it.
+async fn set_up_authority(app: &App, tenant: TenantId) {
+    let now = app.clock().now();
+    let serial = |number: u8| Serial::new([number; 16]);
+    let validity = Validity { not_before: now, not_after: UnixMillis(now.0 + 86_400_000_000) };
+    let (key, _) = ca::Key::generate().unwrap();
+    let root = hierarchy::root("root", &key, &serial(1), validity).unwrap();
+    let root = Authority::new(root, key).unwrap();
+    let asked = app.request_authority(&ada(), tenant).await.unwrap();
+    let request = CertificateSigningRequestDer::from_pem_slice(asked.request.as_bytes()).unwrap();
+    let signed = hierarchy::sign(&root, &request, &serial(2), validity).unwrap();
+    let certificates = ca::pem("CERTIFICATE", &signed) + &ca::pem("CERTIFICATE", root.certificate());
+    app.install_authority(&ada(), tenant, &Bundle { certificates }).await.unwrap();
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -268,13 +254,31 @@ async fn who_is_isolated_is_cut_off_and_does_not_come_in_again() {
 #[tokio::test]
 async fn nobody_is_let_in_by_a_certificate_that_is_not_a_devices() {
     let harbour = Harbour::new().await;
-    harbour.certificate("stranger");
+    let key = harbour.private_key("stranger");
+    let own = CertificateParams::default().self_signed(&key).unwrap();
+    std::fs::write(harbour.file("stranger.pem"), own.pem()).unwrap();
     let mut stream = harbour.connect("stranger").await; // in TLS 1.3 the client is done before it is judged
     let _ = stream.write_all(&connect(5)).await;
     assert_eq!(rest(&mut stream).await, b"");
     harbour.until("its end", |harbour| harbour.ended(Ended::Handshake) == 1).await;
     let (open, counted) = harbour.door.meter()();
     assert_eq!((open, counted.opened), (0, 0));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_taken_back_ends_the_connection_and_opens_no_other() {
+    let harbour = Harbour::new().await;
+    harbour.device("crane-1").await;
+    let mut stream = harbour.connect("crane-1").await;
+    let_in(&mut stream, 5).await;
+    let page = harbour.app.certificates(harbour.tenant, &Default::default(), &Paging::default()).await.unwrap();
+    let serial = &page.items[0].serial;
+    harbour.app.revoke_certificate(&ada(), harbour.tenant, serial, Reason::KeyCompromise).await.unwrap();
+    assert_eq!(rest(&mut stream).await[..3], [0xE0, 1, 0x98]);
+    let mut again = harbour.connect("crane-1").await;
+    let _ = again.write_all(&connect(5)).await;
+    assert_eq!(rest(&mut again).await, b"");
+    harbour.until("its end", |harbour| harbour.ended(Ended::Handshake) == 1).await;
 }
 
 #[tokio::test]

@@ -87,6 +87,7 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(devices::release))
         .routes(routes!(devices::retire))
         .routes(routes!(devices::rotate_key))
+        .routes(routes!(devices::ask_for_key))
         .routes(routes!(attestation::show))
         .routes(routes!(attestation::result))
         .routes(routes!(attestation::set_identity))

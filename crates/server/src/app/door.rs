@@ -86,6 +86,8 @@ struct Strangers {
 struct Stranger {
     applicant: Applicant,
     leaf: PublicKey,
+    /// It has the private half of `leaf`: its handshake is over.
+    proven: bool,
     requests: Allowance,
 }
 
@@ -124,6 +126,13 @@ impl Door {
     pub fn say_history(&self, principal: u64, history: History) {
         if let Some(stranger) = self.strangers().by_principal.get_mut(&principal) {
             stranger.applicant.history = Some(history);
+        }
+    }
+
+    /// The stranger has the key that it showed.
+    pub fn proven(&self, principal: u64) {
+        if let Some(stranger) = self.strangers().by_principal.get_mut(&principal) {
+            stranger.proven = true;
         }
     }
 
@@ -228,31 +237,38 @@ impl Strangers {
     /// association is one of its own; a few at a time are enough.
     fn enter(&mut self, applicant: Applicant, leaf: PublicKey) -> Result<u64, AlertDescription> {
         let same = |(_, stranger): &(&u64, &Stranger)| stranger.leaf == leaf;
-        let mut known: Vec<_> =
-            self.by_principal.iter().filter(same).map(|(key, stranger)| (stranger.applicant.since, *key)).collect();
+        let mut known: Vec<_> = self
+            .by_principal
+            .iter()
+            .filter(same)
+            .map(|(key, stranger)| (stranger.proven, stranger.applicant.since, *key))
+            .collect();
         known.sort_unstable();
         let leaving = (known.len() + 1).saturating_sub(APPLICANTS_PER_KEY_MAX);
-        known.iter().take(leaving).for_each(|(_, key)| drop(self.by_principal.remove(key)));
+        known.iter().take(leaving).for_each(|(_, _, key)| drop(self.by_principal.remove(key)));
         if self.by_principal.len() >= APPLICANTS_MAX {
             self.make_room(applicant.makes.is_empty())?;
         }
         // Away from `Authentication::NOBODY`, which has all bits set.
         self.next = (self.next + 1) % (1 << (DEVICE_BITS - 1));
         let principal = u64::from(NO_TENANT) << DEVICE_BITS | self.next;
-        self.by_principal.insert(principal, Stranger { applicant, leaf, requests: Allowance::default() });
+        self.by_principal
+            .insert(principal, Stranger { applicant, leaf, proven: false, requests: Allowance::default() });
         Ok(principal)
     }
 }
 
 impl Strangers {
-    /// The longest known goes. Anybody can make a chain that hangs on nothing: such a stranger makes no room at the cost of
+    /// Who has proven least goes, the longest known of them first. Anybody can make a chain that hangs on nothing: such a stranger makes no room at the cost of
     /// one whose make is known.
     fn make_room(&mut self, for_nobodys: bool) -> Result<(), AlertDescription> {
         let nobodys = |stranger: &Stranger| stranger.applicant.makes.is_empty();
-        let by_age =
-            self.by_principal.iter().map(|(key, stranger)| (!nobodys(stranger), stranger.applicant.since, *key));
-        let leaving = by_age.min().filter(|(made, _, _)| !(*made && for_nobodys));
-        let (_, _, leaving) = leaving.ok_or(AlertDescription::INTERNAL_ERROR)?;
+        let by_worth = self
+            .by_principal
+            .iter()
+            .map(|(key, stranger)| (!nobodys(stranger), stranger.proven, stranger.applicant.since, *key));
+        let leaving = by_worth.min().filter(|(made, ..)| !(*made && for_nobodys));
+        let (.., leaving) = leaving.ok_or(AlertDescription::INTERNAL_ERROR)?;
         self.by_principal.remove(&leaving);
         Ok(())
     }

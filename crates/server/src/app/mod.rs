@@ -24,15 +24,18 @@ pub mod door;
 pub mod enrolment;
 pub mod error;
 mod gateway_key;
+mod heartbeats;
 mod holding;
 pub mod joining;
 mod judging;
+pub mod keys;
 mod live;
 pub mod manifests;
 pub mod onboarding;
 mod operators;
 mod overdue;
 pub mod path;
+mod proven;
 pub mod references;
 pub mod registry;
 mod reports;
@@ -52,7 +55,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
-use bartizan_crypto::Secret;
+use bartizan_crypto::{AWS_LC, Provider, Secret};
 use bartizan_pipe::{JudgeConfig, SourceLimiter};
 use bartizan_platform::{brake, posture::Policy};
 use bartizan_wire::{Access, DeviceKey, TenantId};
@@ -66,11 +69,14 @@ pub use certificates::{Admission, CertificateError, Distrust, Enrolled};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
+pub use heartbeats::EpochId;
+pub use keys::{KeyRefusal, NewKey};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
 use door::Door;
 use judging::Sources;
+use proven::Proven;
 use tenant::Tenant;
 
 use crate::clock::Clock;
@@ -101,6 +107,11 @@ pub struct App {
     challenge_key: Secret<32>,
     door: Arc<Door>,
     result_key: results::ResultKey,
+    /// Authenticates epoch ids.
+    epoch_key: Secret<32>,
+    /// Verifies evidence.
+    verifier: &'static Provider,
+    proven: Mutex<Proven>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -131,6 +142,8 @@ pub struct AppOptions {
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
     pub certificates: CertificateOptions,
+    /// Verifies evidence.
+    pub verifier: &'static Provider,
 }
 
 impl AppOptions {
@@ -147,6 +160,7 @@ impl AppOptions {
             gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
             certificates: CertificateOptions::default(),
+            verifier: &AWS_LC,
         }
     }
 }
@@ -154,6 +168,8 @@ impl AppOptions {
 /// A device's key, found by its PSK identity.
 pub struct Credential {
     pub psk: Zeroizing<Vec<u8>>,
+    /// Which of the device's keys it is.
+    pub number: u32,
     pub device: Arc<Device>,
 }
 
@@ -232,6 +248,9 @@ impl App {
             downlink: Mutex::default(),
             challenge_key: fresh_key(),
             result_key: results::ResultKey::derive(&options.key),
+            epoch_key: Secret::new(*options.key.derive(heartbeats::EPOCH_KEY).expose()),
+            verifier: options.verifier,
+            proven: Mutex::default(),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),

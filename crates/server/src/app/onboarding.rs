@@ -335,6 +335,7 @@ impl App {
         if let Some(device) = row.device {
             self.store.operator.keep_history(&identity, &HistoryRow::default(), now).await?;
             let device = self.require_device(DeviceKey { tenant, device }).await?;
+            device.tenant().store.forget_starts(device.key.device).await?;
             let text = "A person let it join anew; what was known of its history is forgotten.";
             self.note_by(&device, actor, "key", text.into());
         } else {

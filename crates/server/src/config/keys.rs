@@ -149,6 +149,13 @@ sections! {
         /// Address and port to listen on, with the certificate of the API; "" for not at all.
         listen: Listen = "\"\"", Restart;
     }
+    /// The door of strong devices: MQTT over TLS, with a certificate of this installation (see certificates).
+    mqtt: MqttKeys {
+        /// Address and port to listen on, with the certificate of the API; "" for not at all.
+        listen: Listen = "\"\"", Restart;
+        /// Most connections at a time; further ones wait in the system's queue.
+        connections_max: Within<8, 1000000> = "10000", Restart;
+    }
     /// What a grade does to a device, and how it gets back.
     policy: PolicyKeys {
         /// Access of a device whose behaviour is suspicious.

@@ -11,7 +11,6 @@
 //! ```
 
 mod answer;
-mod client;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +35,6 @@ use crate::base64;
 use crate::ca::certs_only;
 use crate::limits::{CSR_BYTES_MAX, EST_FAILURES_PER_MINUTE_MAX, EST_REQUESTS_MAX};
 use answer::Refusal;
-pub use client::tls;
 
 /// What the handlers share.
 pub struct Est {
@@ -47,7 +45,7 @@ pub struct Est {
 
 type Shared = State<Arc<Est>>;
 
-/// The whole service; [`tls`] goes before it.
+/// The whole service; [`crate::device_tls`] goes before it.
 #[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let est = Est { app, failures: Failures::default(), requests: Semaphore::new(EST_REQUESTS_MAX) };

@@ -15,11 +15,13 @@
 //! isolation holds from the instant it is decided.
 
 pub mod attestation;
+mod cbor;
 pub mod coap;
 mod counters;
 pub mod est;
 mod hold;
 pub mod journal;
+pub mod key;
 mod run;
 mod socket;
 pub mod status;

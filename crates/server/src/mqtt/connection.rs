@@ -52,12 +52,12 @@ pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, _slot
 }
 
 impl Shared {
-    /// Whose certificate it was. Asked again after the handshake, which may have been an abbreviated one.
+    /// Whose certificate it was.
     async fn identify(&self, stream: &Stream, peer: SocketAddr) -> Option<(Arc<Device>, SessionFacts)> {
         let (_, tls) = stream.get_ref();
         let chain: Vec<&[u8]> = tls.peer_certificates()?.iter().map(AsRef::as_ref).collect();
         let now = self.app.clock().now();
-        let key = self.directory.device_of(&chain, now).ok()?;
+        let (key, _) = self.app.admission().device_of(&chain, now).ok()?;
         let suite = tls.negotiated_cipher_suite()?.suite();
         let facts = SessionFacts {
             since: now,

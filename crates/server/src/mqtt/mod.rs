@@ -14,7 +14,6 @@ mod answers;
 mod codec;
 mod connection;
 mod counters;
-mod tls;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -29,8 +28,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-pub use counters::{Counters, Ended};
-pub use tls::Directory;
+use counters::Counters;
+pub use counters::{Counted, Ended};
 
 use crate::app::{AccessChange, App, Error, SourceVerdict};
 
@@ -41,10 +40,8 @@ pub struct DoorOptions {
     pub listen: SocketAddr,
     /// Connections at once; what exceeds them waits in the system's queue.
     pub connections_max: usize,
-    /// With the server's certificate; clients' certificates are asked for in any case.
+    /// Which demands the certificates of clients ([`crate::device_tls`]).
     pub tls: Arc<ServerConfig>,
-    /// Whose certificates are believed.
-    pub directory: Arc<dyn Directory>,
 }
 
 /// The listener for strong devices.
@@ -63,7 +60,6 @@ enum Cut {
 /// What all connections share.
 struct Shared {
     app: Arc<App>,
-    directory: Arc<dyn Directory>,
     acceptor: TlsAcceptor,
     /// The one connection of each device.
     lines: Mutex<HashMap<DeviceKey, Line>>,
@@ -88,18 +84,15 @@ impl Door {
     /// Binds the socket and serves until [`DoorHandle::drain`].
     ///
     /// # Errors
-    /// `Unavailable` with one sentence: the port is in use, the certificate does not work.
+    /// `Unavailable` with one sentence: the port is in use.
     pub async fn start(app: Arc<App>, options: DoorOptions) -> Result<DoorHandle, Error> {
         let told = |error: std::io::Error| Error::Unavailable(format!("MQTT on {}: {error}", options.listen));
         let socket = TcpListener::bind(options.listen).await.map_err(told)?;
         let address = socket.local_addr().map_err(told)?;
-        let config = tls::mutual(&options.tls, Arc::clone(&options.directory))
-            .map_err(|error| Error::Unavailable(format!("TLS for MQTT: {error}")))?;
         let changes = app.access_changes();
         let shared = Arc::new(Shared {
             app,
-            directory: options.directory,
-            acceptor: TlsAcceptor::from(Arc::new(config)),
+            acceptor: TlsAcceptor::from(options.tls),
             lines: Mutex::default(),
             next: AtomicU64::new(0),
             counters: Counters::default(),
@@ -201,7 +194,7 @@ impl DoorHandle {
     }
 
     /// Connections now, and what was counted since the start.
-    pub fn meter(&self) -> impl Fn() -> (usize, counters::Counted) + Send + Sync + 'static {
+    pub fn meter(&self) -> impl Fn() -> (usize, Counted) + Send + Sync + 'static {
         let shared = Arc::clone(&self.shared);
         move || (shared.lines().len(), shared.counters.counted())
     }

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use super::error::Error;
 use super::operator::{OperatorStore, to_i64, to_u64};
 use crate::app::{BadLine, BadLines};
-use crate::limits::{MANUFACTURERS_MAX, ONBOARDING_QUEUE_AGE_MS, ONBOARDING_QUEUE_MAX};
+use crate::limits::{MANUFACTURERS_MAX, ONBOARDING_ORDERS_PER_PIECE, ONBOARDING_QUEUE_AGE_MS, ONBOARDING_QUEUE_MAX};
 use bartizan_platform::import::secret::to_hex;
 use bartizan_platform::limits::IMPORT_BAD_LINES_MAX;
 
@@ -87,7 +87,7 @@ impl OperatorStore {
         query.fetch_all(self.db.read()).await?.iter().map(order_row).collect()
     }
 
-    /// Adds all entries or none; the line of each is its place here and `first_line`.
+    /// Adds all entries, each with its line, or none.
     ///
     /// # Errors
     /// `Malformed` with the lines whose identity or name is taken.
@@ -97,42 +97,38 @@ impl OperatorStore {
         orders: &[(u64, OrderRow)],
         now: UnixMillis,
     ) -> Result<u64, Error> {
-        let mut tx = self.db.begin().await?;
-        let rows: Value = orders
-            .iter()
-            .map(|(line, row)| {
-                let voucher = row.voucher.as_ref().map(|voucher| to_hex(&voucher.bytes));
-                let compact = row.voucher.as_ref().is_some_and(|voucher| voucher.compact);
-                let expires = row.voucher.as_ref().and_then(|voucher| voucher.expires).map(|end| end.0);
-                let identity = to_hex(&row.identity);
-                json!([line, identity, row.name, row.device_type, row.shown, row.attester, voucher, compact, expires])
-            })
-            .collect();
-        let rows = rows.to_string();
-        // An identity may be another tenant's: nothing more is said of it.
-        let taken = "SELECT r.value ->> 0, r.value ->> 2, o.identity = unhex(r.value ->> 1) FROM json_each(?1) r \
-                     JOIN onboarding_orders o ON o.identity = unhex(r.value ->> 1) \
-                     OR (o.tenant = ?2 AND o.name = r.value ->> 2)";
-        let mut bad = BadLines::default();
-        for row in sqlx::query(taken).bind(&rows).bind(tenant.0).fetch_all(&mut *tx).await? {
-            let (line, name, identity): (i64, String, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            bad.total += 1;
-            if bad.lines.len() < IMPORT_BAD_LINES_MAX {
+        let (mut tx, mut bad, mut added) = (self.db.begin().await?, BadLines::default(), 0);
+        for piece in orders.chunks(ONBOARDING_ORDERS_PER_PIECE) {
+            let rows = piece.iter().map(order_value).collect::<Value>().to_string();
+            // An identity may be another tenant's: nothing more is said of it.
+            let taken = "SELECT r.value ->> 0, r.value ->> 2, o.identity = unhex(r.value ->> 1) FROM json_each(?1) r \
+                         JOIN onboarding_orders o ON o.identity = unhex(r.value ->> 1) \
+                         OR (o.tenant = ?2 AND o.name = r.value ->> 2)";
+            for row in sqlx::query(taken).bind(&rows).bind(tenant.0).fetch_all(&mut *tx).await? {
+                let (line, name, identity): (i64, String, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
                 let error = match identity {
                     true => "the identity has an order entry already: two devices would share a secret".into(),
                     false => format!("the name {name:?} has an order entry already"),
                 };
-                bad.lines.push(BadLine { line: to_u64(line), error });
+                bad.total += 1;
+                if bad.lines.len() < IMPORT_BAD_LINES_MAX {
+                    bad.lines.push(BadLine { line: to_u64(line), error });
+                }
             }
+            if bad.total > 0 {
+                continue;
+            }
+            let insert = "INSERT INTO onboarding_orders \
+                          (identity, tenant, name, type, shown, attester, added, voucher, compact, expires) \
+                          SELECT unhex(value ->> 1), ?2, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ?3, \
+                          unhex(value ->> 6), value ->> 7, value ->> 8 FROM json_each(?1)";
+            let query = sqlx::query(insert).bind(&rows).bind(tenant.0).bind(to_i64(now.0));
+            added += query.execute(&mut *tx).await?.rows_affected();
         }
         if bad.total > 0 {
+            bad.lines.sort_by_key(|bad| bad.line);
             return Err(Error::Malformed(bad));
         }
-        let insert = "INSERT INTO onboarding_orders (identity, tenant, name, type, shown, attester, added, voucher, compact, expires) \
-                      SELECT unhex(value ->> 1), ?2, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ?3, \
-                      unhex(value ->> 6), value ->> 7, value ->> 8 FROM json_each(?1)";
-        let query = sqlx::query(insert).bind(&rows).bind(tenant.0).bind(to_i64(now.0));
-        let added = query.execute(&mut *tx).await?.rows_affected();
         tx.commit().await?;
         Ok(added)
     }
@@ -262,6 +258,13 @@ impl OperatorStore {
     }
 }
 
+fn order_value((line, row): &(u64, OrderRow)) -> Value {
+    let voucher = row.voucher.as_ref().map(|voucher| to_hex(&voucher.bytes));
+    let compact = row.voucher.as_ref().is_some_and(|voucher| voucher.compact);
+    let expires = row.voucher.as_ref().and_then(|voucher| voucher.expires).map(|end| end.0);
+    json!([line, to_hex(&row.identity), row.name, row.device_type, row.shown, row.attester, voucher, compact, expires])
+}
+
 fn identity_of(row: &SqliteRow, column: &str) -> Result<[u8; 32], Error> {
     let bytes: Vec<u8> = row.try_get(column)?;
     bytes.try_into().map_err(|_| Error::Damaged("identity"))
@@ -309,6 +312,14 @@ fn queue_row(row: &SqliteRow) -> Result<QueueRow, Error> {
 }
 
 impl super::TenantStore {
+    /// Forgets which starts of a device evidence has shown: a person lets it begin anew.
+    pub async fn forget_starts(&self, device: DeviceId) -> Result<(), Error> {
+        let update = "UPDATE attesters SET boot_count = NULL, boot_seed = NULL, chain = NULL, counter = counter + 1 \
+                      WHERE device = ?";
+        sqlx::query(update).bind(to_i64(device.0)).execute(self.db.write()).await?;
+        Ok(())
+    }
+
     /// Which of these names and identities devices have already, as (line, what is wrong).
     pub async fn taken(&self, asked: &[(u64, &str, Option<&[u8; 32]>)]) -> Result<Vec<(u64, String)>, Error> {
         let rows: Value = asked

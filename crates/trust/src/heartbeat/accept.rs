@@ -59,6 +59,13 @@ pub struct Expected<'a> {
     pub binding: &'a [u8; 32],
 }
 
+/// Whether this is a COSE_Mac0 as heartbeats are, well made or not: evidence never is.
+#[must_use]
+pub fn is_tagged(bytes: &[u8]) -> bool {
+    bytes.len() <= limits::HEARTBEAT_BYTES_MAX
+        && Strict::new(bytes).and_then(envelope).is_ok_and(|envelope| envelope.shape == Shape::Mac0)
+}
+
 impl<'a> Heartbeat<'a> {
     /// All that needs no signature.
     ///

@@ -106,6 +106,12 @@ impl<'a> Certificate<'a> {
         key.verify_der(provider, self.signed, self.signature)
     }
 
+    /// The last moment of its days; those without an end (RFC 5280 section 4.1.2.5) end in the year 9999.
+    #[must_use]
+    pub fn valid_until(&self) -> UnixMillis {
+        UnixMillis(u64::try_from(self.not_after.0).unwrap_or(0).saturating_mul(1000).saturating_add(999))
+    }
+
     /// # Errors
     /// `Untrusted` outside its days.
     pub fn check_time(&self, now: UnixMillis) -> Result<(), Error> {

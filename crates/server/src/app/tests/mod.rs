@@ -2,10 +2,13 @@
 
 #[cfg(feature = "demo")]
 mod attesting;
+#[cfg(feature = "demo")]
+mod beating;
 mod certificates;
 mod commands;
 mod crash;
 mod judging;
+mod keys;
 mod kill;
 mod registry;
 mod restart;

@@ -9,8 +9,9 @@ use super::answer::Answer;
 use super::seen::{Sight, Waiting};
 use super::{Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
-use crate::gateway::attestation::ATTESTATION_PATH;
+use crate::gateway::attestation::{ATTESTATION_PATH, EPOCH_QUERY};
 use crate::gateway::est::{self, Resource};
+use crate::gateway::key::KEY_PATH;
 use crate::gateway::status::STATUS_PATH;
 
 /// Critical options that we act on ourselves where the upstream does not speak CoAP.
@@ -50,6 +51,7 @@ impl Peer {
             None if let Some(resource) = resource => self.enrol(turn, view, message, &mut waiting, resource),
             None if view.path_is(STATUS_PATH) => self.ask_status(turn, view, &waiting),
             None if view.path_is(ATTESTATION_PATH) => self.attest(turn, view, message, &mut waiting),
+            None if view.path_is(KEY_PATH) => self.ask_key(turn, view, message, &mut waiting),
             None => self.carry(turn, view, message, &mut waiting),
         };
         if let Err((why, answer)) = told {
@@ -93,7 +95,7 @@ impl Peer {
         Ok(())
     }
 
-    /// GET asks for a challenge, POST brings evidence.
+    /// GET asks for a challenge, or with the query `epoch` for the id of this epoch; POST brings evidence or a heartbeat.
     fn attest(
         &mut self,
         turn: &mut Turn<'_>,
@@ -104,8 +106,9 @@ impl Peer {
         let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
         match view.code() {
             Code::GET => {
+                let epoch = view.values(OptionNumber::URI_QUERY).any(|query| query == EPOCH_QUERY);
                 let exchange = self.begin(turn, *waiting)?;
-                turn.steps.push(Step::Challenge { exchange });
+                turn.steps.push(if epoch { Step::Epoch { exchange } } else { Step::Challenge { exchange } });
             }
             Code::POST if !matches!(view.content_format(), None | Some(content_format::EAT_CWT)) => {
                 return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
@@ -134,6 +137,28 @@ impl Peer {
         if let Some(body) = self.whole_body(turn, view, message, waiting)? {
             let exchange = self.begin(turn, *waiting)?;
             turn.steps.push(Step::Enrol { exchange, request: est::Request { resource, body, plain } });
+        }
+        Ok(())
+    }
+
+    /// POST asks for another key.
+    fn ask_key(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &MessageView<'_>,
+        message: &Bytes,
+        waiting: &mut Waiting,
+    ) -> Result<(), (Shed, Answer)> {
+        let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
+        if view.code() != Code::POST {
+            return refuse(Code::METHOD_NOT_ALLOWED);
+        }
+        if !matches!(view.content_format(), None | Some(content_format::OCTET_STREAM)) {
+            return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
+        }
+        if let Some(contribution) = self.whole_body(turn, view, message, waiting)? {
+            let exchange = self.begin(turn, *waiting)?;
+            turn.steps.push(Step::Key { exchange, contribution });
         }
         Ok(())
     }
@@ -210,7 +235,7 @@ fn refusal(turn: &Turn<'_>, view: &MessageView<'_>, resource: Option<Resource>) 
     if turn.applicant && resource.is_none() {
         return Some((Shed::Refused, Answer::because(Code::FORBIDDEN, "enrol first")));
     }
-    let always_answered = view.path_is(STATUS_PATH) || view.path_is(ATTESTATION_PATH);
+    let always_answered = [STATUS_PATH, ATTESTATION_PATH, KEY_PATH].iter().any(|path| view.path_is(path));
     if turn.access >= Access::Quarantined && !always_answered {
         return Some((Shed::Refused, Answer::refused(turn.access)));
     }

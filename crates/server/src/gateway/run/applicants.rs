@@ -25,6 +25,7 @@ impl Run {
 
     /// Those whose time is over make room.
     pub(super) fn applicant_established(&mut self, session: SessionId, principal: u64) {
+        self.app.door().proven(principal);
         let now = self.instant();
         let over = |other: &u64| self.app.door().applicant(*other).is_none();
         let closing: Vec<_> = self.applicants.iter().filter(|(_, other)| over(other)).map(|(key, _)| *key).collect();

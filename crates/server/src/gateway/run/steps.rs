@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use bartizan_crypto::Secret;
-use bartizan_dtls::SessionId;
+use bartizan_dtls::{Authentication, SessionId};
 use bartizan_wire::event::{Direction, Message as Shape, kind_hash};
 use bartizan_wire::{Access, EventKind};
 use bytes::Bytes;
 
 use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
 use super::super::counters::Dropped;
-use super::super::{attestation, est, status};
+use super::super::{attestation, est, key, status};
 use super::{Done, Run};
 use crate::app::joining::Asker;
+use crate::app::keys::KeyRequest;
 use crate::app::path::{self, Downlink, Message};
 use crate::app::{App, Device};
 use crate::limits::GATEWAY_IN_FLIGHT_MAX;
@@ -34,10 +35,16 @@ impl Run {
                     let answer = async move { attestation::challenge(&app, &asker).await };
                     self.answer_later(session, device, exchange, answer);
                 }
+                Step::Epoch { exchange } => {
+                    let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
+                    let answer = async move { attestation::epoch(&app, &asker).await };
+                    self.answer_later(session, device, exchange, answer);
+                }
                 Step::Evidence { exchange, evidence } => self.attest(session, device, exchange, evidence),
                 Step::Enrol { exchange, request } => {
                     self.enrol(session, device, exchange, request);
                 }
+                Step::Key { exchange, contribution } => self.hand_out_key(session, device, exchange, contribution),
                 Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
                 Step::Answered { command, code, coap, forwarded } => {
                     self.command_answered(device, command, code, forwarded.then_some(coap))
@@ -82,7 +89,7 @@ impl Run {
 
     fn tell_status(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, format: StatusFormat) {
         let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
-        let answer = async move { standing(&app, &asker, format).await };
+        let answer = async move { status::of(&app, &asker, format).await };
         self.answer_later(session, device, exchange, answer);
     }
 
@@ -98,6 +105,19 @@ impl Run {
     fn enrol(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, request: est::Request) {
         let (app, asker) = (Arc::clone(&self.app), Asker::Device(Arc::clone(device)));
         let answer = async move { est::answer(&app, &asker, 0, &request).await };
+        self.answer_later(session, device, exchange, answer);
+    }
+
+    fn hand_out_key(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, contribution: Bytes) {
+        let Some(info) = self.endpoint.session(session) else {
+            return;
+        };
+        let forward_secret = info.forward_secret && info.authentication == Authentication::PreSharedKey;
+        let (app, asker, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
+        let answer = async move {
+            let request = KeyRequest { exporter: &exporter, forward_secret, contribution: &contribution };
+            key::hand_out(&app, &asker, request).await
+        };
         self.answer_later(session, device, exchange, answer);
     }
 
@@ -155,14 +175,6 @@ impl Run {
             }),
             _ => self.shown.dropped(Dropped::Notification),
         }
-    }
-}
-
-/// The device's own standing, in the words that its operator reads.
-async fn standing(app: &App, device: &Device, format: StatusFormat) -> Answer {
-    match app.show_device(device.key).await {
-        Ok(view) => status::describe(device.access(), &view.explanation, device.wants_evidence(), format),
-        Err(_) => status::describe(device.access(), "", device.wants_evidence(), format),
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS that asks for a client's certificate and believes what admission believes.
+//! TLS of the doors for strong devices: it asks for a client's certificate and believes what admission believes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +14,26 @@ use crate::api::server::tls_for;
 use crate::app::{Admission, App, Distrust};
 use crate::clock::Clock;
 
-/// TLS 1.2 and 1.3 with the server's certificate; clients may show one of their own. No session is resumed: a resumed one
+/// Whether a client without a certificate comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    Optional,
+    Required,
+}
+
+/// TLS 1.2 and 1.3 with the server's certificate; clients may or must show one of their own. No session is resumed: a resumed one
 /// would bring a certificate that may have been taken back since.
 ///
 /// # Errors
 /// One sentence that names the file.
-pub fn tls(app: &App, certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, String> {
+pub fn tls(
+    app: &App,
+    certificate: &Path,
+    private_key: &Path,
+    clients: Certificate,
+) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Devices { admission: app.admission(), clock: app.clock().clone(), provider };
+    let verifier = Devices { admission: app.admission(), clock: app.clock().clone(), provider, clients };
     let mut config = tls_for(certificate, private_key, Some(Arc::new(verifier)))?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -33,11 +45,12 @@ struct Devices {
     admission: Arc<Admission>,
     clock: Clock,
     provider: Arc<CryptoProvider>,
+    clients: Certificate,
 }
 
 impl ClientCertVerifier for Devices {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.clients == Certificate::Required
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
