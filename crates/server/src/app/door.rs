@@ -334,3 +334,163 @@ fn peer_key(key: &PublicKey) -> Option<bartizan_dtls::PublicKey> {
 }
 
 const POISONED: &str = "invariant: nothing panics while it holds the door";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{
+        BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    };
+
+    const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    struct Authority {
+        params: CertificateParams,
+        key: KeyPair,
+        der: Vec<u8>,
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    }
+
+    impl Authority {
+        fn root(name: &str) -> Self {
+            let mut params = params(name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            let key = KeyPair::generate().unwrap();
+            let der = params.self_signed(&key).unwrap().der().to_vec();
+            Self { params, key, der }
+        }
+
+        fn below(&self, name: &str, constraints: BasicConstraints) -> Self {
+            let mut params = params(name);
+            params.is_ca = IsCa::Ca(constraints);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            let key = KeyPair::generate().unwrap();
+            let der = self.sign(&params, &key);
+            Self { params, key, der }
+        }
+
+        fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Vec<u8> {
+            params.signed_by(key, &Issuer::from_params(&self.params, &self.key)).unwrap().der().to_vec()
+        }
+
+        fn device(&self, serials: &[&str]) -> Vec<u8> {
+            let mut params = params("device");
+            for serial in serials {
+                let kind = DnType::CustomDnType(vec![2, 5, 4, 5]);
+                params.distinguished_name.push(kind, DnValue::PrintableString((*serial).try_into().unwrap()));
+            }
+            params.is_ca = IsCa::ExplicitNoCa;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            self.sign(&params, &KeyPair::generate().unwrap())
+        }
+    }
+
+    /// A door that knows this manufacturer for these tenants.
+    fn door(anchor: &[u8], tenants: &[u32]) -> Door {
+        let door = Door::new(Clock::real(), Arc::default(), Weak::new());
+        let maker = |tenant: &u32| {
+            let row = ManufacturerRow {
+                tenant: TenantId(*tenant),
+                name: "Acme".into(),
+                anchor: anchor.to_vec(),
+                key: [0; 32],
+                added: NOW,
+                added_by: "ada".into(),
+            };
+            Maker::of(row).unwrap()
+        };
+        *door.makers.write().unwrap() = tenants.iter().map(maker).collect();
+        door
+    }
+
+    fn shown(door: &Door, chain: &[&[u8]]) -> Option<Applicant> {
+        door.stranger(chain, NOW).map(|(applicant, _)| applicant)
+    }
+
+    #[test]
+    fn a_make_is_proven_through_authorities_that_may_and_by_no_others() {
+        let root = Authority::root("Acme");
+        let middle = root.below("Acme meters", BasicConstraints::Constrained(0));
+        let door = door(&root.der, &[1, 2]);
+        let (leaf, deep) = (root.device(&["MX-1"]), middle.device(&["MX-2"]));
+        let direct = shown(&door, &[&leaf]).unwrap();
+        assert_eq!(direct.shown, "Acme MX-1");
+        assert_eq!(direct.makes.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(shown(&door, &[&leaf, &root.der]).unwrap().identity, direct.identity);
+        assert_eq!(shown(&door, &[&deep, &middle.der]).unwrap().shown, "Acme MX-2");
+        assert_eq!(shown(&door, &[&deep]), None, "the one between is missing");
+        assert_eq!(shown(&door, &[&middle.der, &deep]), None, "out of order");
+        assert_eq!(shown(&door, &[&middle.der]), None, "an authority is no device");
+        assert_eq!(shown(&door, &[]), None);
+
+        let below = middle.below("too deep", BasicConstraints::Unconstrained);
+        assert_eq!(shown(&door, &[&below.device(&["MX-3"]), &below.der, &middle.der]), None, "path length");
+        // A leaf that signs others, and another root with the same name.
+        let leaf_key = KeyPair::generate().unwrap();
+        let mut leaf_params = params("leaf");
+        leaf_params.is_ca = IsCa::ExplicitNoCa;
+        leaf_params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let signer = root.sign(&leaf_params, &leaf_key);
+        let forger = Authority { params: leaf_params, key: leaf_key, der: signer };
+        assert_eq!(shown(&door, &[&forger.device(&["MX-1"]), &forger.der]), None, "a leaf is no authority");
+        assert_eq!(shown(&door, &[&Authority::root("Acme").device(&["MX-1"])]), None, "the name alone is nothing");
+    }
+
+    #[test]
+    fn a_device_has_one_serial_number() {
+        let root = Authority::root("Acme");
+        let door = door(&root.der, &[1]);
+        assert_eq!(shown(&door, &[&root.device(&[])]), None);
+        assert!(shown(&door, &[&root.device(&["A"])]).is_some());
+        assert_ne!(made_identity(&Identity([1; 32]), "A"), made_identity(&Identity([2; 32]), "A"));
+    }
+
+    #[test]
+    fn strangers_are_few_and_who_has_proven_most_stays() {
+        let mut strangers = Strangers::default();
+        let applicant = |number: u32, made: bool| Applicant {
+            identity: [0; 32],
+            shown: number.to_string(),
+            attester: None,
+            makes: if made { vec![(TenantId(1), "Acme".into())] } else { Vec::new() },
+            since: UnixMillis(u64::from(number)),
+            history: None,
+        };
+        let key = |number: u32| {
+            let mut key = [9; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            PublicKey::Ed25519(key)
+        };
+        let made = strangers.enter(applicant(0, true), key(0)).unwrap();
+        for number in 1..=3 * APPLICANTS_MAX as u32 {
+            let principal = strangers.enter(applicant(number, false), key(number)).unwrap();
+            assert!(is_applicant(principal) && principal != bartizan_dtls::Authentication::NOBODY);
+        }
+        assert_eq!(strangers.by_principal.len(), APPLICANTS_MAX);
+        assert!(strangers.by_principal.contains_key(&made), "a flood of nobody's chains costs a known make nothing");
+        // One key, shown again and again by who has not its private half.
+        let mut strangers = Strangers::default();
+        let proven = strangers.enter(applicant(0, true), key(0)).unwrap();
+        strangers.by_principal.get_mut(&proven).unwrap().proven = true;
+        for number in 1..=100 {
+            strangers.enter(applicant(number, true), key(0)).unwrap();
+        }
+        assert_eq!(strangers.by_principal.len(), APPLICANTS_PER_KEY_MAX);
+        assert!(strangers.by_principal.contains_key(&proven));
+    }
+
+    #[test]
+    fn so_many_chains_are_verified_in_a_second() {
+        let mut strangers = Strangers::default();
+        let verified = (0..1_000).filter(|_| strangers.may_verify(NOW).is_ok()).count();
+        assert_eq!(verified, STRANGERS_PER_SECOND_MAX as usize);
+        assert!(strangers.may_verify(NOW.plus(1_000)).is_ok());
+    }
+}
