@@ -1,4 +1,5 @@
 //! Devices that have not joined yet, and their makers.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -187,6 +188,12 @@ impl Maker {
     /// A certificate with a serial number, in DER.
     pub fn certificate(&self, serial: &str) -> Vec<u8> {
         self.issue(serial, &RcKey::generate().unwrap())
+    }
+
+    /// A certificate in DER, and its key in PEM.
+    pub fn files(&self, serial: &str) -> (Vec<u8>, String) {
+        let key = RcKey::generate().unwrap();
+        (self.issue(serial, &key), key.serialize_pem())
     }
 
     fn issue(&self, serial: &str, key: &RcKey) -> Vec<u8> {
