@@ -157,6 +157,12 @@ impl Device {
         self.commanded.notify_one();
     }
 
+    /// Whether what it reports now is to be trusted. `None`: nothing is known, since it never attested.
+    #[must_use]
+    pub fn is_trusted(&self) -> Option<bool> {
+        self.state().posture.is_trusted()
+    }
+
     /// Whether the device is asked to bring evidence now.
     #[must_use]
     pub fn wants_evidence(&self) -> bool {

@@ -383,6 +383,7 @@ fn message(publish: Publish) -> Message {
         content_format: publish.content_type.as_deref().and_then(content_format),
         payload: publish.payload,
         coap: None,
+        trusted: None,
     }
 }
 

@@ -186,6 +186,7 @@ impl Peer {
             content_format: view.content_format(),
             payload,
             coap: Some(message.clone()),
+            trusted: None,
         };
         turn.steps.push(Step::Submit { exchange, message });
         Ok(())

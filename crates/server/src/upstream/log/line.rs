@@ -17,6 +17,9 @@ struct Line<'a> {
     method: String,
     path: &'a str,
     content_format: Option<u16>,
+    /// Whether the device has proven lately what it runs; absent if it never has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted: Option<bool>,
     /// The payload, if it is UTF-8 text.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a str>,
@@ -36,6 +39,7 @@ pub(super) fn encode(at: UnixMillis, tenant: &str, device: &UpstreamDevice, mess
         method: method_name(message.code),
         path: &message.path,
         content_format: message.content_format,
+        trusted: message.trusted,
         payload: text,
         payload_base64: text.is_none().then(|| base64::encode(&message.payload)),
     };
@@ -69,6 +73,7 @@ mod tests {
             content_format: Some(50),
             payload: Bytes::from_static(payload),
             coap: None,
+            trusted: None,
         };
         String::from_utf8(encode(UnixMillis(1_700_000_000_123), "city", &device, &message)).unwrap()
     }
