@@ -199,6 +199,7 @@ impl Second {
     }
 
     /// Year, month, day, hour, minute and second of the years 0 to 9999; the nearest of them otherwise.
+    #[cfg(feature = "verifier")]
     pub(crate) fn parts(self) -> [u64; 6] {
         let seconds = self.0.clamp(days_before(0, 1, 1) * 86_400, days_before(9999, 12, 31) * 86_400 + 86_399);
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
