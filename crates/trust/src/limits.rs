@@ -48,3 +48,5 @@ pub const COLLECTION_DEPTH_MAX: usize = 4;
 pub const OCSP_QUESTIONS_MAX: usize = 16;
 /// Longest nonce of such a request, in bytes, with its tag (RFC 9654 section 2.1: 128 without).
 pub const OCSP_NONCE_BYTES_MAX: usize = 131;
+/// Longest voucher in bytes, in either form: it holds a certificate.
+pub const VOUCHER_BYTES_MAX: usize = 8192;

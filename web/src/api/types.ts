@@ -268,6 +268,21 @@ export interface Tenant {
   devices: number;
 }
 
+/** A line of the queue of those who want to join and wait for a person. */
+export interface Queued {
+  identity: string;
+  /** The identity as people read it. */
+  shown: string;
+  manufacturer: string;
+  /** The device that has this identity already. */
+  device: string | null;
+  why: string;
+  first: string;
+  last: string;
+  knocks: number;
+  refused: boolean;
+}
+
 export interface DeviceType {
   name: string;
   devices: number;

@@ -19,6 +19,7 @@ mod headers;
 mod history;
 mod idempotency;
 mod imports;
+mod onboarding;
 mod openapi;
 mod operations;
 pub mod pki;
@@ -40,6 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use backups::BackupView;
+pub use imports::Imported;
 pub use openapi::document as openapi;
 pub use problem::Problem;
 pub use state::{Api, ApiOptions, Live};
@@ -102,6 +104,15 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(references::change))
         .routes(routes!(references::try_change))
         .routes(routes!(references::show_floor))
+        .routes(routes!(onboarding::queue))
+        .routes(routes!(onboarding::approve))
+        .routes(routes!(onboarding::refuse))
+        .routes(routes!(onboarding::orders))
+        .routes(routes!(onboarding::remove_order))
+        .routes(routes!(onboarding::add_voucher))
+        .routes(routes!(onboarding::manufacturers, onboarding::add_manufacturer))
+        .routes(routes!(onboarding::remove_manufacturer))
+        .routes(routes!(onboarding::gateway_certificate))
         .routes(routes!(authorities::list, authorities::request))
         .routes(routes!(authorities::install))
         .routes(routes!(authorities::add_roots))
@@ -122,6 +133,7 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
 fn streaming_routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::default()
         .routes(routes!(imports::import))
+        .routes(routes!(onboarding::import_orders))
         .routes(routes!(events::stream))
         .routes(routes!(backups::create))
 }

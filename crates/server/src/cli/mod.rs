@@ -14,6 +14,7 @@ mod energy;
 mod error;
 mod explain;
 pub(crate) mod init;
+mod onboarding;
 pub mod open;
 mod references;
 mod root;
@@ -106,6 +107,7 @@ async fn ask(dir: &DataDir, global: Global, verb: Verb) -> Result<String, Failur
         Verb::Ca(verb) => ca::run(&mut session, verb).await,
         Verb::Certificate(verb) => certificates::run(&mut session, verb).await,
         Verb::Reference(verb) => references::run(&mut session, verb).await,
+        Verb::Onboarding(verb) => onboarding::run(&mut session, verb).await,
         Verb::Command(verb) => commands::run(&mut session, verb).await,
         Verb::Backup(args) => back_up(&mut session, &args).await,
         _ => unreachable!("invariant: `dispatch` handles every other verb"),
