@@ -17,7 +17,7 @@ pub struct Update {
 #[serde(untagged)]
 pub enum UpdateKind {
     Finding(FindingView),
-    Device(DeviceView),
+    Device(Box<DeviceView>),
     /// With the device's name.
     Command {
         device: String,
