@@ -47,7 +47,6 @@ pub struct Est {
 type Shared = State<Arc<Est>>;
 
 /// The whole service; [`crate::device_tls`] goes before it.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let est = Est { app, failures: Failures::default(), requests: Semaphore::new(EST_REQUESTS_MAX) };
     let est = Arc::new(est);
