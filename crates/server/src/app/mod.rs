@@ -120,6 +120,7 @@ struct Counts {
     ports_exhausted: AtomicU64,
     sources_dropped: AtomicU64,
     evidence_overdue: AtomicU64,
+    heartbeats: AtomicU64,
 }
 
 /// What an [`App`] is made with.
@@ -206,6 +207,8 @@ pub struct Counters {
     pub sources_dropped: u64,
     /// Deadlines of evidence that the watchdog found passed, and graces.
     pub evidence_overdue: u64,
+    /// Heartbeats that prolonged a verdict.
+    pub heartbeats: u64,
     pub devices_live: u64,
     pub sessions: u64,
     /// Changes not yet written by the writer behind.
@@ -282,6 +285,7 @@ impl App {
             ports_exhausted: self.counts.ports_exhausted.load(Relaxed),
             sources_dropped: self.counts.sources_dropped.load(Relaxed),
             evidence_overdue: self.counts.evidence_overdue.load(Relaxed),
+            heartbeats: self.counts.heartbeats.load(Relaxed),
             devices_live: self.live_count() as u64,
             sessions: sum(|counts| &counts.sessions),
             writes_pending,
