@@ -36,6 +36,7 @@ pub mod references;
 pub mod registry;
 mod reports;
 pub mod results;
+mod retractions;
 mod tenant;
 pub mod trials;
 pub mod trusted_keys;

@@ -20,6 +20,7 @@ mod keys;
 mod operator;
 mod ports;
 mod proof;
+mod retractions;
 mod sqlite;
 mod tenant;
 mod trusted_keys;
@@ -44,6 +45,7 @@ pub use keys::{KeyFacts, PendingKey};
 pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
 pub use proof::ProofCursor;
+pub use retractions::RetractionWrite;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
 pub use trusted_keys::{KeyRole, TrustedKeyRow};
 
