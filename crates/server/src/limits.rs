@@ -51,6 +51,8 @@ pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
 pub const RESULT_VALID_MS: u64 = 3_600_000;
 /// Chains of devices' certificates whose signatures need not be verified again, one a device: some 3 kB each.
 pub const PROVEN_CHAINS_MAX: usize = 100_000;
+/// Retractions read at a time.
+pub const RETRACTIONS_PER_TURN: u32 = 100;
 /// Length of an epoch, unless a policy says otherwise, in minutes.
 pub const EPOCH_MINUTES_DEFAULT: u32 = 60;
 /// Longest epoch in minutes.

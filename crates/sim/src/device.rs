@@ -218,12 +218,12 @@ impl Device {
         }
     }
 
-    /// One waking: the evidence that is owed, then everything that waits, in order, until something fails.
+    /// One waking: the proof that is due, then everything that waits, in order, until something fails.
     async fn deliver(&mut self, mut meter: Option<&mut Meter<'_>>) {
         let Some(mut client) = self.wake_up(meter.as_deref()) else { return };
         let now = self.life.pace.now();
-        if let Some(meter) = meter.as_deref_mut().filter(|meter| meter.owes_evidence(now)) {
-            meter.attest(&mut self.radio, &mut client, now).await;
+        if let Some(meter) = meter.as_deref_mut() {
+            meter.prove(&mut self.radio, &mut client, now).await;
             if std::mem::take(&mut meter.wants_key) {
                 self.take_key(&mut client).await;
             }

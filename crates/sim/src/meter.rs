@@ -7,7 +7,7 @@ use bartizan_crypto::{RUSTCRYPTO, Random, Secret};
 use bartizan_device::attest::{Attester, Carry, SEALED_EXTRA_BYTES};
 use bartizan_device::{Asleep, Client, ClientEvent, Code, Psk, Request, content_format};
 use bartizan_trust::cbor::Strict;
-use bartizan_trust::challenge;
+use bartizan_trust::{challenge, heartbeat};
 use bartizan_wire::UnixMillis;
 use tokio::sync::watch;
 
@@ -16,13 +16,18 @@ use crate::radio::Radio;
 
 /// Where the gateway gives challenges and takes evidence.
 const PATH: &str = "/.well-known/bartizan/attestation";
+/// Where it says what a heartbeat may answer.
+const EPOCH_PATH: &str = "/.well-known/bartizan/attestation?epoch";
 /// How long a meter that may do everything waits before it attests again, in the city's milliseconds.
 const AGAIN_AFTER_MS: u64 = 12 * 3_600_000;
+/// How long it waits before it says that its start goes on, which needs no signature, in the city's milliseconds.
+const BEATS_AFTER_MS: u64 = 4 * 3_600_000;
 /// How long it waits for an answer, in real time.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Challenges that it fetches in a row when one grew too old on the way.
 const CHALLENGES_MAX: usize = 3;
 const EVIDENCE_BYTES_MAX: usize = CHAIN_BYTES + 320;
+const HEARTBEAT_BYTES_MAX: usize = 160;
 
 /// A flash in its housing: somebody may open it, and switch it off and on.
 #[derive(Clone)]
@@ -47,8 +52,15 @@ impl Installed {
         let mut flash = self.flash.lock().expect("invariant: no panic while the flash is held");
         let attester = flash.start(random, chain);
         let again = *power.borrow() > 0;
-        Meter { attester, power, due: None, wants_key: false, again }
+        Meter { attester, power, due: None, standing: None, wants_key: false, again }
     }
+}
+
+/// After full evidence was believed, until the next.
+struct Standing {
+    key: Secret<32>,
+    /// When it says again that it goes on.
+    due: UnixMillis,
 }
 
 /// A meter that has started.
@@ -57,6 +69,8 @@ pub(crate) struct Meter<'c> {
     power: watch::Receiver<u64>,
     /// When it attests next; `None`: at the next waking.
     due: Option<UnixMillis>,
+    /// What its heartbeats prolong.
+    standing: Option<Standing>,
     /// Whether the gateway wants it to take another key.
     pub(crate) wants_key: bool,
     /// Whether it was switched off and on, and not just delivered.
@@ -69,10 +83,6 @@ impl Meter<'_> {
         if self.power.changed().await.is_err() {
             std::future::pending().await // nobody is left to do it
         }
-    }
-
-    pub(crate) fn owes_evidence(&self, now: UnixMillis) -> bool {
-        self.due.is_none_or(|due| now >= due)
     }
 
     /// Code that was changed since has another key, and must shake hands.
@@ -90,13 +100,25 @@ impl Meter<'_> {
         Some(Asleep::new(opened.to_vec()))
     }
 
-    /// Fetches a challenge and answers it. Whatever comes of it, the next report may go.
-    pub(crate) async fn attest(&mut self, radio: &mut Radio, client: &mut Client, now: UnixMillis) {
+    /// Proves what it owes to prove at this waking. Whatever comes of it, the next report may go.
+    pub(crate) async fn prove(&mut self, radio: &mut Radio, client: &mut Client, now: UnixMillis) {
+        if self.standing.as_ref().is_some_and(|standing| now >= standing.due) {
+            self.beat(radio, client, now).await;
+        }
+        if self.due.is_none_or(|due| now >= due) {
+            self.attest(radio, client, now).await;
+        }
+    }
+
+    /// Fetches a challenge and answers it.
+    async fn attest(&mut self, radio: &mut Radio, client: &mut Client, now: UnixMillis) {
+        self.standing = None;
         for _ in 0..CHALLENGES_MAX {
             match self.answer_challenge(radio, client).await {
-                Some((Code::CONFLICT, _)) => {}
-                Some((Code::CHANGED, standing)) => {
+                Some((Code::CONFLICT, _, _)) => {}
+                Some((Code::CHANGED, standing, key)) => {
                     self.due = is_free(&standing).then(|| now.plus(AGAIN_AFTER_MS));
+                    self.standing = self.due.map(|_| Standing { key, due: now.plus(BEATS_AFTER_MS) });
                     self.wants_key = says(&standing, "rotate");
                     return;
                 }
@@ -105,14 +127,32 @@ impl Meter<'_> {
         }
     }
 
-    async fn answer_challenge(&self, radio: &mut Radio, client: &mut Client) -> Option<(Code, Vec<u8>)> {
+    /// The answer, and the key of the heartbeats that may follow.
+    async fn answer_challenge(&self, radio: &mut Radio, client: &mut Client) -> Option<(Code, Vec<u8>, Secret<32>)> {
         let (code, challenge) = ask(radio, client, Request::get(PATH)).await?;
         let exporter = Secret::new(*client.exporter().filter(|_| code == Code::CONTENT)?);
         let binding = challenge::binding(&RUSTCRYPTO, &exporter, &challenge);
-        let mut evidence = [0; EVIDENCE_BYTES_MAX];
+        let mut out = [0; EVIDENCE_BYTES_MAX];
         let made =
-            self.attester.evidence(&RUSTCRYPTO, &mut radio.random(), &challenge, &binding, Carry::Chain, &mut evidence);
-        ask(radio, client, Request::post(PATH, content_format::EAT_CWT, &evidence[..made.ok()?])).await
+            self.attester.evidence(&RUSTCRYPTO, &mut radio.random(), &challenge, &binding, Carry::Chain, &mut out);
+        let evidence = out.get(..made.ok()?)?;
+        let key = heartbeat::key(&RUSTCRYPTO, &exporter, evidence);
+        let (code, standing) = ask(radio, client, Request::post(PATH, content_format::EAT_CWT, evidence)).await?;
+        Some((code, standing, key))
+    }
+
+    /// Says that its start goes on, over the id of this epoch. If that prolongs nothing, it owes evidence.
+    async fn beat(&mut self, radio: &mut Radio, client: &mut Client, now: UnixMillis) {
+        let Some(standing) = &mut self.standing else { return };
+        let Some((Code::CONTENT, epoch)) = ask(radio, client, Request::get(EPOCH_PATH)).await else { return };
+        let mut out = [0; HEARTBEAT_BYTES_MAX];
+        let made = self.attester.tagged_heartbeat(&RUSTCRYPTO, &standing.key, &epoch, &mut out);
+        let Some(heartbeat) = made.ok().and_then(|made| out.get(..made)) else { return };
+        match ask(radio, client, Request::post(PATH, content_format::EAT_CWT, heartbeat)).await {
+            Some((Code::CHANGED, told)) if !says(&told, "attest") => standing.due = now.plus(BEATS_AFTER_MS),
+            Some(_) => (self.standing, self.due) = (None, None),
+            None => {}
+        }
     }
 }
 

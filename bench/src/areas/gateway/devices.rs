@@ -62,8 +62,7 @@ fn flood_one(gateway: SocketAddr, number: usize) -> anyhow::Result<Duration> {
     let mut device = Device::connect(gateway, number)?;
     for _ in 0..10_000 {
         let sent = std::time::Instant::now();
-        device.client.request(now(), report())?;
-        let code = device.answer()?;
+        let (code, _) = device.ask(report())?;
         if code == Code::FORBIDDEN {
             return Ok(sent.elapsed());
         }
@@ -77,16 +76,18 @@ fn report() -> Request {
 }
 
 /// One device at its own port.
-struct Device {
-    client: Client,
+pub struct Device {
+    pub client: Client,
     socket: UdpSocket,
+    /// When it sent each of its datagrams.
+    pub sent: Vec<std::time::Instant>,
 }
 
 impl Device {
-    fn connect(gateway: SocketAddr, number: usize) -> anyhow::Result<Self> {
+    pub fn connect(gateway: SocketAddr, number: usize) -> anyhow::Result<Self> {
         let socket = socket(gateway)?;
         let client = Client::new(config(number)?, now(), &mut random).context("client")?;
-        let mut device = Self { client, socket };
+        let mut device = Self { client, socket, sent: Vec::new() };
         for _ in 0..200 {
             device.exchange()?;
             if device.client.is_connected() {
@@ -100,6 +101,7 @@ impl Device {
     fn exchange(&mut self) -> anyhow::Result<()> {
         while let Some(datagram) = self.client.poll_transmit(now()) {
             self.socket.send(&datagram)?;
+            self.sent.push(std::time::Instant::now());
         }
         let mut buffer = [0; DATAGRAM_BYTES];
         match receive(&self.socket, &mut buffer)? {
@@ -109,11 +111,16 @@ impl Device {
         Ok(())
     }
 
-    fn answer(&mut self) -> anyhow::Result<Code> {
+    pub fn ask(&mut self, request: Request) -> anyhow::Result<(Code, Vec<u8>)> {
+        self.client.request(now(), request)?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> anyhow::Result<(Code, Vec<u8>)> {
         for _ in 0..200 {
             while let Some(event) = self.client.poll() {
                 match event {
-                    ClientEvent::Response { code, .. } => return Ok(code),
+                    ClientEvent::Response { code, payload, .. } => return Ok((code, payload)),
                     ClientEvent::Failed { reason, .. } => bail!("a request failed: {reason:?}"),
                     _ => {}
                 }
@@ -224,6 +231,6 @@ fn now() -> Instant {
     Instant::from_millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn random(out: &mut [u8]) {
+pub fn random(out: &mut [u8]) {
     getrandom::fill(out).expect("invariant: the system has randomness");
 }

@@ -2,8 +2,8 @@
 //! in this process, its devices in another, over loopback sockets; only this process's CPU time counts.
 
 mod ccm;
-mod devices;
-mod server;
+pub(super) mod devices;
+pub(super) mod server;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -14,6 +14,10 @@ use tokio::runtime::Runtime;
 
 use super::devices::{name, psk};
 
+/// The only tenant, and the type of its devices.
+pub const TENANT: &str = "city";
+pub const TYPE: &str = "meter";
+
 /// Registry, judge, gateway and log upstream in a folder of its own.
 pub struct Server {
     runtime: Runtime,
@@ -35,9 +39,9 @@ impl Server {
         let (app, gateway) = runtime.block_on(async {
             let app = App::open(options).await.context("cannot open the registry")?;
             let actor = Actor("bench".into());
-            let tenant = app.add_tenant(&actor, "city", upstream.parse().map_err(anyhow::Error::msg)?).await?.name;
+            let tenant = app.add_tenant(&actor, TENANT, upstream.parse().map_err(anyhow::Error::msg)?).await?.name;
             let tenant = app.tenant_id(&tenant).await?;
-            app.add_type(&actor, tenant, "meter").await?;
+            app.add_type(&actor, tenant, TYPE).await?;
             app.import_devices(&actor, tenant, std::io::Cursor::new(spreadsheet(devices))).await?;
             let options = GatewayOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)), sessions, key);
             let gateway = Gateway::start(Arc::clone(&app), options).await.context("cannot start the gateway")?;
@@ -48,6 +52,14 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.gateway.local_addr()
+    }
+
+    pub const fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    pub const fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// Messages that the upstream took.

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod registry;
+mod tampering;
 mod verifier;
 
 use crate::report::Figure;
@@ -9,5 +10,6 @@ use crate::report::Figure;
 pub fn run() -> anyhow::Result<Vec<Figure>> {
     let mut figures = verifier::run()?;
     figures.extend(registry::run()?);
+    figures.extend(tampering::run()?);
     Ok(figures)
 }

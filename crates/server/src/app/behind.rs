@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::device::Device;
 use super::tenant::Tenant;
 use crate::limits::ENTRIES_PENDING_MAX;
-use crate::store::{Batch, FindingRow, TimelineWrite};
+use crate::store::{Batch, FindingRow, RetractionWrite, TimelineWrite};
 
 /// How long changes gather before they are written, unless somebody waits for them.
 const GATHER: Duration = Duration::from_millis(20);
@@ -46,6 +46,7 @@ struct Entries {
     tenant: Arc<Tenant>,
     findings: Vec<FindingRow>,
     timeline: Vec<TimelineWrite>,
+    retractions: Vec<RetractionWrite>,
 }
 
 impl Behind {
@@ -86,6 +87,11 @@ impl Behind {
 
     pub fn write_finding(&self, tenant: &Arc<Tenant>, finding: FindingRow) {
         self.push(tenant, false, |entries| entries.findings.push(finding));
+    }
+
+    /// What the tenant's upstream is to be told.
+    pub fn write_retraction(&self, tenant: &Arc<Tenant>, retraction: RetractionWrite) {
+        self.push(tenant, true, |entries| entries.retractions.push(retraction));
     }
 
     /// Returns when everything given before is on the disk.
@@ -195,10 +201,11 @@ impl Behind {
         for device in devices {
             pending.devices.entry(device.key).or_insert(device);
         }
-        pending.count += batch.findings.len() + batch.timeline.len();
+        pending.count += batch.findings.len() + batch.timeline.len() + batch.retractions.len();
         let entries = pending.entries_of(tenant);
         entries.findings.splice(0..0, batch.findings);
         entries.timeline.splice(0..0, batch.timeline);
+        entries.retractions.splice(0..0, batch.retractions);
         drop(pending);
         self.wake.notify_one();
     }
@@ -216,7 +223,8 @@ impl Pending {
     }
 
     fn entries_of(&mut self, tenant: &Arc<Tenant>) -> &mut Entries {
-        let empty = || Entries { tenant: tenant.clone(), findings: Vec::new(), timeline: Vec::new() };
+        let empty =
+            || Entries { tenant: tenant.clone(), findings: Vec::new(), timeline: Vec::new(), retractions: Vec::new() };
         self.entries.entry(tenant.id).or_insert_with(empty)
     }
 }
@@ -226,8 +234,8 @@ type Work = (Arc<Tenant>, Vec<Arc<Device>>, Batch);
 fn batches(devices: HashMap<DeviceKey, Arc<Device>>, entries: HashMap<TenantId, Entries>) -> Vec<Work> {
     let mut work: HashMap<TenantId, Work> = HashMap::new();
     for (id, entries) in entries {
-        let batch = Batch { devices: Vec::new(), findings: entries.findings, timeline: entries.timeline };
-        work.insert(id, (entries.tenant, Vec::new(), batch));
+        let Entries { tenant, findings, timeline, retractions } = entries;
+        work.insert(id, (tenant, Vec::new(), Batch { devices: Vec::new(), findings, timeline, retractions }));
     }
     for device in devices.into_values() {
         let empty = || (device.tenant().clone(), Vec::new(), Batch::default());

@@ -8,6 +8,7 @@
 //! A heartbeat that is not good says nothing, and the verdict stands as it did: the device is told to bring evidence.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bartizan_crypto::{AWS_LC, Secret, constant_time_eq};
 use bartizan_platform::posture::Machine;
@@ -95,7 +96,11 @@ impl App {
         self.say(device, now, Machine::Prolonged { challenged }, None);
         let counted = device.state().posture.heartbeat.is_some_and(|last| last.challenged == challenged);
         self.durable().await.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        if counted { Ok(begun.standing.tier()) } else { Err(NOTHING) }
+        if !counted {
+            return Err(NOTHING);
+        }
+        self.counts.heartbeats.fetch_add(1, Relaxed);
+        Ok(begun.standing.tier())
     }
 
     /// When what the heartbeat answers was issued. A challenge of ours or an epoch's id, told by its length.

@@ -13,7 +13,7 @@ use super::error::{Error, Misuse};
 use super::views::rfc3339;
 use super::words::device_view;
 use super::{AccessChange, Actor, App};
-use crate::store::TimelineWrite;
+use crate::store::{RetractionWrite, TimelineWrite};
 
 impl App {
     /// All access changes from now on.
@@ -92,6 +92,7 @@ impl App {
             actor: actor.map(|actor| actor.0.clone()),
         };
         for change in changes {
+            self.retract(device, at, change);
             let Some((kind, text)) = words(change, at, device.created) else { continue };
             self.behind.write_line(device.tenant(), line(kind, text), true);
         }
@@ -101,6 +102,17 @@ impl App {
             self.behind.write_line(device.tenant(), line("access", text), true);
             self.announce(&AccessChange { device: device.clone(), access: to, close: false });
         }
+    }
+
+    fn retract(&self, device: &Arc<Device>, at: UnixMillis, change: &Change) {
+        let (since, trusted) = match change {
+            Change::Doubted { since } => (*since, false),
+            Change::Trusted { since } => (*since, true),
+            _ => return,
+        };
+        let row = RetractionWrite { device: device.key.device, at, since, trusted };
+        self.behind.write_retraction(device.tenant(), row);
+        self.retract_soon(device.key.tenant);
     }
 
     pub(super) fn announce(&self, change: &AccessChange) {

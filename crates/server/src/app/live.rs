@@ -158,6 +158,7 @@ impl App {
             upstream: RwLock::default(),
             references: tokio::sync::Mutex::default(),
             watch: Mutex::default(),
+            retracting: tokio::sync::Mutex::default(),
             opening_upstream: tokio::sync::Mutex::default(),
             changing_keys: tokio::sync::Mutex::default(),
             pinned: Mutex::new(HashMap::new()),

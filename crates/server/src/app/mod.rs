@@ -41,6 +41,7 @@ pub mod registry;
 mod reports;
 pub mod results;
 mod revocation;
+mod retractions;
 mod tenant;
 pub mod trials;
 pub mod trusted_keys;
@@ -127,6 +128,7 @@ struct Counts {
     ports_exhausted: AtomicU64,
     sources_dropped: AtomicU64,
     evidence_overdue: AtomicU64,
+    heartbeats: AtomicU64,
 }
 
 /// What an [`App`] is made with.
@@ -213,6 +215,8 @@ pub struct Counters {
     pub sources_dropped: u64,
     /// Deadlines of evidence that the watchdog found passed, and graces.
     pub evidence_overdue: u64,
+    /// Heartbeats that prolonged a verdict.
+    pub heartbeats: u64,
     pub devices_live: u64,
     pub sessions: u64,
     /// Changes not yet written by the writer behind.
@@ -298,6 +302,7 @@ impl App {
             ports_exhausted: self.counts.ports_exhausted.load(Relaxed),
             sources_dropped: self.counts.sources_dropped.load(Relaxed),
             evidence_overdue: self.counts.evidence_overdue.load(Relaxed),
+            heartbeats: self.counts.heartbeats.load(Relaxed),
             devices_live: self.live_count() as u64,
             sessions: sum(|counts| &counts.sessions),
             writes_pending,

@@ -94,6 +94,7 @@ impl App {
             Ok(tenant) => tenant,
             Err(error) => return tracing::error!(tenant = id.0, %error, "the watchdog cannot open a tenant"),
         };
+        self.retract_soon(id);
         if let Err(error) = self.watch_types(&tenant, now).await {
             tenant.verifier_failed(now);
             tracing::error!(tenant = id.0, %error, "evidence cannot be judged; no deadline passes meanwhile");

@@ -30,6 +30,8 @@ pub(super) struct Tenant {
     pub references: tokio::sync::Mutex<Option<Arc<ReferenceValues>>>,
     /// Who must attest, and whether it could.
     pub watch: Mutex<Watch>,
+    /// Held while the upstream is told which reports not to trust.
+    pub retracting: tokio::sync::Mutex<()>,
     /// Held while the upstream is opened or closed.
     pub opening_upstream: tokio::sync::Mutex<()>,
     /// Held while a key of a device is made, used or replaced.

@@ -35,6 +35,8 @@ pub struct Summary {
     pub released_by_machine: u64,
     /// Of these, those that came back with another key.
     pub rekeyed: u64,
+    /// Heartbeats that prolonged what a meter had proven.
+    pub heartbeats: u64,
     pub attacks: Vec<AttackSummary>,
 }
 
@@ -140,6 +142,7 @@ impl Summary {
             released: watch.released.len() as u64,
             released_by_machine: watch.released.values().filter(|how| **how == Released::ByMachine).count() as u64,
             rekeyed: watch.rekeyed.len() as u64,
+            heartbeats: watch.heartbeats,
             attacks: attacks.iter().map(|attack| AttackSummary::of(attack, watch, beginning)).collect(),
         }
     }
@@ -189,6 +192,7 @@ impl fmt::Display for Summary {
         writeln!(f, "  innocent devices isolated   {}", self.false_isolations)?;
         writeln!(f, "  findings about innocents    {}", self.false_alarms)?;
         writeln!(f, "  innocent messages lost      {}", self.lost_innocent_messages)?;
+        writeln!(f, "  proofs kept by heartbeats   {}", self.heartbeats)?;
         write!(
             f,
             "  devices released            {} ({} by a machine, {} with a new key)",

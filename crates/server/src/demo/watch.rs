@@ -20,6 +20,8 @@ pub(super) struct Watch {
     pub(super) released: BTreeMap<String, Released>,
     /// Of these, those that came back to full access with another key.
     pub(super) rekeyed: BTreeSet<String>,
+    /// Heartbeats that prolonged what a meter had proven.
+    pub(super) heartbeats: u64,
     seen: u64,
 }
 
@@ -54,6 +56,7 @@ impl Watch {
         let mut news = self.look_at_findings(app, tenant).await?;
         news.extend(self.look_at_sources(app, tenant).await?);
         news.extend(self.look_at_devices(app, tenant).await?);
+        self.heartbeats = app.counters().heartbeats;
         Ok(news)
     }
 

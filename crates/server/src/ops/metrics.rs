@@ -144,6 +144,12 @@ impl Collector for AppCollector {
                 "Deadlines of evidence, and graces, that devices let pass",
                 now.evidence_overdue,
             ),
+            (
+                MetricType::Counter,
+                "app_heartbeats",
+                "Heartbeats that prolonged what a device had proven",
+                now.heartbeats,
+            ),
             (MetricType::Gauge, "app_devices_live", "Devices held in memory", now.devices_live),
             (MetricType::Gauge, "store_writes_pending", "Changes not yet written", now.writes_pending),
         ];

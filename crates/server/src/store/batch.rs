@@ -7,6 +7,7 @@ use sqlx::{Sqlite, Transaction};
 use super::error::Error;
 use super::history::{FindingRow, insert_finding};
 use super::operator::to_i64;
+use super::retractions::{RetractionWrite, insert_retraction};
 use super::tenant::TenantStore;
 use crate::limits::{FINDINGS_PER_TENANT_MAX, TIMELINE_PER_DEVICE_MAX};
 
@@ -16,6 +17,7 @@ pub struct Batch {
     pub devices: Vec<DeviceWrite>,
     pub findings: Vec<FindingRow>,
     pub timeline: Vec<TimelineWrite>,
+    pub retractions: Vec<RetractionWrite>,
 }
 
 /// A device as it is now.
@@ -45,7 +47,7 @@ pub struct TimelineWrite {
 impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.devices.is_empty() && self.findings.is_empty() && self.timeline.is_empty()
+        self.devices.is_empty() && self.findings.is_empty() && self.timeline.is_empty() && self.retractions.is_empty()
     }
 }
 
@@ -60,6 +62,9 @@ impl TenantStore {
         }
         for entry in &batch.timeline {
             insert_entry(&mut tx, entry).await?;
+        }
+        for retraction in &batch.retractions {
+            insert_retraction(&mut tx, retraction).await?;
         }
         Ok(tx.commit().await?)
     }

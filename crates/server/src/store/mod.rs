@@ -21,6 +21,7 @@ mod onboarding;
 mod operator;
 mod ports;
 mod proof;
+mod retractions;
 mod sqlite;
 mod tenant;
 mod trusted_keys;
@@ -46,6 +47,7 @@ pub use onboarding::{HistoryRow, ManufacturerRow, OrderRow, QueueRow, VoucherRow
 pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
 pub use proof::ProofCursor;
+pub use retractions::RetractionWrite;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
 pub use trusted_keys::{KeyRole, TrustedKeyRow};
 

@@ -12,7 +12,7 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{LogConfig, UpstreamContext, UpstreamDevice, UpstreamLimits, accepted};
+use super::{LogConfig, Retraction, UpstreamContext, UpstreamDevice, UpstreamLimits, accepted};
 use crate::app::path::{Message, Reply, UpstreamError};
 use crate::clock::Clock;
 use crate::limits;
@@ -58,11 +58,18 @@ impl Log {
     }
 
     pub(super) async fn deliver(&self, device: &UpstreamDevice, message: Message) -> Result<Reply, UpstreamError> {
-        let line = line::encode(self.clock.now(), &self.tenant, device, &message);
+        self.write(line::encode(self.clock.now(), &self.tenant, device, &message)).await.map(|()| accepted())
+    }
+
+    pub(super) async fn retract(&self, device: &UpstreamDevice, retraction: Retraction) -> Result<(), UpstreamError> {
+        self.write(line::encode_retraction(&self.tenant, device, retraction)).await
+    }
+
+    async fn write(&self, line: Vec<u8>) -> Result<(), UpstreamError> {
         let (answer, written) = oneshot::channel();
         self.enqueue(Entry { line, answer })?;
         match tokio::time::timeout(self.limits.answer, written).await {
-            Ok(Ok(outcome)) => outcome.map(|()| accepted()),
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(unavailable("the log stopped")),
             Err(_) => Err(unavailable("the disk did not answer in time")),
         }

@@ -15,7 +15,7 @@ mod proxy;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bartizan_wire::DeviceKey;
+use bartizan_wire::{DeviceKey, UnixMillis};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -36,6 +36,17 @@ pub struct UpstreamDevice {
     pub type_name: String,
     /// LwM2M endpoint names that the device may register.
     pub endpoint_names: Vec<String>,
+}
+
+/// Reports of a device that came into doubt, or are to be trusted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retraction {
+    /// When it was found.
+    pub at: UnixMillis,
+    /// What was reported from then on is not to be trusted.
+    pub since: UnixMillis,
+    /// Whether what is reported after `at` is again.
+    pub trusted: bool,
 }
 
 /// What an upstream is opened with.
@@ -117,6 +128,19 @@ impl Upstream {
         outcome
     }
 
+    /// Tells the upstream which reports of the device it should not trust, and returns once it took that. A CoAP origin
+    /// has no place for it: nothing is added to what its devices say.
+    ///
+    /// # Errors
+    /// As [`Upstream::deliver`]; it may have arrived.
+    pub async fn retract(&self, device: &UpstreamDevice, retraction: Retraction) -> Result<(), UpstreamError> {
+        match &self.kind {
+            Kind::Log(log) => log.retract(device, retraction).await,
+            Kind::Mqtt(mqtt) => mqtt.retract(device, retraction).await,
+            Kind::Proxy(_) => Ok(()),
+        }
+    }
+
     /// Sends a CoAP response of the device on: its answer to a request of the origin, or a notification.
     /// Upstreams without requests of their own have nobody to send it to.
     pub async fn respond(&self, device: &UpstreamDevice, coap: Bytes) -> Responded {
@@ -159,6 +183,13 @@ impl Upstream {
 /// What a device hears when a message was accepted that has no answer of its own: 2.04 Changed.
 fn accepted() -> Reply {
     Reply { code: CHANGED, content_format: None, payload: Bytes::new(), coap: None }
+}
+
+/// RFC 3339, UTC.
+fn rfc3339(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    format!("{at:.3}")
 }
 
 /// 2.04 (RFC 7252 section 12.1.2).

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Counters, MqttConfig, UpstreamContext, UpstreamDevice, UpstreamLimits, accepted};
+use super::{Counters, MqttConfig, Retraction, UpstreamContext, UpstreamDevice, UpstreamLimits, accepted, rfc3339};
 use crate::app::path::{Message, Reply, UpstreamError};
 use bytes::Bytes;
 pub(super) use topic::Topic;
@@ -23,6 +23,9 @@ pub(super) use topic::Topic;
 struct Publish {
     topic: String,
     payload: Bytes,
+    /// Goes along as a user property where the broker speaks MQTT 5.
+    trusted: Option<bool>,
+    retain: bool,
     answer: oneshot::Sender<Result<(), UpstreamError>>,
 }
 
@@ -58,11 +61,34 @@ impl Mqtt {
         if !publishes(message.code) {
             return Ok(Reply { code: METHOD_NOT_ALLOWED, ..accepted() });
         }
-        let (answer, accepted_by_broker) = oneshot::channel();
         let topic = self.topic.of(&self.tenant, device, &message.path)?;
-        self.enqueue(Publish { topic, payload: message.payload, answer })?;
+        self.publish(topic, message.payload, message.trusted, false).await.map(|()| accepted())
+    }
+
+    /// Tells it under a topic that no device can publish to, retained for who subscribes later.
+    pub(super) async fn retract(&self, device: &UpstreamDevice, retraction: Retraction) -> Result<(), UpstreamError> {
+        let topic = self.topic.of_trust(&self.tenant, device)?;
+        let told = serde_json::json!({
+            "at": rfc3339(retraction.at),
+            "device": device.name,
+            "trusted": retraction.trusted,
+            "untrusted_since": rfc3339(retraction.since),
+            "trusted_since": retraction.trusted.then(|| rfc3339(retraction.at)),
+        });
+        self.publish(topic, Bytes::from(told.to_string()), None, true).await
+    }
+
+    async fn publish(
+        &self,
+        topic: String,
+        payload: Bytes,
+        trusted: Option<bool>,
+        retain: bool,
+    ) -> Result<(), UpstreamError> {
+        let (answer, accepted_by_broker) = oneshot::channel();
+        self.enqueue(Publish { topic, payload, trusted, retain, answer })?;
         match tokio::time::timeout(self.limits.answer, accepted_by_broker).await {
-            Ok(Ok(outcome)) => outcome.map(|()| accepted()),
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(unavailable("the broker's client stopped")),
             Err(_) => Err(unavailable("the broker did not acknowledge in time")),
         }

@@ -12,6 +12,8 @@ mod keys;
 mod kill;
 mod registry;
 mod restart;
+#[cfg(feature = "demo")]
+mod retracting;
 mod upstream;
 
 use std::sync::Arc;

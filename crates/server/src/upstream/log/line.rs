@@ -1,9 +1,9 @@
-//! One message as one line of JSON.
+//! One message, or one retraction, as one line of JSON.
 
 use bartizan_wire::UnixMillis;
 use serde::Serialize;
 
-use super::super::{UpstreamDevice, method_name};
+use super::super::{Retraction, UpstreamDevice, method_name, rfc3339};
 use crate::app::path::Message;
 use crate::base64;
 
@@ -48,10 +48,33 @@ pub(super) fn encode(at: UnixMillis, tenant: &str, device: &UpstreamDevice, mess
     bytes
 }
 
-fn rfc3339(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    format!("{at:.3}")
+/// A line that is no message: which of the device's lines are not to be trusted.
+#[derive(Serialize)]
+struct Event<'a> {
+    at: String,
+    tenant: &'a str,
+    device: &'a str,
+    r#type: &'a str,
+    /// `untrusted`, or `trusted` for what comes after it.
+    event: &'static str,
+    untrusted_since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted_since: Option<String>,
+}
+
+pub(super) fn encode_retraction(tenant: &str, device: &UpstreamDevice, retraction: Retraction) -> Vec<u8> {
+    let event = Event {
+        at: rfc3339(retraction.at),
+        tenant,
+        device: &device.name,
+        r#type: &device.type_name,
+        event: if retraction.trusted { "trusted" } else { "untrusted" },
+        untrusted_since: rfc3339(retraction.since),
+        trusted_since: retraction.trusted.then(|| rfc3339(retraction.at)),
+    };
+    let mut bytes = serde_json::to_vec(&event).expect("invariant: a struct of strings is JSON");
+    bytes.push(b'\n');
+    bytes
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The packets of a client that only publishes: MQTT 3.1.1 (OASIS, 2014) and MQTT 5.0 (OASIS, 2019).
 //! Section numbers in this file are those of MQTT 5.0.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
+use super::Publish;
 use crate::limits;
 
 /// Protocol level (section 3.1.2.2).
@@ -51,13 +52,26 @@ pub(super) fn connect(version: Version, client_id: &str, keep_alive_s: u16, logi
     packet
 }
 
-/// PUBLISH at QoS 1 (section 3.3), appended to `out`.
-pub(super) fn publish(out: &mut BytesMut, version: Version, id: u16, topic: &str, payload: &Bytes) {
-    let properties = usize::from(version == Version::V5);
-    put_header(out, 0x32, 2 + topic.len() + 2 + properties + payload.len());
+/// Longest properties of a PUBLISH, with their length: `trusted` and `false`.
+pub(super) const PROPERTIES_BYTES_MAX: usize = 1 + 1 + 2 + 7 + 2 + 5;
+
+/// PUBLISH at QoS 1 (section 3.3), appended to `out`. With MQTT 5 `trusted` is a user property (section 3.3.2.3.7).
+pub(super) fn publish(out: &mut BytesMut, version: Version, id: u16, publish: &Publish) {
+    let Publish { topic, payload, trusted, retain, .. } = publish;
+    let mut properties = BytesMut::new();
+    if let Some(trusted) = trusted {
+        properties.put_u8(0x26);
+        put_binary(&mut properties, b"trusted");
+        put_binary(&mut properties, if *trusted { b"true" } else { b"false" });
+    }
+    let with = if version == Version::V5 { 1 + properties.len() } else { 0 };
+    put_header(out, 0x32 | u8::from(*retain), 2 + topic.len() + 2 + with + payload.len());
     put_binary(out, topic.as_bytes());
     out.put_u16(id);
-    put_no_properties(out, version);
+    if version == Version::V5 {
+        out.put_u8(properties.len() as u8);
+        out.extend_from_slice(&properties);
+    }
     out.extend_from_slice(payload);
 }
 
@@ -221,12 +235,20 @@ mod tests {
 
     #[test]
     fn publish_has_the_form_of_the_standard() {
-        let mut out = BytesMut::new();
-        publish(&mut out, Version::V311, 10, "a/b", &Bytes::from_static(b"xy"));
-        assert_eq!(&out[..], b"\x32\x09\x00\x03a/b\x00\x0axy");
-        out.clear();
-        publish(&mut out, Version::V5, 10, "a/b", &Bytes::from(vec![0; 200]));
-        assert_eq!(&out[..11], b"\x32\xd0\x01\x00\x03a/b\x00\x0a\x00");
+        let write = |version, payload: &[u8], trusted, retain| {
+            let (topic, payload) = ("a/b".to_owned(), bytes::Bytes::copy_from_slice(payload));
+            let answer = tokio::sync::oneshot::channel().0;
+            let mut out = BytesMut::new();
+            publish(&mut out, version, 10, &Publish { topic, payload, trusted, retain, answer });
+            out.to_vec()
+        };
+        assert_eq!(write(Version::V311, b"xy", None, false), b"\x32\x09\x00\x03a/b\x00\x0axy");
+        assert_eq!(&write(Version::V5, &[0; 200], None, false)[..11], b"\x32\xd0\x01\x00\x03a/b\x00\x0a\x00");
+        assert_eq!(
+            write(Version::V5, b"xy", Some(false), true),
+            b"\x33\x1b\x00\x03a/b\x00\x0a\x11\x26\x00\x07trusted\x00\x05falsexy"
+        );
+        assert_eq!(write(Version::V311, b"xy", Some(false), true), b"\x33\x09\x00\x03a/b\x00\x0axy");
     }
 
     #[test]

@@ -173,12 +173,12 @@ impl Session {
     }
 
     fn encode(&mut self, publish: Publish) {
-        let bytes = publish.topic.len() + publish.payload.len() + 16;
+        let bytes = publish.topic.len() + publish.payload.len() + 16 + packet::PROPERTIES_BYTES_MAX;
         if bytes > self.packet_bytes_max {
             return refuse(publish, "the message is longer than the broker accepts");
         }
         let id = self.free_id();
-        packet::publish(&mut self.output, self.version, id, &publish.topic, &publish.payload);
+        packet::publish(&mut self.output, self.version, id, &publish);
         self.in_flight.insert(id, Pending { since: Instant::now(), publish });
     }
 

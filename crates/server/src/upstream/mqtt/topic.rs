@@ -37,6 +37,18 @@ impl Topic {
         Ok(Self(parts))
     }
 
+    /// Where it is told whether the device's reports are to be trusted. No device publishes here: a `$` in its name or
+    /// path is escaped.
+    pub(super) fn of_trust(&self, tenant: &str, device: &UpstreamDevice) -> Result<String, UpstreamError> {
+        let mut topic = self.of(tenant, device, "").unwrap_or_else(|_| "bartizan".into());
+        topic.truncate(topic.trim_end_matches('/').len());
+        topic.push_str("/$trust");
+        match topic.len() > limits::MQTT_TOPIC_BYTES_MAX {
+            true => Err(UpstreamError::Unavailable("the topic for what is to be trusted is too long".into())),
+            false => Ok(topic),
+        }
+    }
+
     /// The topic of a message. `path` loses its query.
     pub(super) fn of(&self, tenant: &str, device: &UpstreamDevice, path: &str) -> Result<String, UpstreamError> {
         let mut topic = String::new();
@@ -147,6 +159,22 @@ mod tests {
         assert_eq!(topic("{device}", "$SYS", "/"), "%24SYS");
         assert_eq!(topic("{path}", "l", "/$SYS/x"), "%24SYS/x");
         assert_eq!(topic("a{path}", "l", "/+/#/\0"), "a/%2B/%23/%00");
+    }
+
+    #[test]
+    fn trust_is_told_where_no_device_publishes() {
+        let device = UpstreamDevice {
+            key: DeviceKey::new(1, 2),
+            name: "lamp-1".into(),
+            type_name: "lamp".into(),
+            endpoint_names: vec![],
+        };
+        let told = |template| Topic::parse(template).unwrap().of_trust("city", &device).unwrap();
+        let default = crate::upstream::config::TOPIC_DEFAULT;
+        assert_eq!(told(default), "bartizan/city/lamp/lamp-1/$trust");
+        assert_eq!(told("{path}"), "bartizan/$trust");
+        assert_eq!(told("a/{device}/"), "a/lamp-1/$trust");
+        assert_eq!(topic(default, "lamp-1", "/$trust"), "bartizan/city/lamp/lamp-1/%24trust");
     }
 
     #[test]
