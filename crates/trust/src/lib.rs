@@ -40,6 +40,8 @@ pub mod reference;
 #[cfg(feature = "verifier")]
 pub mod result;
 #[cfg(feature = "verifier")]
+pub mod tpm;
+#[cfg(feature = "verifier")]
 pub mod x509;
 
 pub use error::Error;

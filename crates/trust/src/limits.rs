@@ -44,3 +44,15 @@ pub const BOOT_SEED_BYTES: core::ops::RangeInclusive<usize> = 1..=64;
 pub const URL_BYTES_MAX: usize = 256;
 /// How deep collections of conceptual messages may nest.
 pub const COLLECTION_DEPTH_MAX: usize = 4;
+/// Longest evidence of a TPM in bytes: event logs of PCs have 20 to 50 kB.
+pub const TPM_EVIDENCE_BYTES_MAX: usize = 60 * 1024;
+/// Longest event log in bytes.
+pub const TPM_LOG_BYTES_MAX: usize = 56 * 1024;
+/// Events of one log that are measured into something.
+pub const TPM_EVENTS_MAX: usize = 2048;
+/// Digests of one event.
+pub const TPM_BANKS_MAX: u32 = 5;
+/// Registers of one quote: a PC's TPM has 24.
+pub const TPM_REGISTERS_MAX: u64 = 24;
+/// Longest name, or data of the caller, in a TPM's attestation: an algorithm and a SHA-512.
+pub const TPM_NAME_BYTES_MAX: usize = 66;
