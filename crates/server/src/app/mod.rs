@@ -51,7 +51,7 @@ use bartizan_wire::{Access, DeviceKey, TenantId};
 use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
-pub use attestation::Refusal;
+pub use attestation::{Answered, Refusal};
 pub use bus::{Update, UpdateKind};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};

@@ -4,6 +4,7 @@
 //! GET  coaps://gateway/.well-known/bartizan/attestation   ─▶ 2.05 the challenge, as it is
 //! POST coaps://gateway/.well-known/bartizan/attestation   ─▶ 2.04 the device's standing, as the status resource has it
 //!      Content-Format 263, application/eat+cwt                 in CBOR
+//!      Content-Format 65203, messages of a TPM (docs/tpm.md) ─▶ the same, or a credential
 //! ```
 //!
 //! 4.03: no identity is registered for the device, or its type has no policy. 4.09: the challenge was another's, is too old or was used; fetch
@@ -11,12 +12,13 @@
 //! any other: the standing says what came of it.
 
 use bartizan_crypto::Secret;
+use bartizan_trust::tpm::{self, Message};
 use bartizan_wire::coap::{Code, content_format};
 use bytes::Bytes;
 
 use super::coap::{Answer, StatusFormat};
 use super::status;
-use crate::app::{App, Device, Refusal};
+use crate::app::{Answered, App, Device, Refusal};
 use crate::limits::COAP_RETRY_SECONDS;
 
 /// The path's segments.
@@ -37,9 +39,29 @@ pub async fn challenge(app: &App, device: &Device) -> Answer {
 
 /// What the device's evidence is worth, told as its standing.
 pub async fn appraise(app: &App, device: &std::sync::Arc<Device>, exporter: &Secret<32>, evidence: &Bytes) -> Answer {
-    if let Err(refusal) = app.attest(device, exporter, evidence).await {
-        return refused(&refusal);
+    if Message::looks_like(evidence) {
+        return hear_tpm(app, device, exporter, evidence).await;
     }
+    match app.attest(device, exporter, evidence).await {
+        Ok(_) => standing(app, device).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// A device with a TPM also asks for a credential, and brings what its TPM found in it.
+async fn hear_tpm(app: &App, device: &std::sync::Arc<Device>, exporter: &Secret<32>, message: &Bytes) -> Answer {
+    match app.hear_tpm(device, exporter, message).await {
+        Ok(Answered::Credential(credential)) => Answer {
+            content_format: Some(tpm::CONTENT_FORMAT),
+            payload: credential.into(),
+            ..Answer::new(Code::CHANGED)
+        },
+        Ok(Answered::Activated | Answered::Judged(_)) => standing(app, device).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn standing(app: &App, device: &Device) -> Answer {
     let explanation = app.show_device(device.key).await.map(|view| view.explanation).unwrap_or_default();
     let standing = status::describe(device.access(), &explanation, device.wants_evidence(), StatusFormat::Cbor);
     Answer { code: Code::CHANGED, ..standing }
@@ -47,8 +69,8 @@ pub async fn appraise(app: &App, device: &std::sync::Arc<Device>, exporter: &Sec
 
 fn refused(refusal: &Refusal) -> Answer {
     let code = match refusal {
-        Refusal::Unregistered | Refusal::NoPolicy => Code::FORBIDDEN,
-        Refusal::Challenge(_) | Refusal::Chain => Code::CONFLICT,
+        Refusal::Unregistered | Refusal::NoPolicy | Refusal::NotItsTpm => Code::FORBIDDEN,
+        Refusal::Challenge(_) | Refusal::Chain | Refusal::Activation => Code::CONFLICT,
         Refusal::Format(_) => Code::UNSUPPORTED_CONTENT_FORMAT,
         Refusal::TooMuch => {
             return Answer { max_age: Some(COAP_RETRY_SECONDS), ..Answer::new(Code::TOO_MANY_REQUESTS) };

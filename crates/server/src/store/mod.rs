@@ -19,6 +19,7 @@ mod ports;
 mod proof;
 mod sqlite;
 mod tenant;
+mod tpm;
 mod trusted_keys;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
 pub use proof::ProofCursor;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
+pub use tpm::TpmKeyRow;
 pub use trusted_keys::{KeyRole, TrustedKeyRow};
 
 /// All databases of one data directory.
