@@ -39,7 +39,7 @@ impl Server {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
                 let key = SecretBytes::new(PSK).context("the key is too long")?;
-                let entry = (identity == IDENTITY).then_some(PskEntry { key, principal: 1 });
+                let entry = (identity == IDENTITY).then_some(PskEntry { key, principal: 1, tag: 0 });
                 self.endpoint.provide_psk(now, handshake, entry);
             }
             EndpointEvent::Establishing { session, .. } => self.endpoint.confirm_durable(now, session),

@@ -89,7 +89,7 @@ fn answers(server: &mut Endpoint, mut datagram: Vec<u8>) -> Vec<Vec<u8>> {
     while let Some(event) = server.poll() {
         match event {
             EndpointEvent::PskRequested { handshake, .. } => {
-                server.provide_psk(NOW, handshake, Some(PskEntry { key: psk(), principal: 1 }));
+                server.provide_psk(NOW, handshake, Some(PskEntry { key: psk(), principal: 1, tag: 0 }));
             }
             EndpointEvent::Establishing { session, .. } => server.confirm_durable(NOW, session),
             EndpointEvent::Data { session, data, .. } => server.send(NOW, session, &data).unwrap(),

@@ -1,5 +1,7 @@
 //! A device's association with its gateway: DTLS below, CoAP above, and the decisions between them.
 
+mod rekey;
+
 use alloc::vec::Vec;
 
 use bartizan_dtls::{ClientConfig, CloseReason, Connection, ConnectionEvent, Instant, Random, SavedSession};
@@ -10,11 +12,16 @@ use crate::error::Error;
 use crate::event::{ClientEvent, Failure, IncomingId, Reply, Request, RequestId};
 use crate::exchange::{Endpoint, ExchangeConfig, Reader, Writer};
 use crate::jitter::{Jitter, doubled};
+pub use rekey::Psk;
+use rekey::Rekeying;
 
 /// What a client needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub dtls: ClientConfig,
+    /// The key before that in `dtls`, while that one has not been used yet ([`Client::use_key`]). Every second handshake
+    /// tries it.
+    pub fallback: Option<Psk>,
     pub exchange: ExchangeConfig,
     /// Handshakes in a row that may fail before requests fail with them.
     pub handshakes_max: u8,
@@ -29,6 +36,7 @@ impl Config {
     pub fn new(dtls: ClientConfig) -> Self {
         Self {
             dtls,
+            fallback: None,
             exchange: ExchangeConfig::default(),
             handshakes_max: 3,
             reconnect_ms_min: 2_000,
@@ -58,6 +66,7 @@ pub struct Client {
     not_before: Instant,
     /// What an association that ended still had to say.
     last_words: Queue<Vec<u8>>,
+    rekeying: Rekeying,
 }
 
 enum Link {
@@ -121,6 +130,7 @@ impl Client {
             attempts: 0,
             not_before: now,
             last_words: Queue::new(LAST_WORDS_MAX),
+            rekeying: Rekeying::default(),
         }
     }
 
@@ -229,7 +239,8 @@ impl Client {
 
     /// The next thing to tell the application.
     pub fn poll(&mut self) -> Option<ClientEvent> {
-        self.coap.poll()
+        let event = self.coap.poll()?;
+        Some(self.translated(event))
     }
 
     /// Whether nothing is under way: no request, no command, nothing to send. A good moment to sleep.
@@ -301,7 +312,7 @@ impl Client {
     fn connect(&mut self, now: Instant, rng: &mut dyn Random) {
         self.coap.close();
         self.attempts = self.attempts.saturating_add(1);
-        match Connection::connect(self.config.dtls.clone(), now, rng) {
+        match Connection::connect(self.next_config(), now, rng) {
             Ok(connection) => self.link = Link::Up(connection),
             Err(error) => self.disconnected(now, CloseReason::Failed(error)),
         }
@@ -337,6 +348,7 @@ impl Client {
             ConnectionEvent::Connected { suite, peer_cid } => {
                 self.coap.open();
                 self.coap.tell(ClientEvent::Connected { suite, connection_id: peer_cid });
+                self.key_connected();
             }
             ConnectionEvent::Data(message) => {
                 self.attempts = 0;
@@ -356,6 +368,7 @@ impl Client {
             }
         }
         self.coap.close();
+        self.key_disconnected();
         let times = self.attempts.saturating_sub(1);
         let delay_ms = doubled(self.config.reconnect_ms_min, times, self.config.reconnect_ms_max);
         self.not_before = now.plus(self.jitter.stretch(delay_ms));

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use bartizan_dtls::{CipherSuite, CloseReason, Instant};
 use bartizan_wire::coap::Code;
 
+use crate::client::Psk;
+
 /// A request to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -74,6 +76,10 @@ pub enum ClientEvent {
     Deferred { request: RequestId, until: Instant },
     /// There will be no answer.
     Failed { request: RequestId, reason: Failure },
+    /// Another pre-shared key. Store it, then [`Client::use_key`](crate::Client::use_key).
+    NewKey { request: RequestId, key: Psk },
+    /// A handshake with the new key has come to its end: the old one is good no more, and may be erased.
+    KeyProven,
     /// The association ended. With `retry_at`, a new handshake is begun then.
     Disconnected { reason: CloseReason, retry_at: Option<Instant> },
 }

@@ -73,7 +73,7 @@ mod jitter;
 pub mod limits;
 
 #[cfg(feature = "client")]
-pub use client::{Asleep, Client, Config};
+pub use client::{Asleep, Client, Config, Psk};
 #[cfg(feature = "client")]
 pub use error::Error;
 #[cfg(feature = "client")]

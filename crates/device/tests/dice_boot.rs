@@ -334,6 +334,7 @@ fn the_platform_opens_evidence_of_every_form() {
                 identity: opened.identity,
                 layers: opened.layers.clone(),
                 leaf: *attester.public_key(),
+                valid_until: None,
             };
             let cached = |name: &[u8; 32]| (name == attester.reference()).then(|| known.clone());
             assert_eq!(open(&AWS_LC, &evidence(&attester, Carry::Reference), &cached, NOW).unwrap(), opened);

@@ -273,7 +273,7 @@ impl Table {
         match self.questions.pop_front() {
             Some(EndpointEvent::PskRequested { handshake, .. }) => {
                 let key = SecretBytes::new(&[1; 16]);
-                let entry = key.map(|key| PskEntry { key, principal: 7 });
+                let entry = key.map(|key| PskEntry { key, principal: 7, tag: 0 });
                 let entry = entry.filter(|_| !how.is_multiple_of(8));
                 self.server.provide_psk(self.now, handshake, entry);
             }

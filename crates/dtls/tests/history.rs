@@ -221,7 +221,7 @@ fn server_establishes(order: &[&str]) -> Option<usize> {
         while let Some(event) = server.poll() {
             match event {
                 EndpointEvent::PskRequested { handshake, .. } => {
-                    server.provide_psk(now, handshake, Some(PskEntry { key: key(1), principal: 1 }));
+                    server.provide_psk(now, handshake, Some(PskEntry { key: key(1), principal: 1, tag: 0 }));
                 }
                 EndpointEvent::Establishing { session, .. } => server.confirm_durable(now, session),
                 EndpointEvent::Established { .. } => established = true,

@@ -146,7 +146,7 @@ impl Node {
         while let Some(event) = self.endpoint.poll() {
             match event {
                 EndpointEvent::PskRequested { handshake, .. } => {
-                    self.endpoint.provide_psk(now, handshake, Some(PskEntry { key: key(1), principal: 1 }));
+                    self.endpoint.provide_psk(now, handshake, Some(PskEntry { key: key(1), principal: 1, tag: 0 }));
                 }
                 EndpointEvent::Establishing { session, .. } => {
                     self.states.insert(session, self.endpoint.state(session).unwrap().to_bytes());

@@ -244,7 +244,7 @@ fn server_awaiting_the_client(psk: bool, policy: ClientAuthentication) -> (Endpo
         server.handle(now, address(1), &mut hello);
         while let Some(event) = server.poll() {
             if let EndpointEvent::PskRequested { handshake, .. } = event {
-                server.provide_psk(now, handshake, Some(PskEntry { key: key(1), principal: 1 }));
+                server.provide_psk(now, handshake, Some(PskEntry { key: key(1), principal: 1, tag: 0 }));
             }
         }
         while let Some(mut transmit) = server.poll_transmit() {

@@ -3,7 +3,7 @@
 use bartizan_wire::finding::Basis;
 use bartizan_wire::{Access, Cause, Exit, Expected, Feature, Finding, Grade, Lifecycle, Subject, UnixMillis};
 
-use crate::posture::{Hold, Policy, Posture, Proof, Stage};
+use crate::posture::{Hold, Policy, Posture, Proof, Rekey, Stage};
 
 mod amount;
 
@@ -178,7 +178,14 @@ fn way_out(hold: &Hold, policy: &Policy, now: UnixMillis) -> String {
         (Cause::Attestation, Stage::Probation) => {
             let left = policy.attestation.passes.saturating_sub(hold.passes).max(1);
             let times = if left == 1 { "once more".into() } else { format!("{left} times more") };
-            format!("It has proven good firmware since; when it has done so {times}, everything passes again.")
+            match hold.rekey {
+                Rekey::Awaited => format!(
+                    "It has proven good firmware since, and waits for a new key: when it has connected with one and proven itself {times}, everything passes again."
+                ),
+                Rekey::NotAsked | Rekey::Done => {
+                    format!("It has proven good firmware since; when it has done so {times}, everything passes again.")
+                }
+            }
         }
         (Cause::Attestation, _) => {
             "Only fresh evidence of good firmware ends this, for a challenge from after it was isolated.".into()

@@ -6,11 +6,16 @@
 use bartizan_wire::{Access, Attestation, Cause, Engine, Exit, Grade, Lifecycle, UnixMillis, Update};
 
 mod attested;
+mod doubt;
 mod owing;
+mod prolonged;
+mod rekeyed;
 mod state;
 
 pub use attested::{AttestationPolicy, Verdict};
 pub use owing::{PROOFS, Proof, Schedule};
+pub use prolonged::Heartbeat;
+pub use rekeyed::Rekey;
 pub use state::STATES;
 
 use crate::limits::REASON_BYTES_MAX;
@@ -75,6 +80,8 @@ pub struct Hold {
     pub stage_since: UnixMillis,
     /// Affirming verdicts since probation began, for a hold that ends by evidence.
     pub passes: u8,
+    /// Whether probation waits for another key of the device.
+    pub rekey: Rekey,
 }
 
 impl Hold {
@@ -96,7 +103,7 @@ impl Hold {
     }
 
     fn enter(&mut self, stage: Stage, at: UnixMillis) {
-        (self.stage, self.stage_since, self.passes) = (stage, at, 0);
+        (self.stage, self.stage_since, self.passes, self.rekey) = (stage, at, 0, Rekey::NotAsked);
     }
 }
 
@@ -110,9 +117,16 @@ pub struct Posture {
     pub verdict_at: Option<UnixMillis>,
     /// Whether it has proven lately what it runs.
     pub proof: Proof,
-    /// Since when `proof` is so: for [`Proof::Current`] the last good verdict or, before any, when the time to the
-    /// first one started. `None`: it never connected and has no identity.
+    /// Since when `proof` is so: for [`Proof::Current`] the last good verdict, or what prolonged it; before any, when
+    /// the time to the first one started. `None`: it never connected and has no identity.
     pub proof_at: Option<UnixMillis>,
+    /// The last heartbeat that prolonged a verdict.
+    pub heartbeat: Option<Heartbeat>,
+    /// Until when its firmware is known to have been what was released: when the challenge of the last affirming verdict
+    /// was issued, or of a heartbeat that prolonged one.
+    pub proven_at: Option<UnixMillis>,
+    /// Since when its reports are not to be trusted, while that is so. Zero: from the first on.
+    pub doubted_since: Option<UnixMillis>,
     pub grade: Grade,
     pub update: Update,
     pub holds: Vec<Hold>,
@@ -128,6 +142,9 @@ impl Default for Posture {
             verdict_at: None,
             proof: Proof::Current,
             proof_at: None,
+            heartbeat: None,
+            proven_at: None,
+            doubted_since: None,
             grade: Grade::Normal,
             update: Update::None,
             holds: Vec::new(),
@@ -146,10 +163,14 @@ pub enum Machine {
     Graded { to: Grade, engine: Engine, reason: String, ceiling: Access },
     /// A verifier has judged the device's evidence.
     Appraised(Verdict),
+    /// A heartbeat over this challenge or epoch was found good. It counts if [`Posture::takes_heartbeat`].
+    Prolonged { challenged: UnixMillis },
     /// An identity was registered that evidence is held against from now on.
     Registered,
     /// What [`Posture::owing`] said, once the brake permits it; or evidence is asked for before its time.
     Owes(Proof),
+    /// A handshake finished with a key that was made then.
+    Rekeyed(UnixMillis),
     /// Time has passed.
     Tick,
 }
@@ -182,6 +203,16 @@ pub enum Change {
     },
     /// What it owes. [`Proof::Current`]: the time to its first evidence started.
     Owes(Proof),
+    /// A heartbeat; nothing else changed.
+    Prolonged,
+    /// What it reported since then is not to be trusted. Zero: all that it ever did.
+    Doubted {
+        since: UnixMillis,
+    },
+    /// What it reports from now on is to be trusted again; what it reported since then is not.
+    Trusted {
+        since: UnixMillis,
+    },
     Placed(Hold),
     /// Its stage, access or reason changed.
     Moved(Hold),
@@ -226,9 +257,11 @@ impl Posture {
         match says {
             Machine::HandshakeFinished => self.connected(now, &mut changes),
             Machine::Registered => self.starts_to_owe(now, &mut changes),
+            Machine::Rekeyed(made) => self.rekeyed(made, &mut changes),
             Machine::Tick => self.tick(now, policy, &mut changes),
             Machine::Appraised(verdict) => self.appraised(now, &verdict, policy, &mut changes),
             Machine::Owes(proof) => self.owes(now, proof, &mut changes),
+            Machine::Prolonged { challenged } => self.prolonged(now, challenged, &mut changes),
             Machine::Graded { to, engine, reason, ceiling } => {
                 let wanted = policy.access_of(to).min(ceiling);
                 self.grade_to(to, &mut changes);
@@ -358,6 +391,7 @@ impl Posture {
             stage: Stage::Held,
             stage_since: now,
             passes: 0,
+            rekey: Rekey::NotAsked,
         }
     }
 

@@ -9,7 +9,13 @@ use Attestation::{Affirming, Contraindicated, Warning};
 
 fn verdict(tier: Attestation, challenged: u64) -> Machine {
     let reason = "its firmware is not the one that was released".into();
-    Machine::Appraised(Verdict { tier, challenged: UnixMillis(challenged), reason, ceiling: Access::Blocked })
+    Machine::Appraised(Verdict {
+        tier,
+        challenged: UnixMillis(challenged),
+        reason,
+        ceiling: Access::Blocked,
+        rekey: false,
+    })
 }
 
 fn say(posture: &mut Posture, at: u64, says: Machine) -> Vec<Change> {
@@ -90,6 +96,7 @@ fn the_brake_bounds_what_a_verdict_does() {
         challenged: UnixMillis(1),
         reason: "changed".into(),
         ceiling: Access::Limited,
+        rekey: false,
     };
     say(&mut posture, 2, Machine::Appraised(spared));
     assert_eq!(posture.access(), Access::Limited);

@@ -22,6 +22,7 @@ fn verdict(tier: Attestation, challenged: u64) -> Machine {
         challenged: UnixMillis(challenged),
         reason: "failed its attestation".into(),
         ceiling: Access::Blocked,
+        rekey: false,
     })
 }
 
@@ -171,7 +172,7 @@ fn a_state_is_the_first_row_that_holds() {
     assert_eq!(words, all);
     let graded = |to, ceiling| Machine::Graded { to, engine: Engine::Profile, reason: "loud".into(), ceiling };
     let appraised = |tier, ceiling| {
-        Machine::Appraised(Verdict { tier, challenged: UnixMillis(5), reason: "failed".into(), ceiling })
+        Machine::Appraised(Verdict { tier, challenged: UnixMillis(5), reason: "failed".into(), ceiling, rekey: false })
     };
     let isolate = |access| Person::Isolate { access, reason: String::new() };
     assert_eq!(Posture::default().state(), "registered");

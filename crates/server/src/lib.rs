@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod app;
+pub mod base64;
 pub mod ca;
 pub mod cli;
 pub mod clock;
@@ -22,9 +23,12 @@ pub mod config;
 pub mod data_dir;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod device_tls;
 pub mod energy;
+pub mod est;
 pub mod gateway;
 pub mod limits;
+pub mod mqtt;
 pub mod ops;
 pub mod serve;
 pub mod store;

@@ -38,10 +38,23 @@ pub const FINDINGS_PER_TENANT_MAX: u32 = 100_000;
 pub const VERDICTS_PER_DEVICE_MAX: u32 = 50;
 /// Evidence of one device that is verified in a minute; more is answered 4.29 before any signature is looked at.
 pub const EVIDENCE_PER_MINUTE_MAX: u32 = 6;
+/// New keys that one device is given in a minute; asking for the same one again is free.
+pub const KEYS_PER_MINUTE_MAX: u32 = 3;
+/// Random bytes that a device may add to its new key: 128 bits at least.
+pub const KEY_CONTRIBUTION_BYTES_MIN: usize = 16;
+pub const KEY_CONTRIBUTION_BYTES_MAX: usize = 64;
+/// Longest time that a person gives a device to take another key: a year.
+pub const KEY_HOURS_MAX: u32 = 8_760;
 /// How long a challenge may be answered, in milliseconds: a device on a slow link needs a minute for its evidence.
 pub const CHALLENGE_AGE_MS_MAX: u64 = 5 * 60_000;
 /// How long an attestation result may be relied on, in milliseconds, if no deadline ends it before.
 pub const RESULT_VALID_MS: u64 = 3_600_000;
+/// Chains of devices' certificates whose signatures need not be verified again, one a device: some 3 kB each.
+pub const PROVEN_CHAINS_MAX: usize = 100_000;
+/// Length of an epoch, unless a policy says otherwise, in minutes.
+pub const EPOCH_MINUTES_DEFAULT: u32 = 60;
+/// Longest epoch in minutes.
+pub const EPOCH_MINUTES_MAX: u32 = 24 * 60;
 /// Keys that one tenant believes in one role; each is tried on a manifest.
 pub const TRUSTED_KEYS_MAX: u32 = 32;
 /// Longest PEM of such a key, in bytes.
@@ -58,6 +71,22 @@ pub const WATCH_EVERY_MS: u64 = 60_000;
 pub const WATCH_GAP_MS_MAX: u64 = 10 * 60_000;
 /// Devices of a type that the watchdog looks at in a round, for each kind of proof.
 pub const WATCH_DEVICES_PER_ROUND_MAX: u32 = 4096;
+/// Certificates that one device gets in a day; a device that asks for more is broken.
+pub const CERTIFICATES_PER_DEVICE_A_DAY_MAX: u32 = 16;
+/// How long a certificate that has ended is still shown, in milliseconds: 90 days.
+pub const CERTIFICATES_KEPT_MS: u64 = 90 * 24 * 3_600_000;
+/// By how much a certificate is dated back, in milliseconds, for devices and servers whose clocks are behind.
+pub const CERTIFICATE_SKEW_MS: u64 = 3_600_000;
+/// Longest certificate request in bytes.
+pub const CSR_BYTES_MAX: usize = 8 * 1024;
+/// Issuing authorities of a tenant that have not ended or been distrusted.
+pub const AUTHORITIES_PER_TENANT_MAX: usize = 8;
+/// Roots and certified roots of a tenant.
+pub const ROOTS_PER_TENANT_MAX: usize = 16;
+/// Longest bundle of authorities' certificates in PEM, in bytes.
+pub const AUTHORITIES_PEM_BYTES_MAX: usize = 64 * 1024;
+/// Longest time that an enrolment secret is good for, in hours.
+pub const ENROLMENT_SECRET_HOURS_MAX: u32 = 90 * 24;
 /// Lines of the audit that are kept.
 pub const AUDIT_LINES_MAX: u32 = 1_000_000;
 /// Lines of history and findings that wait to be written; more are shed and counted.
@@ -70,6 +99,17 @@ pub const SQLITE_WAIT_MS: u64 = 10_000;
 pub const IMPORT_CHUNK_ROWS: usize = 500;
 /// How long a reply is kept for its Idempotency-Key, in milliseconds: a day.
 pub const KEPT_REPLY_MS: u64 = 24 * 3_600_000;
+
+// --- est
+
+/// Requests of EST that are worked on at a time.
+pub const EST_REQUESTS_MAX: usize = 64;
+/// Time for one of them, in milliseconds.
+pub const EST_REQUEST_MS_MAX: u64 = 30_000;
+/// Connections to the EST listener.
+pub const EST_CONNECTIONS_MAX: usize = 512;
+/// Wrong enrolment secrets of one address in a minute before it is answered with 429.
+pub const EST_FAILURES_PER_MINUTE_MAX: u64 = 10;
 
 // --- upstream
 
@@ -91,6 +131,14 @@ pub const MQTT_INCOMING_BYTES_MAX: usize = 16 * 1024;
 pub const MQTT_OUTGOING_BYTES_MAX: usize = 1 << 20;
 /// Bytes handed to a broker's socket at once; one message may go beyond.
 pub const MQTT_BATCH_BYTES: usize = 64 * 1024;
+/// Longest packet of a device that speaks MQTT, in bytes.
+pub const MQTT_DEVICE_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// Messages that such a device may send before the first is acknowledged (MQTT 5.0: Receive Maximum).
+pub const MQTT_DEVICE_PUBLISH_MAX: u16 = 16;
+/// Time between a TLS handshake and the CONNECT packet, in milliseconds.
+pub const MQTT_CONNECT_MS_MAX: u64 = 10_000;
+/// Longest keep-alive of such a device, in seconds; also of one that wants none.
+pub const MQTT_KEEP_ALIVE_S_MAX: u16 = 3_600;
 /// Addresses of one proxy pool.
 pub const PROXY_POOL_ADDRESSES_MAX: u64 = 1 << 16;
 /// Greatest network in a pool, as bits of its hosts.

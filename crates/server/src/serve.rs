@@ -21,7 +21,11 @@ use crate::cli::{Failure, open};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::data_dir::{DataDir, Endpoint, Lock, read_secret};
+use crate::device_tls::{self, Certificate};
+use crate::est;
 use crate::gateway::{Gateway, GatewayHandle, GatewayOptions};
+use crate::limits::EST_CONNECTIONS_MAX;
+use crate::mqtt::{Door, DoorHandle, DoorOptions};
 use crate::ops::logs::{self, LevelSwitch};
 use crate::ops::{Health, Metrics, notify};
 
@@ -30,9 +34,13 @@ pub struct Server {
     pub app: Arc<App>,
     pub api: Arc<Api>,
     pub endpoint: Endpoint,
+    /// Where EST listens, if it does.
+    pub est: Option<SocketAddr>,
     gateway: GatewayHandle,
+    mqtt: Option<DoorHandle>,
     dir: DataDir,
     listening: JoinHandle<()>,
+    enrolling: Option<JoinHandle<()>>,
     _lock: Lock,
 }
 
@@ -44,7 +52,7 @@ impl Server {
     pub async fn start(dir: &DataDir, config: &Config, clock: Clock) -> Result<Self, Failure> {
         dir.require()?;
         let lock = dir.lock()?;
-        let (socket, address) = bind(config.api.listen).await?;
+        let (socket, address) = bind("the API", "api.listen", config.api.listen).await?;
         let tls = certificate(dir, config)?;
         let app = open::app(dir, config, clock).await?;
         let health = Arc::new(Health::default());
@@ -64,8 +72,22 @@ impl Server {
         let listener = Listener { socket, tls, connections_max: config.api.connections_max.count() };
         let router = api::router(Arc::clone(&api));
         let listening = tokio::spawn(listener.serve(router, health.draining()));
+        let (est, enrolling) = match enrolment(dir, config, &app, &health).await? {
+            Some((address, task)) => (Some(address), Some(task)),
+            None => (None, None),
+        };
+        let mqtt = mqtt(dir, config, &app).await?;
+        if let Some(door) = &mqtt {
+            api.metrics.add_mqtt(door.meter());
+        }
         dir.write_endpoint(&endpoint)?;
-        Ok(Self { app, api, endpoint, gateway, dir: dir.clone(), listening, _lock: lock })
+        Ok(Self { app, api, endpoint, est, gateway, mqtt, dir: dir.clone(), listening, enrolling, _lock: lock })
+    }
+
+    /// Where strong devices speak MQTT, if they do.
+    #[must_use]
+    pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.mqtt.as_ref().map(DoorHandle::local_addr)
     }
 
     /// Finishes what is under way, as far as `deadline` allows, and closes the databases.
@@ -73,10 +95,18 @@ impl Server {
         self.dir.remove_endpoint();
         self.api.health.drain();
         let requests = tokio::time::timeout(deadline, &mut self.listening);
-        let (requests, ()) = tokio::join!(requests, self.gateway.drain(deadline));
+        let mqtt = async {
+            if let Some(door) = self.mqtt {
+                door.drain(deadline).await;
+            }
+        };
+        let (requests, (), ()) = tokio::join!(requests, self.gateway.drain(deadline), mqtt);
         if requests.is_err() {
             tracing::warn!("requests were cut off: they took longer than server.drain_s");
             self.listening.abort();
+        }
+        if let Some(enrolling) = &self.enrolling {
+            enrolling.abort();
         }
         self.app.shutdown().await;
     }
@@ -94,6 +124,32 @@ async fn gateway(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Gatew
         ..GatewayOptions::new(keys.listen, dir.data().join("sessions"), dir.master_key()?)
     };
     Ok(Gateway::start(Arc::clone(app), options).await?)
+}
+
+/// Listens for EST, if it is wanted.
+async fn enrolment(
+    dir: &DataDir,
+    config: &Config,
+    app: &Arc<App>,
+    health: &Health,
+) -> Result<Option<(SocketAddr, JoinHandle<()>)>, Failure> {
+    let Some(listen) = config.est.listen.0 else { return Ok(None) };
+    let (socket, address) = bind("EST", "est.listen", listen).await?;
+    let chain = config.api.certificate.within(dir.path());
+    let key = config.api.private_key.within(dir.path());
+    let tls = device_tls::tls(app, &chain, &key, Certificate::Optional).map_err(Failure::new)?;
+    let listener = Listener { socket, tls, connections_max: EST_CONNECTIONS_MAX };
+    let task = tokio::spawn(listener.serve(est::router(Arc::clone(app)), health.draining()));
+    Ok(Some((address, task)))
+}
+
+async fn mqtt(dir: &DataDir, config: &Config, app: &Arc<App>) -> Result<Option<DoorHandle>, Failure> {
+    let Some(listen) = config.mqtt.listen.0 else { return Ok(None) };
+    let chain = config.api.certificate.within(dir.path());
+    let key = config.api.private_key.within(dir.path());
+    let tls = device_tls::tls(app, &chain, &key, Certificate::Required).map_err(Failure::new)?;
+    let options = DoorOptions { listen, connections_max: config.mqtt.connections_max.count(), tls };
+    Ok(Some(Door::start(Arc::clone(app), options).await?))
 }
 
 /// Runs the server of `dir` until a signal ends it.
@@ -125,9 +181,13 @@ pub async fn run(dir: &DataDir, config_file: Option<&Path>) -> Result<(), Failur
 
 fn tell(server: &Server) {
     let Endpoint { api, gateway, .. } = server.endpoint;
-    let gateway = gateway.map_or("none".to_owned(), |address| address.to_string());
+    let door = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |address| address.to_string());
+    let (gateway, est, mqtt) = (door(gateway), door(server.est), door(server.mqtt_address()));
     let console = format!("https://{api}/");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %api, gateway, console, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %api, gateway, est, mqtt, console, "serving");
+    if let Some(est) = server.est {
+        tracing::info!(%est, "devices enrol here");
+    }
     if !api.ip().is_loopback() {
         tracing::warn!(%api, "the API is reachable from other machines");
     }
@@ -202,15 +262,15 @@ impl Signals {
     }
 }
 
-async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+async fn bind(what: &str, key: &str, listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => Failure::new(format!("the API cannot listen on {listen}: the port is in use"))
-            .hint("stop what uses it, or set api.listen"),
+        io::ErrorKind::AddrInUse => Failure::new(format!("{what} cannot listen on {listen}: the port is in use"))
+            .hint(format!("stop what uses it, or set {key}")),
         io::ErrorKind::AddrNotAvailable => {
-            Failure::new(format!("the API cannot listen on {listen}: this machine has no such address"))
-                .hint("set api.listen")
+            Failure::new(format!("{what} cannot listen on {listen}: this machine has no such address"))
+                .hint(format!("set {key}"))
         }
-        _ => Failure::new(format!("the API cannot listen on {listen}: {error}")).hint("set api.listen"),
+        _ => Failure::new(format!("{what} cannot listen on {listen}: {error}")).hint(format!("set {key}")),
     };
     let socket = TcpListener::bind(listen).await.map_err(told)?;
     let address = socket.local_addr().map_err(told)?;

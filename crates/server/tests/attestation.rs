@@ -17,6 +17,7 @@ use bartizan_platform::import::secret::to_hex;
 use bartizan_server::app::references::{NewReference, PolicyView};
 use bartizan_sim::{CHAIN_BYTES, Flash, RELEASES};
 use bartizan_trust::challenge::binding;
+use bartizan_trust::heartbeat;
 use bartizan_wire::coap::Code;
 use bartizan_wire::{Access, DeviceKey};
 
@@ -33,7 +34,8 @@ fn random(out: &mut [u8]) {
 async fn release(scene: &Scene) {
     scene.app.add_type(&ada(), scene.tenant, METER).await.unwrap();
     let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
-    let policy = PolicyView { layers, ..PolicyView::default() };
+    // No epoch ends during a test, unless at midnight.
+    let policy = PolicyView { layers, epoch_minutes: Some(24 * 60), ..PolicyView::default() };
     scene.app.set_attestation_policy(&ada(), scene.tenant, METER, &policy).await.unwrap();
     for release in RELEASES {
         let new = NewReference {
@@ -103,6 +105,41 @@ impl Meter {
     }
 }
 
+/// A pre-shared key and its name.
+type Psk = (Vec<u8>, Vec<u8>);
+
+impl Meter {
+    async fn key_in_use(&self, scene: &Scene) -> Psk {
+        let identity = scene.app.show_device(self.key).await.unwrap().identity.into_bytes();
+        let psk = scene.app.credential(&identity).await.unwrap().unwrap().psk.to_vec();
+        (identity, psk)
+    }
+
+    async fn ask_for_key(&mut self) -> Response {
+        let request = self.device.request_as(Code::POST, "/.well-known/bartizan/key", 42, b"");
+        self.device.exchange(&request).await.expect("an answer")
+    }
+}
+
+/// `{"identity": bytes, "key": bytes}`.
+fn key_in(answer: &Response) -> Psk {
+    assert_eq!(answer.code, Code::CHANGED, "{answer:?}");
+    let rest = answer.payload.strip_prefix(b"\xa2\x68identity\x58\x18").unwrap();
+    let (identity, rest) = rest.split_at(24);
+    (identity.to_vec(), rest.strip_prefix(b"\x63key\x58\x20").unwrap().to_vec())
+}
+
+async fn with_key(scene: &Scene, (identity, psk): &Psk) -> Device {
+    let config =
+        ClientConfig { mtu: 1_900, ..ClientConfig::new(&RUSTCRYPTO, identity, SecretBytes::new(psk).unwrap()) };
+    Device::connect_with(scene.gateway.local_addr(), config, PATIENCE).await.expect("a handshake")
+}
+
+/// Whether a standing in CBOR says `"rotate": true`.
+fn asks_for_key(standing: &Response) -> bool {
+    standing.payload.windows(8).any(|bytes| bytes == b"\x66rotate\xf5")
+}
+
 async fn access(scene: &Scene, meter: &Meter) -> Access {
     let view = scene.app.show_device(meter.key).await.unwrap();
     Access::from_name(&view.access).unwrap()
@@ -155,11 +192,24 @@ async fn changed_firmware_isolates_and_repair_readmits_by_fresh_evidence_alone()
     let answered = meter.evidence(&before);
     assert_eq!(meter.bring(&answered).await.code, Code::CONFLICT, "a challenge from before the isolation");
     assert_eq!(access(&scene, &meter).await, Access::Quarantined);
-    for expected in [Access::Limited, Access::Limited, Access::Full] {
+    let old = meter.key_in_use(&scene).await;
+    assert_eq!(meter.ask_for_key().await.code, Code::FORBIDDEN, "no key before it has proven itself");
+    for passes in 0..3 {
         let standing = meter.attest().await;
-        assert_eq!(access(&scene, &meter).await, expected);
-        assert_eq!(asks_for_evidence(&standing), expected != Access::Full, "until it is through its probation");
+        assert_eq!(access(&scene, &meter).await, Access::Limited, "{passes} passes, and the old key");
+        assert!(asks_for_evidence(&standing) && asks_for_key(&standing));
     }
+    let explanation = scene.app.show_device(meter.key).await.unwrap().explanation;
+    assert!(explanation.contains("waits for a new key"), "{explanation}");
+    let new = key_in(&meter.ask_for_key().await);
+    // Whoever stole the old key is in, too, but has not proven what he runs.
+    let mut thief = Meter { key: meter.key, device: with_key(&scene, &old).await, flash: Flash::new([9; 32]) };
+    assert_eq!(thief.ask_for_key().await.code, Code::CONFLICT);
+    meter.device = with_key(&scene, &new).await;
+    assert!(thief.device.wait(PATIENCE, |device| device.closed).await, "every older association ends");
+    let standing = meter.attest().await;
+    assert!(!asks_for_evidence(&standing) && !asks_for_key(&standing));
+    assert_eq!(access(&scene, &meter).await, Access::Full);
     assert_eq!(meter.device.post("/meter/volume", "{}").await.code, Code::CHANGED);
 }
 
@@ -218,6 +268,13 @@ async fn what_is_no_evidence_of_ours_is_refused_and_not_held_against_anybody() {
     let scene = Scene::new().await;
     release(&scene).await;
     let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    for bytes in [&b"\x84\x43\xa1\x01\x05\xa0\x40\x40"[..], b"\x84\x43\xa1\x01\x04\xa0\x41\xa0\x40"] {
+        assert_eq!(
+            meter.bring(bytes).await.code,
+            Code::UNSUPPORTED_CONTENT_FORMAT,
+            "no heartbeat that says what it should"
+        );
+    }
     let challenge = meter.challenge().await;
     let exporter = Secret::new(*meter.device.connection.exporter().unwrap());
     let bond = binding(&RUSTCRYPTO, &exporter, &challenge);
@@ -225,8 +282,60 @@ async fn what_is_no_evidence_of_ours_is_refused_and_not_held_against_anybody() {
     let mut out = [0; 400];
     let attester = meter.flash.start(&mut random, &mut chain);
     let length = attester.heartbeat(&RUSTCRYPTO, &mut random, &challenge, &bond, &mut out).unwrap();
-    assert_eq!(meter.bring(&out[..length]).await.code, Code::UNSUPPORTED_CONTENT_FORMAT);
+    assert_eq!(meter.bring(&out[..length]).await.code, Code::CONFLICT, "a heartbeat with no verdict to prolong");
     assert_eq!((access(&scene, &meter).await, tier(&scene, &meter).await.as_str()), (Access::Full, "none"));
+}
+
+/// The epoch id in a standing.
+fn epoch_of(standing: &Response) -> Option<Vec<u8>> {
+    let at = standing.payload.windows(8).position(|bytes| bytes == b"\x65epoch\x58\x18")? + 8;
+    Some(standing.payload[at..at + 24].to_vec())
+}
+
+#[tokio::test]
+async fn heartbeats_prolong_a_verdict_over_restarts_and_each_brings_the_next_epoch() {
+    let scene = Scene::new().await;
+    release(&scene).await;
+    let mut meter = Meter::install(&scene, "meter-1", 1).await;
+    let exporter = Secret::new(*meter.device.connection.exporter().unwrap());
+    let mut chain = [0; CHAIN_BYTES];
+    let attester = Flash::new([1; 32]).start(&mut random, &mut chain);
+    let challenge = meter.challenge().await;
+    let mut full = [0; 3_000];
+    let bond = binding(&RUSTCRYPTO, &exporter, &challenge);
+    let made = attester.evidence(&RUSTCRYPTO, &mut random, &challenge, &bond, Carry::Chain, &mut full).unwrap();
+    let key = heartbeat::key(&RUSTCRYPTO, &exporter, &full[..made]);
+    let beat = |nonce: &[u8]| {
+        let mut out = [0; 200];
+        let made = attester.tagged_heartbeat(&RUSTCRYPTO, &key, nonce, &mut out).unwrap();
+        out[..made].to_vec()
+    };
+    let standing = meter.bring(&full[..made]).await;
+    let first = epoch_of(&standing).expect("the id comes with the answer to evidence");
+    let request = meter.device.request(Code::GET, &format!("{PATH}?epoch"), b"");
+    let asked = meter.device.exchange(&request).await.unwrap();
+    assert_eq!((asked.code, &asked.payload), (Code::CONTENT, &first), "and by itself");
+    let status: serde_json::Value = serde_json::from_slice(&meter.device.status().await.payload).unwrap();
+    assert_eq!(status["epoch"].as_str(), Some(to_hex(&first).as_str()), "and with its status");
+
+    let answer = meter.bring(&beat(&first)).await;
+    assert_eq!((answer.code, epoch_of(&answer)), (Code::CHANGED, Some(first.clone())));
+    let challenge = meter.challenge().await;
+    let scene = scene.restart().await;
+    assert_eq!(meter.bring(&beat(&challenge)).await.code, Code::CONFLICT, "challenges do not outlive the server");
+    assert_eq!(meter.bring(&beat(&first)).await.code, Code::CONFLICT, "and an epoch counts once");
+    let challenge = meter.challenge().await;
+    assert_eq!(meter.bring(&beat(&challenge)).await.code, Code::CHANGED, "the session and the verdict do");
+    assert_eq!(meter.bring(&beat(&challenge)).await.code, Code::CONFLICT, "replayed");
+    let shown = scene.app.show_attestation(meter.key).await.unwrap();
+    assert_eq!((shown.verdicts.len(), shown.tier.as_str()), (1, "affirming"));
+    assert!(shown.heartbeat_at.is_some());
+
+    meter.flash.patch_firmware();
+    meter.attest().await;
+    let challenge = meter.challenge().await;
+    assert_eq!(meter.bring(&beat(&challenge)).await.code, Code::CONFLICT, "no heartbeat leads out of a failure");
+    assert_eq!(access(&scene, &meter).await, Access::Quarantined);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ async fn five_attacks_are_recognised_and_no_innocent_is_harmed() {
     assert_eq!(summary.false_isolations, 0, "{summary}");
     assert_eq!(summary.lost_innocent_messages, 0, "{summary}");
     assert!(summary.released >= 1, "{summary}");
+    assert_eq!(summary.rekeyed, 1, "the meter that was repaired came back with a new key: {summary}");
     assert!(summary.messages > 1_000, "{summary}");
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert_eq!(written["devices"], 150);

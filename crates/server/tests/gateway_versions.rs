@@ -234,7 +234,7 @@ fn old_session(key: DeviceKey, psk: &[u8]) -> Old {
         while let Some(event) = server.poll() {
             match event {
                 EndpointEvent::PskRequested { handshake, .. } => {
-                    server.provide_psk(start, handshake, Some(PskEntry { key: secret.clone(), principal }));
+                    server.provide_psk(start, handshake, Some(PskEntry { key: secret.clone(), principal, tag: 0 }));
                 }
                 EndpointEvent::Establishing { session: id, .. } => server.confirm_durable(start, id),
                 EndpointEvent::Established { session: id, .. } => session = Some(id),

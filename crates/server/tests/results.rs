@@ -8,7 +8,6 @@
 #![cfg(feature = "demo")]
 
 #[path = "support/corim.rs"]
-#[allow(dead_code, reason = "only its keys are used here")]
 mod corim;
 
 use std::sync::Arc;

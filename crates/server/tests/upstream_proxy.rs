@@ -36,6 +36,7 @@ fn request(code: Code, target: &str, token: &[u8], observe: Option<u32>, payload
         content_format: None,
         payload: Bytes::copy_from_slice(payload),
         coap: Some(bytes),
+        trusted: None,
     }
 }
 

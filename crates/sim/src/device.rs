@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bartizan_crypto::RUSTCRYPTO;
 use bartizan_device::{
-    Asleep, CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Request, SecretBytes, Version, Versions,
+    Asleep, CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Psk, Request, SecretBytes, Version, Versions,
     content_format,
 };
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use crate::flash::CHAIN_BYTES;
 use crate::habit::{Habit, Wake};
 use crate::ledger::Ledger;
 use crate::limits::{ATTEMPTS_MAX, BACKLOG_MAX};
-use crate::meter::{Installed, Meter};
+use crate::meter::{Installed, Meter, fetch_key, prove_key};
 use crate::pace::Pace;
 use crate::radio::{Radio, Tap};
 use crate::random::Seeded;
@@ -119,8 +119,13 @@ impl Life {
         let root = Seeded::new(self.seed).fork(self.spec.number as u64);
         let mut radio = Radio::open(self.spec.address, self.gateway, root.fork(2)).await?;
         radio.tap.clone_from(&self.tap);
+        let mut config = config(&self.spec.name, &self.spec.psk, self.spec.version);
+        if self.installed.is_some() && self.spec.version == Version::Dtls12 {
+            // What proves itself may be given another key, which takes an ephemeral exchange.
+            config.dtls.suites = vec![CipherSuite::EcdhePskAes128Ccm8Sha256];
+        }
         let device = Device {
-            config: config(&self.spec.name, &self.spec.psk, self.spec.version),
+            config,
             habit: Habit::new(self.seed, &self.spec),
             radio,
             life: self,
@@ -219,6 +224,9 @@ impl Device {
         let now = self.life.pace.now();
         if let Some(meter) = meter.as_deref_mut().filter(|meter| meter.owes_evidence(now)) {
             meter.attest(&mut self.radio, &mut client, now).await;
+            if std::mem::take(&mut meter.wants_key) {
+                self.take_key(&mut client).await;
+            }
         }
         while let Some(mut report) = self.backlog.pop_front() {
             report.attempts += 1;
@@ -237,6 +245,18 @@ impl Device {
             self.radio.drive(&mut client, LINGER, |_| None::<()>).await;
         }
         self.asleep = client.sleep().map(|asleep| self.saved(asleep, meter.as_deref()));
+    }
+
+    /// Another key, which is kept beside the old one before it is used.
+    async fn take_key(&mut self, client: &mut Client) {
+        let Some(key) = fetch_key(&mut self.radio, client).await else { return };
+        let dtls = &mut self.config.dtls;
+        let identity = std::mem::replace(&mut dtls.identity, key.identity.clone());
+        let old = Psk { identity, key: std::mem::replace(&mut dtls.psk, key.key.clone()) };
+        self.config.fallback.get_or_insert(old);
+        if prove_key(&mut self.radio, client, key).await {
+            self.config.fallback = None;
+        }
     }
 
     fn saved(&mut self, asleep: Asleep, meter: Option<&Meter<'_>>) -> Saved {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bartizan_crypto::{RUSTCRYPTO, Random, Secret};
 use bartizan_device::attest::{Attester, Carry, SEALED_EXTRA_BYTES};
-use bartizan_device::{Asleep, Client, ClientEvent, Code, Request, content_format};
+use bartizan_device::{Asleep, Client, ClientEvent, Code, Psk, Request, content_format};
 use bartizan_trust::cbor::Strict;
 use bartizan_trust::challenge;
 use bartizan_wire::UnixMillis;
@@ -47,7 +47,7 @@ impl Installed {
         let mut flash = self.flash.lock().expect("invariant: no panic while the flash is held");
         let attester = flash.start(random, chain);
         let again = *power.borrow() > 0;
-        Meter { attester, power, due: None, again }
+        Meter { attester, power, due: None, wants_key: false, again }
     }
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Meter<'c> {
     power: watch::Receiver<u64>,
     /// When it attests next; `None`: at the next waking.
     due: Option<UnixMillis>,
+    /// Whether the gateway wants it to take another key.
+    pub(crate) wants_key: bool,
     /// Whether it was switched off and on, and not just delivered.
     pub(crate) again: bool,
 }
@@ -95,6 +97,7 @@ impl Meter<'_> {
                 Some((Code::CONFLICT, _)) => {}
                 Some((Code::CHANGED, standing)) => {
                     self.due = is_free(&standing).then(|| now.plus(AGAIN_AFTER_MS));
+                    self.wants_key = says(&standing, "rotate");
                     return;
                 }
                 _ => return,
@@ -121,6 +124,33 @@ async fn ask(radio: &mut Radio, client: &mut Client, request: Request) -> Option
         _ => None,
     });
     answer.await.flatten()
+}
+
+/// Fetches another key over the association, which carried good evidence.
+pub(crate) async fn fetch_key(radio: &mut Radio, client: &mut Client) -> Option<Psk> {
+    let id = client.request_key(radio.now(), &[]).ok()?;
+    let answer = radio.drive(client, PATIENCE, |event| match event {
+        ClientEvent::NewKey { request, key } if *request == id => Some(Some(key.clone())),
+        ClientEvent::Response { request, .. } | ClientEvent::Failed { request, .. } if *request == id => Some(None),
+        _ => None,
+    });
+    answer.await.flatten()
+}
+
+/// Connects with the key. Whether it is the only one now.
+pub(crate) async fn prove_key(radio: &mut Radio, client: &mut Client, key: Psk) -> bool {
+    client.use_key(radio.now(), key);
+    let proven = radio.drive(client, PATIENCE, |event| match event {
+        ClientEvent::KeyProven => Some(true),
+        ClientEvent::Disconnected { .. } => Some(false),
+        _ => None,
+    });
+    proven.await.unwrap_or(false)
+}
+
+fn says(standing: &[u8], key: &str) -> bool {
+    let Ok(map) = Strict::new(standing) else { return false };
+    map.under_text(key).and_then(|item| item.boolean()) == Some(true)
 }
 
 /// Whether the gateway's answer says that everything passes and no evidence is owed.

@@ -17,6 +17,8 @@ pub const ES384: i64 = -35;
 pub const HMAC_256: i64 = 5;
 /// HMAC with SHA-256 and a tag of 8 bytes.
 pub const HMAC_256_64: i64 = 4;
+/// The last of its HMACs.
+pub const HMAC_512: i64 = 7;
 
 const SHAPE: Error = Error::Malformed("not a COSE_Sign1 or COSE_Mac0");
 

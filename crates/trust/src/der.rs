@@ -1,6 +1,8 @@
 //! DER (ITU-T X.690) that can be read in one way only, as much of it as certificates need: tags of one byte, definite
 //! lengths in their shortest form. Reading borrows and allocates nothing.
 
+pub mod write;
+
 use crate::Error;
 
 pub const BOOLEAN: u8 = 0x01;

@@ -24,7 +24,7 @@ use crate::{Error, cose, limits};
 mod accept;
 
 #[cfg(feature = "verifier")]
-pub use accept::{Expected, Heartbeat, Proof, Standing};
+pub use accept::{Expected, Heartbeat, Proof, Standing, is_tagged};
 
 const LABEL: &[u8] = b"bartizan heartbeat";
 /// `alg` of a heartbeat with a tag. Eight bytes, as in the records that carry it: a guess costs a message of a session
@@ -38,9 +38,14 @@ const CLAIMS_BYTES_MAX: usize = 1 + 1 + 2 + 64 + 3 + 9 + 3 + 2 + 64;
 /// value that [`crate::challenge::binding`] is made from.
 #[must_use]
 pub fn key(provider: &Provider, exporter: &Secret<32>, evidence: &[u8]) -> Secret<32> {
+    key_of(provider, exporter, &(provider.sha256)(&[evidence]))
+}
+
+/// The same from the SHA-256 of the evidence, for who keeps no more of it.
+#[must_use]
+pub fn key_of(provider: &Provider, exporter: &Secret<32>, evidence_hash: &[u8; 32]) -> Secret<32> {
     // RFC 5869: extract, then one block of expand.
-    let salt = (provider.sha256)(&[evidence]);
-    let extracted = Secret::new((provider.hmac_sha256)(&salt, &[exporter.expose()]));
+    let extracted = Secret::new((provider.hmac_sha256)(evidence_hash, &[exporter.expose()]));
     Secret::new((provider.hmac_sha256)(extracted.expose(), &[LABEL, &[1]]))
 }
 

@@ -27,6 +27,7 @@ pub mod der;
 #[cfg(feature = "verifier")]
 pub mod dice;
 pub mod eat;
+pub mod epoch;
 mod error;
 #[cfg(feature = "verifier")]
 pub mod evidence;

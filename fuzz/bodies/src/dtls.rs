@@ -194,7 +194,7 @@ fn server_endpoint() -> Endpoint {
 fn answer(server: &mut Endpoint, now: Instant, event: EndpointEvent) {
     match event {
         EndpointEvent::PskRequested { handshake, identity, .. } => {
-            let entry = (identity == b"device").then(|| PskEntry { key: psk(), principal: 1 });
+            let entry = (identity == b"device").then(|| PskEntry { key: psk(), principal: 1, tag: 0 });
             server.provide_psk(now, handshake, entry);
         }
         EndpointEvent::Establishing { session, .. } => {

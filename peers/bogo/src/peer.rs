@@ -179,7 +179,7 @@ impl Server {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
                 let known = self.psk.clone().filter(|_| identity == self.identity);
-                let entry = known.map(|key| PskEntry { key, principal: 1 });
+                let entry = known.map(|key| PskEntry { key, principal: 1, tag: 0 });
                 self.endpoint.provide_psk(now, handshake, entry);
                 None
             }

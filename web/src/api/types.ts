@@ -111,6 +111,8 @@ export interface Hold {
   access: Access;
   reason: string;
   by: string | null;
+  /** Whether it waits for another key of the device. */
+  awaits_key?: boolean;
 }
 
 export interface Session {
@@ -123,11 +125,26 @@ export interface Session {
   suite: string;
 }
 
+/** What is known of a device's pre-shared key, but the key. */
+export interface DeviceKey {
+  /** 0: the one that it came with. */
+  number: number;
+  made: Instant;
+  /** Whether it is to take another one. */
+  wanted: boolean;
+  /** Until when it should have, if a person asked. */
+  due: Instant | null;
+  /** Since when it has another one that it has not connected with yet. */
+  pending_since: Instant | null;
+}
+
 export interface Device {
   id: Id;
   name: string;
   type: string;
   identity: string;
+  /** An older server does not say. */
+  key?: DeviceKey;
   /** The LwM2M endpoint name that it may register. */
   endpoint: string;
   lifecycle: Lifecycle;

@@ -150,7 +150,7 @@ impl Server {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
                 let number = identity.try_into().map_or(0, u32::from_be_bytes);
-                let entry = PskEntry { key: psk(), principal: u64::from(number) };
+                let entry = PskEntry { key: psk(), principal: u64::from(number), tag: 0 };
                 self.endpoint.provide_psk(now(), handshake, Some(entry));
             }
             EndpointEvent::Establishing { session, .. } => self.endpoint.confirm_durable(now(), session),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bartizan_crypto::RUSTCRYPTO;
 use bartizan_device::exchange::Endpoint as Coap;
 use bartizan_device::{
-    Client, ClientConfig, ClientEvent, Code, Config, ExchangeConfig, IncomingId, Instant, Observe, Random, Reply,
+    Client, ClientConfig, ClientEvent, Code, Config, ExchangeConfig, IncomingId, Instant, Observe, Psk, Random, Reply,
     Request, SecretBytes,
 };
 use bartizan_dtls::{CipherSuite, Endpoint, EndpointConfig, EndpointEvent, PskEntry, SessionId, Versions};
@@ -29,10 +29,26 @@ impl Seeded {
     }
 }
 
-const IDENTITY: &[u8] = b"meter-7";
+pub const IDENTITY: &[u8] = b"meter-7";
 
-fn psk() -> SecretBytes {
+pub fn psk() -> SecretBytes {
     SecretBytes::new(b"sixteen bytes or more").expect("short enough")
+}
+
+const KEY_PATH: &str = "/.well-known/bartizan/key";
+
+/// Another one for each that was used.
+fn next_key(known: &[Psk]) -> Psk {
+    let last = known.first().map_or(0, |psk| psk.identity[0]);
+    let identity = vec![last.wrapping_add(1); 24];
+    Psk { key: SecretBytes::new(&[last; 32]).expect("short enough"), identity }
+}
+
+/// As the gateway writes it down (docs/attestation.md).
+fn key_reply(psk: &Psk) -> Reply {
+    let (identity, key) = (psk.identity.as_slice(), psk.key.expose());
+    let map = [&b"\xa2\x68identity\x58\x18"[..], identity, b"\x63key\x58\x20", key].concat();
+    Reply { code: Code::CHANGED, content_format: Some(60), payload: map }
 }
 
 pub fn config() -> Config {
@@ -51,6 +67,11 @@ pub struct Gateway {
     pub heard: Vec<ClientEvent>,
     /// Who observes a resource of the gateway.
     observer: Option<(SessionId, IncomingId)>,
+    /// The device's keys: one, and while it changes it a second that no handshake has used yet.
+    pub known: Vec<Psk>,
+    pub pending: Option<Psk>,
+    /// What a question for a key is answered, unless it is with one.
+    pub refuse_keys: Option<Code>,
 }
 
 impl Gateway {
@@ -63,6 +84,9 @@ impl Gateway {
             replayed: 0,
             heard: Vec::new(),
             observer: None,
+            known: vec![Psk { identity: IDENTITY.to_vec(), key: psk() }],
+            pending: None,
+            refuse_keys: None,
         }
     }
 
@@ -98,7 +122,12 @@ impl Gateway {
                         if command.observe == Some(Observe::Register) {
                             self.observer = Some((*session, command.id));
                         }
-                        coap.respond(now, command.id, &Reply::new(Code::CHANGED)).expect("just asked");
+                        let reply = match (command.path.as_str(), self.refuse_keys) {
+                            (KEY_PATH, None) => key_reply(self.pending.get_or_insert_with(|| next_key(&self.known))),
+                            (KEY_PATH, Some(code)) => Reply::new(code),
+                            _ => Reply::new(Code::CHANGED),
+                        };
+                        coap.respond(now, command.id, &reply).expect("just asked");
                         self.taken.push((command.path, command.payload));
                     }
                     other => self.heard.push(other),
@@ -114,10 +143,17 @@ impl Gateway {
     fn take(&mut self, now: Instant, event: EndpointEvent) {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
-                let entry = (identity == IDENTITY).then(|| PskEntry { key: psk(), principal: 7 });
+                let keys = self.known.iter().zip([0]).chain(self.pending.iter().zip([1]));
+                let entry = keys.filter(|(psk, _)| psk.identity == identity).last();
+                let entry = entry.map(|(psk, tag)| PskEntry { key: psk.key.clone(), principal: 7, tag });
                 self.dtls.provide_psk(now, handshake, entry);
             }
-            EndpointEvent::Establishing { session, .. } => self.dtls.confirm_durable(now, session),
+            EndpointEvent::Establishing { session, tag, .. } => {
+                if let Some(pending) = self.pending.take_if(|_| tag == 1) {
+                    self.known = vec![pending];
+                }
+                self.dtls.confirm_durable(now, session);
+            }
             EndpointEvent::Established { session, .. } => {
                 let mut coap = Coap::new(ExchangeConfig::default(), &mut rng(3));
                 coap.open();

@@ -270,6 +270,16 @@ impl Connection {
         }
     }
 
+    /// The suite of the association.
+    #[must_use]
+    pub fn suite(&self) -> Option<CipherSuite> {
+        match &self.state {
+            State::Connected(association) => Some(association.suite),
+            State::Connected13(association) => Some(association.suite),
+            State::Handshaking(_) | State::Handshaking13(_) | State::Closed => None,
+        }
+    }
+
     /// How the server has shown who it is, and the principal that our [`PeerVerifier`](crate::PeerVerifier) has named
     /// ([`Authentication::NOBODY`] for a pre-shared key). `None` before the handshake is finished, and after
     /// [`Self::resume`]: the device that saved the association knew.

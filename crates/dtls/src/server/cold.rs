@@ -31,6 +31,8 @@ pub(super) struct Cold {
     pub authentication: Authentication,
     /// The handshake's last word was the client's: there is no Finished to repeat.
     pub resumed: bool,
+    /// See [`SessionInfo`](super::SessionInfo).
+    pub forward_secret: bool,
     pub rare: Option<Box<Rare>>,
     /// DTLS 1.3 only.
     pub v13: Option<Box<Established>>,
@@ -50,6 +52,7 @@ impl Cold {
             long_keys: None,
             authentication: Authentication::PreSharedKey,
             resumed: false,
+            forward_secret: false,
             rare: None,
             v13: None,
         }

@@ -38,6 +38,8 @@ pub struct PskEntry {
     pub key: SecretBytes,
     /// Whom the key belongs to, in the caller's numbering; comes back in every event.
     pub principal: u64,
+    /// Which of the principal's keys it is, in the caller's numbering; comes back when the client has proved it.
+    pub tag: u32,
 }
 
 /// A datagram to send.
@@ -71,6 +73,8 @@ pub struct SessionInfo {
     pub connection_id: bool,
     /// When the last authentic record came in.
     pub last_seen: Instant,
+    /// Whether its keys come from an ephemeral exchange too: who learns a pre-shared key later cannot read it.
+    pub forward_secret: bool,
     /// RFC 5705 keying material, label `EXPORTER-bartizan-session`.
     pub exporter: [u8; 32],
 }
@@ -85,6 +89,7 @@ impl core::fmt::Debug for SessionInfo {
             .field("remote", &self.remote)
             .field("connection_id", &self.connection_id)
             .field("last_seen", &self.last_seen)
+            .field("forward_secret", &self.forward_secret)
             .finish_non_exhaustive()
     }
 }
@@ -98,7 +103,8 @@ pub enum EndpointEvent {
     /// [`Endpoint::provide_resumption`](super::Endpoint::provide_resumption): not for one that is gone, or must show anew who it is.
     ResumptionRequested { handshake: HandshakeId, remote: SocketAddr, principal: u64 },
     /// The client's Finished is verified. Persist [`Endpoint::state`](super::Endpoint::state), then call [`Endpoint::confirm_durable`](super::Endpoint::confirm_durable).
-    Establishing { session: SessionId, principal: u64 },
+    /// `tag` is that of the [`PskEntry`]; 0 without one.
+    Establishing { session: SessionId, principal: u64, tag: u32 },
     /// The server's Finished has left.
     Established { session: SessionId, principal: u64, suite: CipherSuite, connection_id: bool },
     /// One authentic, non-replayed record's application data. Commit [`Endpoint::window`](super::Endpoint::window) durably before acting on it.

@@ -134,6 +134,7 @@ impl Endpoint {
         }
         let entry = entry.filter(|entry| entry.key.len() >= limits::PSK_BYTES_MIN);
         state.principal = entry.as_ref().map(|entry| entry.principal);
+        state.tag = entry.as_ref().map_or(0, |entry| entry.tag);
         let psk = entry.map(|entry| entry.key).or_else(|| SecretBytes::new(nobodys.expose()));
         let Some(psk) = psk else {
             return;
@@ -282,6 +283,7 @@ impl Endpoint {
             cold.serial = self.serial;
             cold.authentication = handshake.authentication;
             cold.resumed = handshake.past.is_some();
+            cold.forward_secret = handshake.suite.is_ecdhe();
             let limits = handshake.terms.limits;
             if !ticket.is_empty() || handshake.session_key.is_some() || limits != RecordLimits::NONE {
                 let session_key = handshake.session_key;
@@ -307,7 +309,7 @@ impl Endpoint {
             last_seen: now,
         };
         self.slab.occupy(session, &new);
-        self.events.push_back(EndpointEvent::Establishing { session, principal });
+        self.events.push_back(EndpointEvent::Establishing { session, principal, tag: handshake.tag });
     }
 
     /// Lets the client resume this session another time: remembers it, or makes the NewSessionTicket that goes before

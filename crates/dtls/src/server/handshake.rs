@@ -58,6 +58,8 @@ pub(super) struct Handshake {
     pub expires: Instant,
     pub identity: Option<Vec<u8>>,
     pub principal: Option<u64>,
+    /// Which of the principal's keys.
+    pub tag: u32,
     pub keys: Option<Keys>,
     /// A protected record that came before its keys.
     pub early: Option<Early>,
@@ -126,6 +128,7 @@ impl Handshake {
             expires,
             identity: None,
             principal: None,
+            tag: 0,
             keys: None,
             early: None,
             failures: 0,

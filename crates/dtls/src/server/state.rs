@@ -50,6 +50,7 @@ pub struct SessionState {
     v13: Option<Kept>,
     authentication: Authentication,
     resumed: bool,
+    forward_secret: bool,
     send_limit: u16,
     receive_limit: u16,
 }
@@ -77,7 +78,10 @@ impl SessionState {
         }
         out.extend_from_slice(self.exporter.expose());
         out.extend_from_slice(&self.verify_data);
-        out.extend_from_slice(&[self.authentication as u8, u8::from(self.resumed)]);
+        out.extend_from_slice(&[
+            self.authentication as u8,
+            u8::from(self.resumed) | u8::from(self.forward_secret) << 1,
+        ]);
         put_u16(&mut out, self.send_limit);
         put_u16(&mut out, self.receive_limit);
         out
@@ -128,13 +132,16 @@ impl SessionState {
             v13,
             authentication: Authentication::PreSharedKey,
             resumed: false,
+            forward_secret: suite.is_ecdhe(),
             send_limit: RecordLimits::NONE.send,
             receive_limit: RecordLimits::NONE.receive,
         };
         if !is_first_layout {
             let authentication = Authentication::from_code(reader.u8()?);
             state.authentication = authentication.ok_or(Error::Malformed("an unknown authentication"))?;
-            state.resumed = reader.u8()? != 0;
+            let flags = reader.u8()?;
+            state.resumed = flags & 1 != 0;
+            state.forward_secret |= flags & 2 != 0;
             (state.send_limit, state.receive_limit) = (reader.u16()?, reader.u16()?);
         }
         reader.finish()?;
@@ -174,6 +181,7 @@ impl Endpoint {
             remote: hot.remote.unpack(),
             connection_id: hot.own_cid,
             last_seen: hot.last_seen(),
+            forward_secret: cold.forward_secret,
             exporter: *cold.exporter.expose(),
         })
     }
@@ -200,6 +208,7 @@ impl Endpoint {
             v13: cold.v13.as_ref().map(|v13| v13.keep(hot.read_epoch, hot.write_epoch)),
             authentication: cold.authentication,
             resumed: cold.resumed,
+            forward_secret: cold.forward_secret,
             send_limit: cold.limits().send,
             receive_limit: cold.limits().receive,
         })
@@ -258,6 +267,7 @@ impl Endpoint {
             cold.serial = state.serial;
             cold.authentication = state.authentication;
             cold.resumed = state.resumed;
+            cold.forward_secret = state.forward_secret;
             let limits = RecordLimits { send: state.send_limit, receive: state.receive_limit, in_the_clear: false };
             if limits != RecordLimits::NONE {
                 cold.rare_mut().limits = limits;

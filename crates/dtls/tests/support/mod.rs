@@ -341,10 +341,11 @@ impl World {
         let now = self.instant();
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
-                let entry = self
-                    .keys
-                    .get(identity)
-                    .map(|(key, principal)| PskEntry { key: key.clone(), principal: *principal });
+                let entry = self.keys.get(identity).map(|(key, principal)| PskEntry {
+                    key: key.clone(),
+                    principal: *principal,
+                    tag: 0,
+                });
                 self.server.provide_psk(now, *handshake, entry);
             }
             EndpointEvent::ResumptionRequested { handshake, principal, .. } => {

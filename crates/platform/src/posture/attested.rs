@@ -1,12 +1,12 @@
 //! What verdicts on evidence do to a posture.
 //!
 //! A failure is a hold of cause *attestation* that only evidence ends: for a challenge from after the hold, through a
-//! probation of several affirming verdicts. Evidence that is owed is a hold of cause *policy* that the next good
+//! probation of several affirming verdicts and, where the policy asks for it, another key. Evidence that is owed is a hold of cause *policy* that the next good
 //! verdict ends; it neither clears a failure nor becomes one.
 
 use bartizan_wire::{Access, Attestation, Cause, Exit, UnixMillis};
 
-use super::{Change, Policy, Posture, Proof, cut};
+use super::{Change, Policy, Posture, Proof, Rekey, cut};
 use crate::stage::{Signal, Stage};
 
 /// How verdicts become holds, and how those end.
@@ -47,6 +47,8 @@ pub struct Verdict {
     pub reason: String,
     /// The strictest access that the brake permits now.
     pub ceiling: Access,
+    /// A device that failed needs another key before it is free: what it ran may have read the one that it has.
+    pub rekey: bool,
 }
 
 impl Posture {
@@ -66,31 +68,42 @@ impl Posture {
         changes.push(Change::Appraised { from, to: verdict.tier });
         match verdict.tier {
             Attestation::None => {}
-            Attestation::Affirming => self.affirmed(now, verdict.challenged, policy, changes),
+            Attestation::Affirming => self.affirmed(now, verdict, policy, changes),
             Attestation::Warning | Attestation::Contraindicated => {
                 self.contradicted(now, changes);
                 let wanted = policy.attestation.access_of(verdict.tier).min(verdict.ceiling);
                 self.hold_evidence(now, Cause::Attestation, wanted, &verdict.reason, changes);
             }
         }
-        if verdict.tier == Attestation::Affirming || verdict.tier == Attestation::Warning {
-            self.prove(now, verdict.challenged, changes);
+        match verdict.tier {
+            Attestation::None => {}
+            Attestation::Affirming | Attestation::Warning => {
+                self.prove(now, verdict.challenged, changes);
+                if verdict.tier == Attestation::Affirming {
+                    self.proven_at = self.proven_at.max(Some(verdict.challenged));
+                }
+                self.trust_again(changes);
+            }
+            Attestation::Contraindicated => self.doubt(changes),
         }
     }
 
     /// A step on the way out of every failure, if the challenge is from after it.
-    fn affirmed(&mut self, now: UnixMillis, challenged: UnixMillis, policy: &Policy, changes: &mut Vec<Change>) {
+    fn affirmed(&mut self, now: UnixMillis, verdict: &Verdict, policy: &Policy, changes: &mut Vec<Change>) {
         for hold in self.holds.iter_mut().filter(|hold| hold.cause == Cause::Attestation) {
-            if challenged <= hold.stage_since {
+            if verdict.challenged <= hold.stage_since {
                 continue;
             }
             if let Some(stage) = hold.stage.after(Signal::Affirmed) {
                 hold.enter(stage, now);
+                hold.rekey = hold.rekey.asked(verdict.rekey);
                 changes.push(Change::Moved(hold.clone()));
                 continue;
             }
+            hold.rekey = hold.rekey.asked(verdict.rekey);
             hold.passes = hold.passes.saturating_add(1);
-            match hold.stage.after(Signal::Proven).filter(|_| hold.passes >= policy.attestation.passes) {
+            let free = hold.passes >= policy.attestation.passes && hold.rekey != Rekey::Awaited;
+            match hold.stage.after(Signal::Proven).filter(|_| free) {
                 Some(stage) => {
                     hold.enter(stage, now);
                     changes.push(Change::Ended(hold.clone()));

@@ -58,6 +58,18 @@ impl Proof {
         }
     }
 
+    /// As the API has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Owed => "owed",
+            Self::Stale => "stale",
+            Self::Unreachable => "unreachable",
+            Self::Evading => "evading",
+        }
+    }
+
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|proof| proof.code() == code)
@@ -105,6 +117,17 @@ impl Posture {
         }
     }
 
+    /// When something comes of it that the device brings nothing, as long as the verifier is there.
+    #[must_use]
+    pub fn due_by(&self, schedule: &Schedule) -> Option<UnixMillis> {
+        let since = self.proof_at.filter(|_| self.lifecycle == Lifecycle::Active)?;
+        match self.proof {
+            Proof::Current => Some(since.plus(schedule.every_ms)),
+            Proof::Owed | Proof::Stale => Some(since.plus(schedule.grace_ms)),
+            Proof::Unreachable | Proof::Evading => None,
+        }
+    }
+
     /// Whether the device should bring evidence now: it is owed, or nothing else ends what holds it.
     #[must_use]
     pub fn wants_evidence(&self) -> bool {
@@ -122,6 +145,9 @@ impl Posture {
         changes.push(Change::Owes(proof));
         if let Some((access, reason)) = proof.hold() {
             self.hold_evidence(now, Cause::Policy, access, reason, changes);
+        }
+        if proof == Proof::Evading {
+            self.doubt(changes);
         }
     }
 

@@ -77,6 +77,14 @@ pub struct NewKey {
     pub psk: String,
 }
 
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// How many hours the device has for it, 1 to 8760.
+    #[schema(example = 168)]
+    hours: u32,
+}
+
 /// The tenant's devices, in the order of their numbers.
 #[utoipa::path(get, path = "/tenants/{tenant}/devices", tag = "devices", operation_id = "devices_list",
     params(("tenant" = String, Path, description = "The tenant's name"), DeviceQuery),
@@ -200,6 +208,24 @@ pub async fn rotate_key(
     let key = find_unchanged(&api, &tenant, &device, &headers).await?;
     let psk = api.app.rotate_key(&operator.actor, key).await?;
     Ok(axum::Json(NewKey { psk }))
+}
+
+/// Asks the device to fetch another key itself. The one that it has stays good until it has connected with the new one.
+#[utoipa::path(post, path = "/tenants/{tenant}/devices/{device}/key-requests", tag = "devices",
+    operation_id = "devices_ask_for_key", request_body = KeyRequest,
+    params(("tenant" = String, Path, description = "The tenant's name"),
+           ("device" = String, Path, description = "Its name, or its number"),
+           ("If-Match" = Option<String>, Header, description = "The ETag that the decision is based on")),
+    responses((status = 200, body = DeviceView)))]
+pub async fn ask_for_key(
+    State(api): Shared,
+    operator: Operator,
+    Path((tenant, device)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<KeyRequest>,
+) -> Result<Tagged<DeviceView>, Problem> {
+    let key = find_unchanged(&api, &tenant, &device, &headers).await?;
+    Ok(Tagged(api.app.ask_for_key(&operator.actor, key, body.hours).await?))
 }
 
 /// The device that a path names.

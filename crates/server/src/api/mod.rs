@@ -5,8 +5,10 @@
 
 mod attestation;
 pub mod auth;
+mod authorities;
 mod backups;
 mod bounds;
+mod certificates;
 mod commands;
 mod conditions;
 mod console;
@@ -83,6 +85,7 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(devices::release))
         .routes(routes!(devices::retire))
         .routes(routes!(devices::rotate_key))
+        .routes(routes!(devices::ask_for_key))
         .routes(routes!(attestation::show))
         .routes(routes!(attestation::result))
         .routes(routes!(attestation::set_identity))
@@ -97,6 +100,14 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(references::change))
         .routes(routes!(references::try_change))
         .routes(routes!(references::show_floor))
+        .routes(routes!(authorities::list, authorities::request))
+        .routes(routes!(authorities::install))
+        .routes(routes!(authorities::add_roots))
+        .routes(routes!(authorities::distrust))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(certificates::make_secret))
         .routes(routes!(commands::list, commands::send))
         .routes(routes!(commands::decide))
         .routes(routes!(history::timeline))

@@ -16,6 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -31,20 +32,48 @@ use crate::limits::{CLIENT_STALL_MS_MAX, REQUEST_HEAD_MS_MAX, TLS_HANDSHAKE_MS_M
 /// # Errors
 /// One sentence that names the file.
 pub fn tls(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, String> {
+    tls_for(certificate, private_key, None).map(Arc::new)
+}
+
+/// The same, which asks clients for their certificate if somebody is there to verify it.
+///
+/// # Errors
+/// One sentence that names the file.
+pub fn tls_for(
+    certificate: &Path,
+    private_key: &Path,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, String> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .map_err(|error| format!("cannot read {}: {error}", certificate.display()))?;
     let key = PrivateKeyDer::from_pem_file(private_key)
         .map_err(|error| format!("cannot read {}: {error}", private_key.display()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
+        .map_err(|error| error.to_string())?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| format!("{} does not work: {error}", certificate.display()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
+}
+
+/// The certificate (DER) that the client of the connection showed and that was believed then; absent if it showed none.
+#[derive(Clone, Debug, Default)]
+pub struct PeerCertificate(pub Option<Arc<[u8]>>);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for PeerCertificate {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
 }
 
 /// The listening half of the API.
@@ -119,8 +148,11 @@ impl Connection {
             }
         };
         let peer = ClientAddress(self.peer);
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let shown = PeerCertificate(shown.map(|certificate| Arc::from(&**certificate)));
         let service = self.router.map_request(move |mut request: hyper::Request<_>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(shown.clone());
             request
         });
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();

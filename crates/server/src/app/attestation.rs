@@ -15,7 +15,8 @@ use bartizan_crypto::{AWS_LC, Secret};
 use bartizan_platform::posture::{self, Machine};
 use bartizan_trust::appraisal::{self, Expected as Expectation, Fault, Trust, Vector, Verdict};
 use bartizan_trust::challenge::{CHALLENGE_BYTES, Challenge, binding};
-use bartizan_trust::evidence::{self, Carried, ChainName};
+use bartizan_trust::evidence::{self, Carried};
+use bartizan_trust::heartbeat::{Heartbeat, is_tagged};
 use bartizan_trust::{Evidence, Identity};
 use bartizan_wire::finding::Basis;
 use bartizan_wire::{
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::Device;
 use super::error::Error;
+use super::keys::session_name;
 use super::references::TypePolicy;
 use super::results::Believed;
 use super::views::{AttestationView, LayerView, VerdictView, rfc3339};
@@ -55,14 +57,20 @@ pub enum Refusal {
     NotItsTpm,
     #[error("not evidence that is judged here: {0}")]
     Format(&'static str),
+    /// The heartbeat says nothing. Says why.
+    #[error("bring evidence: {0}")]
+    Evidence(&'static str),
     #[error("too much evidence in a minute")]
     TooMuch,
+    /// Of this device alone.
+    #[error("what is stored of this device cannot be read: {0}")]
+    Damaged(String),
     #[error("the verifier is not available: {0}")]
     Unavailable(String),
 }
 
 /// Somebody else was faster, or it is a replay.
-const USED: Refusal = Refusal::Challenge("this one was used already");
+pub(super) const USED: Refusal = Refusal::Challenge("this one was used already");
 
 impl App {
     /// A challenge for the device. It costs nothing to issue; only the first answer under the device's counter counts.
@@ -72,21 +80,28 @@ impl App {
         Ok(challenge.issue(&AWS_LC, &self.challenge_key, &name_of(device.key)))
     }
 
-    /// Appraises what the device brought through its session, and applies the verdict. Everything is on the disk when
-    /// it returns.
+    /// Appraises what the device brought through its session, and applies the verdict; or prolongs the last one, if it
+    /// is a heartbeat. Everything is on the disk when it returns.
     pub async fn attest(
         &self,
         device: &Arc<Device>,
         exporter: &Secret<32>,
         evidence: &[u8],
     ) -> Result<Attestation, Refusal> {
-        self.noted(device, self.judge_evidence(device, exporter, evidence).await)
+        let answer = match Heartbeat::read(evidence) {
+            Ok(heartbeat) => self.take_heartbeat(device, exporter, &heartbeat).await,
+            Err(_) if is_tagged(evidence) => Err(Refusal::Format("a heartbeat that says more or less than that")),
+            Err(_) => self.judge_evidence(device, exporter, evidence).await,
+        };
+        self.noted(device, answer)
     }
 
     /// What we could not judge for a fault of ours is not held against anybody: no deadline passes meanwhile.
-    fn noted<T>(&self, device: &Device, answer: Result<T, Refusal>) -> Result<T, Refusal> {
-        if let Err(Refusal::Unavailable(_)) = &answer {
-            device.tenant().verifier_failed(self.clock.now());
+    pub(super) fn noted<T>(&self, device: &Device, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        match &answer {
+            Err(Refusal::Unavailable(_)) => device.tenant().verifier_failed(self.clock.now()),
+            Err(Refusal::Damaged(_)) => device.state().excused = Some(self.clock.now()),
+            _ => {}
         }
         answer
     }
@@ -98,8 +113,7 @@ impl App {
         bytes: &'a [u8],
     ) -> Result<Hearing<'a>, Refusal> {
         let attester = self.attester(device).await?;
-        let policy = device.tenant().attestation_policy(&device.type_name).await.map_err(unavailable)?;
-        let policy = policy.ok_or(Refusal::NoPolicy)?;
+        let policy = self.policy_of(device).await?;
         Ok(Hearing { device, attester, policy, exporter, bytes, now: self.clock.now() })
     }
 
@@ -117,13 +131,13 @@ impl App {
         let judged = match Carried::read(evidence, hearing.now) {
             Ok(carried) => {
                 let challenge = self.answered(&hearing, carried.nonce().challenge)?;
-                self.spend_on(&hearing)?;
+                self.spend_on(device, hearing.now)?;
                 self.hear(&hearing, &carried, challenge).await?
             }
             // Something else than evidence for this resource speaks neither for nor against the device.
             Err(bartizan_trust::Error::Unsupported(what)) => return Err(Refusal::Format(what)),
             Err(error) => {
-                self.spend_on(&hearing)?;
+                self.spend_on(device, hearing.now)?;
                 Judged::unverified(error, hearing.now)
             }
         };
@@ -133,7 +147,7 @@ impl App {
     /// What another verifier found, in place of evidence. It counts once, as evidence does.
     async fn judge_result(&self, hearing: &Hearing<'_>, verifier: &str) -> Result<Judged, Refusal> {
         let Hearing { device, attester, exporter, bytes, now, .. } = hearing;
-        self.spend_on(hearing)?;
+        self.spend_on(device, *now)?;
         let believed = match device.read_result(verifier, &attester.identity, exporter, bytes, *now).await? {
             Ok(believed) => believed,
             Err(error) => return Ok(Judged::unverified(error, *now)),
@@ -155,15 +169,16 @@ impl App {
         let named = name_of(hearing.device.key);
         let challenge = Challenge::read(&AWS_LC, &self.challenge_key, &named, nonce, hearing.now, CHALLENGE_AGE_MS_MAX)
             .map_err(|_| Refusal::Challenge("this one is not this device's, or too old"))?;
-        match challenge.counter == hearing.attester.counter {
+        let beaten = hearing.device.state().posture.heartbeat.is_some_and(|last| challenge.issued <= last.challenged);
+        match challenge.counter == hearing.attester.counter && !beaten {
             true => Ok(challenge),
             false => Err(USED),
         }
     }
 
     /// One of the verdicts that a device may ask for in a minute.
-    fn spend_on(&self, hearing: &Hearing<'_>) -> Result<(), Refusal> {
-        let spent = hearing.device.state().evidence_allowance.take(hearing.now, EVIDENCE_PER_MINUTE_MAX);
+    pub(super) fn spend_on(&self, device: &Device, now: UnixMillis) -> Result<(), Refusal> {
+        let spent = device.state().evidence_allowance.take(now, EVIDENCE_PER_MINUTE_MAX);
         if spent { Ok(()) } else { Err(Refusal::TooMuch) }
     }
 
@@ -175,7 +190,7 @@ impl App {
         challenge: Challenge,
     ) -> Result<Judged, Refusal> {
         let Hearing { device, attester, policy, exporter, now, .. } = hearing;
-        let opened = match hearing.verify(carried) {
+        let opened = match self.open_evidence(hearing, carried) {
             Err(evidence::UNKNOWN_CHAIN) => return Err(Refusal::Chain),
             opened => opened,
         };
@@ -228,7 +243,12 @@ impl App {
         }
         let wants = device.state().posture.would_isolate_by(tier, &self.policy);
         let ceiling = if wants { self.ask_brake(device, Cause::Attestation, now) } else { Access::Blocked };
-        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text, ceiling };
+        let rekey = hearing.policy.rekey;
+        let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text, ceiling, rekey };
+        device.state().proven_in = match tier {
+            Attestation::Affirming | Attestation::Warning => Some(session_name(hearing.exporter)),
+            Attestation::None | Attestation::Contraindicated => None,
+        };
         self.say(device, now, Machine::Appraised(verdict), None);
         if tier == Attestation::Contraindicated {
             keep().await.map_err(unavailable)?;
@@ -254,9 +274,23 @@ impl App {
         self.find(device, &finding, text.to_owned());
     }
 
-    async fn attester(&self, device: &Device) -> Result<AttesterRow, Refusal> {
-        let found = device.tenant().store.attester(device.key.device).await.map_err(unavailable)?;
-        found.ok_or(Refusal::Unregistered)
+    /// Verifies chain and token.
+    fn open_evidence(&self, hearing: &Hearing<'_>, carried: &Carried<'_>) -> Result<Evidence, bartizan_trust::Error> {
+        let chain = self.chain_of(hearing.device.key, &hearing.attester, carried, hearing.now)?;
+        carried.verify(self.verifier, (*chain).clone())
+    }
+
+    pub(super) async fn attester(&self, device: &Device) -> Result<AttesterRow, Refusal> {
+        match device.tenant().store.attester(device.key.device).await {
+            Ok(found) => found.ok_or(Refusal::Unregistered),
+            Err(error @ crate::store::Error::Damaged(_)) => Err(Refusal::Damaged(error.to_string())),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    pub(super) async fn policy_of(&self, device: &Device) -> Result<TypePolicy, Refusal> {
+        let policy = device.tenant().attestation_policy(&device.type_name).await.map_err(unavailable)?;
+        policy.ok_or(Refusal::NoPolicy)
     }
 
     // --- people
@@ -267,6 +301,7 @@ impl App {
             .ok_or_else(|| Error::Malformed("an attestation identity has 64 hexadecimal digits".into()))?;
         let device = self.require_device(device).await?;
         device.tenant().store.register_identity(device.key.device, &parsed).await?;
+        self.proven().forget(device.key);
         device.set_can_attest();
         self.say(&device, self.clock.now(), Machine::Registered, Some(actor));
         self.note_by(&device, actor, "key", format!("Its attestation identity is {parsed}."));
@@ -283,13 +318,17 @@ impl App {
             None => None,
         };
         let verdicts = store.verdicts(device.key.device, VERDICTS_SHOWN).await?;
-        let (tier, at) = {
-            let state = device.state();
-            (state.posture.attestation, state.posture.verdict_at)
-        };
+        let policy = device.tenant().attestation_policy(&device.type_name).await?;
+        let posture = device.state().posture.clone();
+        let due = policy.and_then(|policy| posture.due_by(&policy.schedule?)).filter(|_| attester.is_some());
         Ok(AttestationView {
-            tier: tier.name().into(),
-            at: at.map(rfc3339),
+            tier: posture.attestation.name().into(),
+            at: posture.verdict_at.map(rfc3339),
+            proof: posture.proof.name().into(),
+            proof_at: posture.proof_at.map(rfc3339),
+            heartbeat_at: posture.heartbeat.map(|last| rfc3339(last.at)),
+            due: due.map(rfc3339),
+            untrusted_since: posture.doubted_since.map(|since| rfc3339(since.max(device.created))),
             identity: attester.as_ref().map(|attester| attester.identity.to_string()),
             boot_count: attester.as_ref().and_then(|attester| attester.boot_count),
             tpm_key: tpm_key.map(|key| key.name.to_string()),
@@ -315,17 +354,6 @@ struct Hearing<'a> {
     exporter: &'a Secret<32>,
     bytes: &'a [u8],
     now: UnixMillis,
-}
-
-impl Hearing<'_> {
-    /// Verifies chain and token. A chain that is only named is the device's last one.
-    fn verify(&self, carried: &Carried<'_>) -> Result<Evidence, bartizan_trust::Error> {
-        let cached = |named: &ChainName| {
-            let chain = self.attester.chain.as_deref().filter(|chain| (AWS_LC.sha256)(&[chain]) == *named)?;
-            evidence::verify_chain(&AWS_LC, chain, self.now).ok()
-        };
-        carried.verify(&AWS_LC, carried.chain(&AWS_LC, &cached, self.now)?)
-    }
 }
 
 /// Evidence appraised, or found not to hold.
@@ -405,7 +433,7 @@ fn verdict_view(row: &VerdictRow) -> VerdictView {
 }
 
 /// What names a device in its challenges.
-fn name_of(device: DeviceKey) -> [u8; 12] {
+pub(super) fn name_of(device: DeviceKey) -> [u8; 12] {
     let mut out = [0; 12];
     out[..4].copy_from_slice(&device.tenant.0.to_be_bytes());
     out[4..].copy_from_slice(&device.device.0.to_be_bytes());

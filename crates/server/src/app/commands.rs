@@ -341,6 +341,7 @@ impl App {
         let view = || UpdateKind::Command { device: device.name.clone(), command: command_view(row) };
         self.publish(device.key.tenant, view);
         if command.state == CommandState::Queued {
+            device.tell_commanded();
             self.to_device(ToDevice::CommandQueued(device.key));
         }
         let kind = EventKind::Command { id: command.id, state: command.state };

@@ -8,7 +8,10 @@ use bartizan_platform::posture::Posture;
 use bartizan_wire::event::CommandState;
 use bartizan_wire::{Access, DeviceKey, Subject, TypeId, UnixMillis};
 
+use tokio::sync::Notify;
+
 use super::commands::PendingCommand;
+use super::keys::KeyState;
 use super::tenant::Tenant;
 use crate::store::{DeviceRow, DeviceWrite};
 use crate::upstream::UpstreamDevice;
@@ -21,7 +24,6 @@ pub struct Device {
     pub type_name: String,
     /// The LwM2M endpoint names that this device may register.
     pub endpoints: Vec<String>,
-    pub identity: Vec<u8>,
     pub created: UnixMillis,
     access: AtomicU8,
     /// Zero: never.
@@ -32,6 +34,8 @@ pub struct Device {
     /// Its upstream refused it for want of an address, and the history says so already.
     pub(super) exhausted: AtomicBool,
     can_attest: AtomicBool,
+    /// Told when a command was queued.
+    commanded: Notify,
     upstream: UpstreamDevice,
     tenant: Arc<Tenant>,
     state: Mutex<State>,
@@ -41,13 +45,18 @@ pub struct Device {
 #[derive(Debug)]
 pub(super) struct State {
     pub posture: Posture,
-    pub sealed_psk: Vec<u8>,
+    pub key: KeyState,
     /// The newest association.
     pub session: Option<SessionFacts>,
     /// Held, queued and sent ones, oldest first.
     pub commands: Vec<PendingCommand>,
     pub allowance: Allowance,
     pub evidence_allowance: Allowance,
+    /// When its evidence could last not be judged for a fault of ours that is about it alone.
+    pub excused: Option<UnixMillis>,
+    pub key_allowance: Allowance,
+    /// The association in which it proved last what it runs, by [`keys::session_name`](super::keys::session_name).
+    pub proven_in: Option<[u8; 32]>,
     pub version: u64,
     /// The posture has changed since it was last written.
     pub changed: bool,
@@ -69,6 +78,7 @@ impl Device {
     pub(super) fn new(row: DeviceRow, commands: Vec<PendingCommand>, tenant: Arc<Tenant>) -> Self {
         let key = DeviceKey { tenant: tenant.id, device: row.id };
         let access = row.posture.access();
+        let key_state = KeyState::of(&row);
         let endpoints = vec![row.endpoint];
         let upstream = UpstreamDevice {
             key,
@@ -78,11 +88,14 @@ impl Device {
         };
         let state = State {
             posture: row.posture,
-            sealed_psk: row.sealed_psk,
+            key: key_state,
             session: None,
             commands,
             allowance: Allowance::default(),
             evidence_allowance: Allowance::default(),
+            excused: None,
+            key_allowance: Allowance::default(),
+            proven_in: None,
             version: row.version,
             changed: false,
         };
@@ -92,7 +105,6 @@ impl Device {
             device_type: row.device_type,
             type_name: row.type_name,
             endpoints,
-            identity: row.identity,
             created: row.created,
             access: AtomicU8::new(access.code()),
             last_seen: AtomicU64::new(row.last_seen.map_or(0, |at| at.0)),
@@ -100,6 +112,7 @@ impl Device {
             touched: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             can_attest: AtomicBool::new(row.can_attest),
+            commanded: Notify::new(),
             upstream,
             tenant,
             state: Mutex::new(state),
@@ -133,6 +146,21 @@ impl Device {
     pub fn has_commands(&self) -> bool {
         self.access() == Access::Full
             && self.state().commands.iter().any(|command| command.state == CommandState::Queued)
+    }
+
+    /// Returns once a command was queued since the last call returned.
+    pub async fn commanded(&self) {
+        self.commanded.notified().await;
+    }
+
+    pub(super) fn tell_commanded(&self) {
+        self.commanded.notify_one();
+    }
+
+    /// Whether what it reports now is to be trusted. `None`: nothing is known, since it never attested.
+    #[must_use]
+    pub fn is_trusted(&self) -> Option<bool> {
+        self.state().posture.is_trusted()
     }
 
     /// Whether the device is asked to bring evidence now.

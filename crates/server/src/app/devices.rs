@@ -1,4 +1,4 @@
-//! Use cases of people about devices: add, import, show, isolate, release, retire, replace the key.
+//! Use cases of people about devices: add, import, show, isolate, release, retire.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -13,16 +13,14 @@ use zeroize::Zeroizing;
 
 use super::device::Device;
 use super::error::{Error, Misuse};
+use super::keys::fresh_psk;
 use super::registry::{check_name, check_reason};
 use super::tenant::Tenant;
 use super::views::{DeviceView, NewDeviceView, Page};
 use super::words::{device_view, row_view};
-use super::{AccessChange, Actor, App, DeviceFilter, NewDevice, Paging};
+use super::{Actor, App, DeviceFilter, NewDevice, Paging};
 use crate::limits::IMPORT_CHUNK_ROWS;
-use crate::store::{Addition, DeviceQuery, DeviceRow, NewRow, Place, TimelineWrite, fill_random};
-
-/// Bytes of a PSK that the server makes.
-const PSK_BYTES: usize = 32;
+use crate::store::{Addition, DeviceQuery, DeviceRow, NewRow, TimelineWrite};
 
 impl App {
     pub async fn devices(
@@ -71,7 +69,8 @@ impl App {
         tenant.fleet().add((Lifecycle::Pending, Grade::Normal, Access::Full), added);
         let device = self.require_device(DeviceKey { tenant: tenant.id, device: id }).await?;
         self.note_by(&device, actor, "lifecycle", "Added; it has not connected yet.".into());
-        self.audit(actor, "device.add", Some(tenant.id), &name, &show_identity(&device.identity)).await?;
+        let identity = show_identity(&device.state().key.identity);
+        self.audit(actor, "device.add", Some(tenant.id), &name, &identity).await?;
         Ok(NewDeviceView { device: self.view(&device), psk })
     }
 
@@ -89,26 +88,6 @@ impl App {
         tenant.fleet().add((Lifecycle::Pending, Grade::Normal, Access::Full), added);
         self.audit(actor, "device.import", Some(tenant.id), &tenant.name, &format!("{added} devices")).await?;
         Ok(added)
-    }
-
-    /// Replaces the device's PSK and answers the new one in hex. Its association is closed.
-    pub async fn rotate_key(&self, actor: &Actor, device: DeviceKey) -> Result<String, Error> {
-        let device = self.require_device(device).await?;
-        if device.state().posture.lifecycle == Lifecycle::Retired {
-            return Err(Misuse::Conflict("the device is retired".into()).into());
-        }
-        let psk = fresh_psk();
-        let sealed = self.store.sealer.seal(Place::Psk(device.key.tenant, device.key.device), &psk);
-        device.tenant().store.replace_psk(device.key.device, &sealed).await?;
-        let access = {
-            let mut state = device.state();
-            (state.sealed_psk, state.version) = (sealed, state.version + 1);
-            state.posture.access()
-        };
-        self.note_by(&device, actor, "key", "Its key was replaced; it must connect with the new one.".into());
-        self.announce(&AccessChange { device: device.clone(), access, close: true });
-        self.audit(actor, "device.rotate_key", Some(device.key.tenant), &device.name, "").await?;
-        Ok(to_hex(&psk))
     }
 
     /// Places a person's hold: quarantined, or blocked. Durable when it returns.
@@ -153,7 +132,7 @@ impl App {
         Ok(self.view(&device))
     }
 
-    fn view(&self, device: &Device) -> DeviceView {
+    pub(super) fn view(&self, device: &Device) -> DeviceView {
         device_view(device, &self.policy, self.clock.now(), true)
     }
 
@@ -239,12 +218,6 @@ fn new_row(device: NewDevice) -> Result<NewRow, Error> {
     check_psk(&psk).map_err(Error::Malformed)?;
     let (name, device_type) = (device.name, device.device_type);
     Ok(NewRow { line: 1, name, device_type, identity, psk, endpoint, attestation_identity: None })
-}
-
-fn fresh_psk() -> Zeroizing<Vec<u8>> {
-    let mut psk = Zeroizing::new(vec![0; PSK_BYTES]);
-    fill_random(&mut psk);
-    psk
 }
 
 /// An addition of one device has one line to complain about.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bartizan_platform::explain::elapsed;
-use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Proof, Stage};
+use bartizan_platform::posture::{Change, Hold, Machine, Person, Posture, Proof, Rekey, Stage};
 use bartizan_wire::{Access, Grade, Lifecycle, UnixMillis};
 use tokio::sync::mpsc;
 
 use super::bus::UpdateKind;
 use super::device::Device;
 use super::error::{Error, Misuse};
+use super::views::rfc3339;
 use super::words::device_view;
 use super::{AccessChange, Actor, App};
 use crate::store::TimelineWrite;
@@ -59,7 +60,10 @@ impl App {
         }
         let after = tally(&state.posture);
         state.changed = true;
-        state.version += 1;
+        // A heartbeat is nothing that a person who changes the device would have to know.
+        if changes.iter().any(|change| !matches!(change, Change::Prolonged)) {
+            state.version += 1;
+        }
         device.set_access(after.2);
         device.tenant().fleet().shift(before, after);
         self.pin(device, needs_time(&state.posture) || !state.commands.is_empty());
@@ -88,7 +92,7 @@ impl App {
             actor: actor.map(|actor| actor.0.clone()),
         };
         for change in changes {
-            let (kind, text) = words(change, at);
+            let Some((kind, text)) = words(change, at, device.created) else { continue };
             self.behind.write_line(device.tenant(), line(kind, text), true);
         }
         let (from, to) = access;
@@ -124,8 +128,9 @@ pub(super) fn tally(posture: &Posture) -> (Lifecycle, Grade, Access) {
     (posture.lifecycle, posture.grade, posture.access())
 }
 
-fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
-    match change {
+/// Nothing of a heartbeat, of which there are too many.
+fn words(change: &Change, now: UnixMillis, created: UnixMillis) -> Option<(&'static str, String)> {
+    Some(match change {
         Change::Lifecycle(Lifecycle::Active) => ("lifecycle", "It connected for the first time and is active.".into()),
         Change::Lifecycle(Lifecycle::Retired) => {
             ("lifecycle", "Taken out of service for good; its key is refused from now on.".into())
@@ -135,12 +140,29 @@ fn words(change: &Change, now: UnixMillis) -> (&'static str, String) {
         Change::Appraised { from, to } if from == to => ("attestation", format!("It attested: {to} as before.")),
         Change::Appraised { to, .. } => ("attestation", format!("It attested: {to}.")),
         Change::Owes(proof) => ("attestation", owed(*proof).into()),
+        Change::Prolonged => return None,
+        Change::Doubted { since } => {
+            ("attestation", format!("Its reports since {} are not to be trusted.", minute((*since).max(created))))
+        }
+        Change::Trusted { since } => (
+            "attestation",
+            format!(
+                "What it reports from now on is to be trusted again; what it reported since {} is not.",
+                minute((*since).max(created))
+            ),
+        ),
         Change::Placed(hold) => ("hold", placed(hold)),
         Change::Moved(hold) => ("hold", moved(hold)),
         Change::Ended(hold) => {
             ("release", format!("A hold of {} ended: {}", elapsed(now.since(hold.since)), sentence(&hold.reason)))
         }
-    }
+    })
+}
+
+/// As people read it, in UTC.
+fn minute(at: UnixMillis) -> String {
+    let text = rfc3339(at);
+    format!("{} {} UTC", text.get(..10).unwrap_or_default(), text.get(11..16).unwrap_or_default())
 }
 
 const fn owed(proof: Proof) -> &'static str {
@@ -167,6 +189,9 @@ fn moved(hold: &Hold) -> String {
     match hold.stage {
         Stage::Held => format!("Set to {} because it {}", hold.access, sentence(&hold.reason)),
         Stage::Dwelling => "It behaves normally again; if that lasts, it is let in at a limited rate.".into(),
+        Stage::Probation if hold.rekey == Rekey::Awaited => {
+            "On probation: let in at a limited rate; it is to take a new key.".into()
+        }
         Stage::Probation => "On probation: let in at a limited rate.".into(),
         Stage::Ended => "The hold is over.".into(),
     }

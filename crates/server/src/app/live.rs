@@ -16,18 +16,19 @@ use super::holding::needs_time;
 use super::tenant::{Counts, Fleet, Rate, Tenant};
 use super::{App, Credential};
 use crate::limits::DEVICES_LIVE_MAX;
-use crate::store::{Place, TenantStore, TimelineWrite};
+use crate::store::{TenantStore, TimelineWrite};
 
 impl App {
-    /// The credential of a PSK identity; `None` if unknown. A blocked or retired device has one whose
+    /// The credential of a PSK identity; `None` if unknown or of a key that was replaced. A blocked or retired device has one whose
     /// `device.access()` is `Blocked`.
     pub async fn credential(&self, identity: &[u8]) -> Result<Option<Credential>, Error> {
         let Some(key) = self.store.operator.device_of(identity).await? else { return Ok(None) };
         let Some(device) = self.load_device(key).await? else { return Ok(None) };
-        let sealed = device.state().sealed_psk.clone();
-        let psk = self.store.sealer.open(Place::Psk(key.tenant, key.device), &sealed);
+        let found = device.state().key.of_identity(key, identity);
+        let Some((number, place, sealed)) = found else { return Ok(None) };
+        let psk = self.store.sealer.open(place, &sealed);
         let psk = psk.ok_or_else(|| Error::Unavailable("the stored key of a device is damaged".into()))?;
-        Ok(Some(Credential { psk, device }))
+        Ok(Some(Credential { psk, number, device }))
     }
 
     /// The device if it is in memory.
@@ -56,8 +57,11 @@ impl App {
     /// An association of the device stands; it takes the place of an older one.
     pub fn session_opened(&self, device: &Arc<Device>, facts: SessionFacts) {
         self.unauthenticated().limiter.vouch(Source::of(facts.address), facts.since);
-        let how = if facts.connection_id { "with" } else { "without" };
-        let text = format!("Connected from {} with {} {how} Connection ID.", facts.address, facts.suite);
+        let text = match (facts.version.starts_with("DTLS"), facts.connection_id) {
+            (true, true) => format!("Connected from {} with {} with Connection ID.", facts.address, facts.suite),
+            (true, false) => format!("Connected from {} with {} without Connection ID.", facts.address, facts.suite),
+            (false, _) => format!("Connected from {} by {} with {}.", facts.address, facts.version, facts.suite),
+        };
         let before = device.state().session.replace(facts);
         if before.is_none() {
             device.tenant().counts.sessions.fetch_add(1, Relaxed);
@@ -78,6 +82,14 @@ impl App {
         if closed.is_some() {
             device.tenant().counts.sessions.fetch_sub(1, Relaxed);
             self.note(device, "session", "Disconnected.".into());
+        }
+    }
+
+    /// This association ended, unless another has taken its place already.
+    pub fn session_ended(&self, device: &Arc<Device>, facts: &SessionFacts) {
+        let current = device.state().session.as_ref() == Some(facts);
+        if current {
+            self.session_closed(device);
         }
     }
 
@@ -147,6 +159,7 @@ impl App {
             references: tokio::sync::Mutex::default(),
             watch: Mutex::default(),
             opening_upstream: tokio::sync::Mutex::default(),
+            changing_keys: tokio::sync::Mutex::default(),
             pinned: Mutex::new(HashMap::new()),
             store,
         })

@@ -9,22 +9,29 @@
 //!
 //! Start with [`App`], [`Device`] and [`path::submit`].
 
+mod admission;
 pub mod attestation;
+pub mod authorities;
 mod behind;
 pub mod bus;
+pub mod certificates;
 pub mod changes;
 mod clockwork;
 pub mod commands;
 pub mod device;
 mod devices;
+pub mod enrolment;
 pub mod error;
+mod heartbeats;
 mod holding;
 mod judging;
+pub mod keys;
 mod live;
 pub mod manifests;
 mod operators;
 mod overdue;
 pub mod path;
+mod proven;
 pub mod references;
 pub mod registry;
 mod reports;
@@ -44,7 +51,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
-use bartizan_crypto::Secret;
+use bartizan_crypto::{AWS_LC, Provider, Secret};
 use bartizan_pipe::{JudgeConfig, SourceLimiter};
 use bartizan_platform::{brake, posture::Policy};
 use bartizan_wire::{Access, DeviceKey, TenantId};
@@ -52,14 +59,19 @@ use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
 pub use attestation::{Answered, Refusal};
+pub use authorities::CertificateOptions;
 pub use bus::{Update, UpdateKind};
+pub use certificates::{Admission, CertificateError, Distrust, Enrolled};
 pub use commands::{CommandGate, GateVerdict, Issuer, NewCommand, OpenGate, PendingCommand};
 pub use device::{Device, SessionFacts};
 pub use error::{BadLine, BadLines, Error, Misuse};
+pub use heartbeats::EpochId;
+pub use keys::{KeyRefusal, NewKey};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
 use judging::Sources;
+use proven::Proven;
 use tenant::Tenant;
 
 use crate::clock::Clock;
@@ -81,6 +93,7 @@ pub struct App {
     opening: tokio::sync::Mutex<()>,
     sources: Mutex<Sources>,
     behind: Arc<Behind>,
+    authorities: authorities::Authorities,
     bus: broadcast::Sender<Update>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<AccessChange>>>,
     /// To the gateway that carries messages down to devices.
@@ -88,6 +101,11 @@ pub struct App {
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
     result_key: results::ResultKey,
+    /// Authenticates epoch ids.
+    epoch_key: Secret<32>,
+    /// Verifies evidence.
+    verifier: &'static Provider,
+    proven: Mutex<Proven>,
     counts: Counts,
     stopping: AtomicBool,
     me: Weak<App>,
@@ -117,6 +135,9 @@ pub struct AppOptions {
     pub gate: Arc<dyn CommandGate>,
     /// Messages per minute that a limited device may send.
     pub limited_messages_per_minute: u32,
+    pub certificates: CertificateOptions,
+    /// Verifies evidence.
+    pub verifier: &'static Provider,
 }
 
 impl AppOptions {
@@ -132,6 +153,8 @@ impl AppOptions {
             judge: JudgeConfig::default(),
             gate: Arc::new(OpenGate),
             limited_messages_per_minute: 6,
+            certificates: CertificateOptions::default(),
+            verifier: &AWS_LC,
         }
     }
 }
@@ -139,6 +162,8 @@ impl AppOptions {
 /// A device's key, found by its PSK identity.
 pub struct Credential {
     pub psk: Zeroizing<Vec<u8>>,
+    /// Which of the device's keys it is.
+    pub number: u32,
     pub device: Arc<Device>,
 }
 
@@ -209,15 +234,21 @@ impl App {
             opening: tokio::sync::Mutex::default(),
             sources: Mutex::new(Sources { limiter: SourceLimiter::new(options.judge.source), limited: HashMap::new() }),
             behind: Behind::start(),
+            authorities: authorities::Authorities::new(options.certificates),
             bus: broadcast::Sender::new(BUS_UPDATES_MAX),
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
             challenge_key: fresh_key(),
             result_key: results::ResultKey::derive(&options.key),
+            epoch_key: Secret::new(*options.key.derive(heartbeats::EPOCH_KEY).expose()),
+            verifier: options.verifier,
+            proven: Mutex::default(),
             counts: Counts::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
         });
+        app.load_authorities(None).await?;
+        app.load_revoked().await?;
         tokio::spawn(clockwork::run(Arc::downgrade(&app)));
         tokio::spawn(overdue::run(Arc::downgrade(&app)));
         Ok(app)

@@ -173,15 +173,32 @@ impl App {
         now: UnixMillis,
     ) -> Result<(), Error> {
         let Some(device) = self.load_device(DeviceKey { tenant, device }).await? else { return Ok(()) };
-        let owing = device.state().posture.owing(now, device.last_seen(), schedule, excused);
+        let owing = {
+            let state = device.state();
+            state.posture.owing(now, device.last_seen(), schedule, excused.max(state.excused))
+        };
         match owing {
             None => return Ok(()),
+            Some(_) if self.is_damaged(&device, now).await? => return Ok(()),
             // Whom the brake spares stays limited, and is asked about again.
             Some(Proof::Evading) if self.ask_brake(&device, Cause::Policy, now) < Access::Quarantined => return Ok(()),
             Some(proof) => self.say(&device, now, Machine::Owes(proof), None),
         }
         self.counts.evidence_overdue.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    /// Whether evidence of this device could not be judged, whatever it brought: none of its deadlines pass.
+    async fn is_damaged(&self, device: &Device, now: UnixMillis) -> Result<bool, Error> {
+        match device.tenant().store.attester(device.key.device).await {
+            Ok(_) => Ok(false),
+            Err(error @ store::Error::Damaged(_)) => {
+                device.state().excused = Some(now);
+                tracing::error!(device = %device.name, %error, "its evidence cannot be judged; it is not late");
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A device that was out of reach and is heard again owes evidence like any other.

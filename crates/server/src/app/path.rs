@@ -20,6 +20,8 @@ pub struct Message {
     pub payload: Bytes,
     /// The CoAP message as received, when the device spoke CoAP: a CoAP upstream forwards it as it is.
     pub coap: Option<Bytes>,
+    /// Whether what its device reports now is to be trusted: as far as it proved what it runs. `None`: it never did.
+    pub trusted: Option<bool>,
 }
 
 /// The upstream's answer.
@@ -81,6 +83,7 @@ pub async fn submit(app: &App, device: &Arc<Device>, message: Message) -> Outcom
     if device.access() >= Access::Quarantined {
         return refuse(app, device, device.access());
     }
+    let message = Message { trusted: device.is_trusted(), ..message };
     match slot.upstream.deliver(device.upstream(), message).await {
         Ok(reply) => accepted(app, device, reply),
         Err(UpstreamError::Refused(endpoint)) => mismatched(app, device, &endpoint),

@@ -15,7 +15,7 @@ use super::error::{Error, Misuse};
 use super::tenant::Tenant;
 use super::views::{ReferenceView, rfc3339};
 use super::{Actor, App};
-use crate::limits::{ATTEST_HOURS_MAX, LAYERS_MAX};
+use crate::limits::{ATTEST_HOURS_MAX, EPOCH_MINUTES_DEFAULT, EPOCH_MINUTES_MAX, LAYERS_MAX};
 use crate::store;
 
 /// The vendor of types whose policy names none.
@@ -49,10 +49,18 @@ pub struct PolicyView {
     pub security_floor: Option<u64>,
     /// Whether a device must count its starts, without which a clone is hard to tell: yes if absent.
     pub require_boot_count: Option<bool>,
+    /// Whether a device that failed must take another key before it is free, since what it ran may have read the old
+    /// one: yes if absent. Say no for devices that cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_on_readmission: Option<bool>,
     /// Hours within which a device must have a good verdict. Absent: only what it brings by itself counts.
     pub every_hours: Option<u32>,
     /// Hours that a device may go on reporting, at a limited rate, after it owes evidence: as many again if absent.
     pub grace_hours: Option<u32>,
+    /// Minutes that an epoch lasts: devices that sleep may answer its id by a heartbeat until the next one ends. An
+    /// hour if absent, or a quarter of `every_hours` if that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_minutes: Option<u32>,
 }
 
 /// The same, ready to use.
@@ -63,6 +71,9 @@ pub(super) struct TypePolicy {
     pub class: Class,
     pub appraisal: Policy,
     pub schedule: Option<Schedule>,
+    pub epoch_ms: u64,
+    /// See [`PolicyView::rotate_on_readmission`].
+    pub rekey: bool,
 }
 
 /// One reference value, as a person states it.
@@ -92,8 +103,10 @@ impl PolicyView {
             }),
         };
         let strict = Policy::default();
+        let schedule = self.schedule()?;
         Ok(TypePolicy {
             verifier: self.verifier.clone(),
+            epoch_ms: self.epoch_ms(schedule)?,
             class: Class::new(
                 self.vendor.as_deref().unwrap_or(NO_VENDOR),
                 self.model.as_deref().unwrap_or(device_type),
@@ -107,8 +120,23 @@ impl PolicyView {
                 require_boot_count: self.require_boot_count.unwrap_or(strict.require_boot_count),
                 ..strict
             },
-            schedule: self.schedule()?,
+            schedule,
+            rekey: self.rotate_on_readmission.unwrap_or(true),
         })
+    }
+
+    /// A heartbeat over the id of the epoch before proves what was up to two epochs ago.
+    fn epoch_ms(&self, schedule: Option<Schedule>) -> Result<u64, Error> {
+        let most = schedule.map_or(u64::MAX, |schedule| schedule.every_ms / 2);
+        match self.epoch_minutes {
+            None => Ok((u64::from(EPOCH_MINUTES_DEFAULT) * 60_000).min(most / 2)),
+            Some(minutes @ 1..=EPOCH_MINUTES_MAX) if u64::from(minutes) * 60_000 <= most => {
+                Ok(u64::from(minutes) * 60_000)
+            }
+            Some(_) => Err(Error::Malformed(format!(
+                "an epoch is 1 to {EPOCH_MINUTES_MAX} minutes long, and at most half of `every_hours`"
+            ))),
+        }
     }
 
     fn schedule(&self) -> Result<Option<Schedule>, Error> {

@@ -32,6 +32,8 @@ pub(super) struct Tenant {
     pub watch: Mutex<Watch>,
     /// Held while the upstream is opened or closed.
     pub opening_upstream: tokio::sync::Mutex<()>,
+    /// Held while a key of a device is made, used or replaced.
+    pub changing_keys: tokio::sync::Mutex<()>,
     /// Devices that time still changes: holds, a grade, commands. They stay in memory.
     pub pinned: Mutex<HashMap<DeviceId, Arc<Device>>>,
 }

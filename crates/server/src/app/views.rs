@@ -39,6 +39,9 @@ pub struct DeviceView {
     pub device_type: String,
     /// The PSK identity as text; bytes that are not UTF-8 print as `hex:…`.
     pub identity: String,
+    /// The key that the identity names.
+    #[serde(default)]
+    pub key: KeyView,
     /// The LwM2M endpoint name that this device may register.
     pub endpoint: String,
     /// The whole posture in one word: registered, active, warning, stale, failed, quarantined, repairing, probation,
@@ -59,8 +62,27 @@ pub struct DeviceView {
     pub session: Option<SessionView>,
     /// Messages passed since the device was added.
     pub messages: u64,
+    /// Since when its reports are not to be trusted, for its evidence spoke against it or it evades bringing any; null
+    /// while they are.
+    #[serde(default)]
+    pub untrusted_since: Option<String>,
     /// Counts changes by people and of posture; the ETag.
     pub version: u64,
+}
+
+/// What is known of a device's key, but the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyView {
+    /// Each key of the device has another, greater than those before. 0: the one that it came with.
+    pub number: u32,
+    pub made: String,
+    /// Whether the device is to take another one: a person asked, or it cannot come back without.
+    pub wanted: bool,
+    /// Until when it should have, if a person asked.
+    pub due: Option<String>,
+    /// Since when it has another one that it has not connected with yet. Absent in lists of devices that are not in
+    /// memory.
+    pub pending_since: Option<String>,
 }
 
 /// A device just made, with its key: the only time that the server shows it.
@@ -83,6 +105,9 @@ pub struct HoldView {
     pub reason: String,
     /// The person who placed it; null for a machine.
     pub by: Option<String>,
+    /// Whether it waits for another key of the device.
+    #[serde(default)]
+    pub awaits_key: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -152,6 +177,22 @@ pub struct AttestationView {
     /// Name of the attestation key that the device's TPM has shown to be in it; absent for devices without a TPM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm_key: Option<String>,
+    /// Whether it has proven lately what it runs: current, owed, stale, unreachable or evading.
+    #[serde(default)]
+    pub proof: String,
+    /// Since when that is so. Of a current proof: how young it is, by its last good verdict or heartbeat.
+    #[serde(default)]
+    pub proof_at: Option<String>,
+    /// When the last heartbeat came that prolonged its verdict.
+    #[serde(default)]
+    pub heartbeat_at: Option<String>,
+    /// By when evidence or a heartbeat is due before something comes of it: it is limited, or with a grace that has
+    /// begun isolated. Null: it need not, or nothing further comes of it.
+    #[serde(default)]
+    pub due: Option<String>,
+    /// Since when its reports are not to be trusted; null while they are.
+    #[serde(default)]
+    pub untrusted_since: Option<String>,
     /// Newest first.
     pub verdicts: Vec<VerdictView>,
 }

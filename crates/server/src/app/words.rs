@@ -3,11 +3,12 @@
 use bartizan_pipe::ProfileView as Profile;
 use bartizan_platform::explain;
 use bartizan_platform::import::show_identity;
-use bartizan_platform::posture::{Hold, Policy};
+use bartizan_platform::posture::{Hold, Policy, Rekey};
 use bartizan_wire::{DeviceKey, Expected, Finding, Subject, UnixMillis};
 
 use super::commands::{Issuer, PendingCommand};
 use super::device::{Device, SessionFacts};
+use super::keys;
 use super::views::*;
 use crate::store::{CommandRow, DeviceRow, FindingRow, TenantRow, TimelineRow};
 
@@ -18,7 +19,8 @@ pub(super) fn device_view(device: &Device, policy: &Policy, now: UnixMillis, hol
         id: device.key.device.0,
         name: device.name.clone(),
         device_type: device.type_name.clone(),
-        identity: show_identity(&device.identity),
+        identity: show_identity(&state.key.identity),
+        key: keys::shown(&state, device.created),
         endpoint: device.endpoints.first().cloned().unwrap_or_default(),
         state: posture.state().into(),
         lifecycle: posture.lifecycle.name().into(),
@@ -32,6 +34,7 @@ pub(super) fn device_view(device: &Device, policy: &Policy, now: UnixMillis, hol
         last_seen: device.last_seen().map(rfc3339),
         session: state.session.as_ref().map(session_view),
         messages: device.messages(),
+        untrusted_since: posture.doubted_since.map(|since| rfc3339(since.max(device.created))),
         version: state.version,
     }
 }
@@ -43,6 +46,12 @@ pub(super) fn row_view(row: &DeviceRow, policy: &Policy, now: UnixMillis) -> Dev
         name: row.name.clone(),
         device_type: row.type_name.clone(),
         identity: show_identity(&row.identity),
+        key: keys::key_view(
+            &row.key,
+            row.created,
+            row.pending_key.as_ref().map(|key| key.made),
+            row.key.asked.is_some(),
+        ),
         endpoint: row.endpoint.clone(),
         state: row.posture.state().into(),
         lifecycle: row.posture.lifecycle.name().into(),
@@ -56,6 +65,7 @@ pub(super) fn row_view(row: &DeviceRow, policy: &Policy, now: UnixMillis) -> Dev
         last_seen: row.last_seen.map(rfc3339),
         session: None,
         messages: row.messages,
+        untrusted_since: row.posture.doubted_since.map(|since| rfc3339(since.max(row.created))),
         version: row.version,
     }
 }
@@ -70,6 +80,7 @@ fn hold_view(hold: &Hold) -> HoldView {
         access: hold.effect().name().into(),
         reason: hold.reason.clone(),
         by: hold.by.clone(),
+        awaits_key: hold.rekey == Rekey::Awaited,
     }
 }
 

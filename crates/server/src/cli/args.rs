@@ -235,10 +235,19 @@ pub enum Device {
         device: String,
     },
     /// Give a device a new key and print it, once; its session ends
+    ///
+    /// With --over-the-air nothing is printed and nothing ends: the device is asked to fetch a new key itself, and the
+    /// old one is good until it has connected with the new one.
     RotateKey {
         /// Its name, or its number
         #[arg(value_name = "DEVICE")]
         device: String,
+        /// Ask the device to fetch its new key itself
+        #[arg(long)]
+        over_the_air: bool,
+        /// Hours that the device has for it
+        #[arg(long, requires = "over_the_air", value_name = "HOURS", default_value_t = 168)]
+        within: u32,
     },
     /// Isolate a device until a person releases it
     ///
@@ -349,6 +358,9 @@ pub struct PolicyArgs {
     /// Accept devices that do not count their starts
     #[arg(long, requires = "judged")]
     pub no_boot_count: bool,
+    /// Let devices that failed come back with the key that they had; for devices that cannot take another
+    #[arg(long, requires = "judged")]
+    pub no_rotation: bool,
     /// Hours within which each device must attest again [default: no deadline]
     #[arg(long, requires = "judged", value_name = "HOURS")]
     pub every: Option<u64>,

@@ -9,13 +9,14 @@ use bartizan_platform::import::secret::to_hex;
 use bartizan_trust::result::from_base64url;
 use bartizan_trust::{Evidence, Identity, evidence};
 use bartizan_wire::UnixMillis;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::args::{Attest, Output, PolicyArgs};
 use super::error::{Failure, Status};
 use super::session::Session;
 use super::table::table;
-use super::time::ago;
+use super::time::{ago, until};
 use super::trusted_keys;
 use crate::app::references::PolicyView;
 use crate::app::results::ResultView;
@@ -32,7 +33,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
             let path = format!("{}/attestation", session.device_path(&device).await?);
             let view: AttestationView = session.get(&path).await?;
             let now = session.now;
-            Ok(session.print(&view, |view| shown(&device, view, |at| ago(at, now))))
+            Ok(session.print(&view, |view| shown(&device, view, now, |at| ago(at, now))))
         }
         Attest::Identify { device, identity } => {
             let path = format!("{}/attestation-identity", session.device_path(&device).await?);
@@ -65,6 +66,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
                 unknown,
                 security_floor,
                 no_boot_count,
+                no_rotation,
                 every,
                 grace,
             } = *args;
@@ -76,6 +78,7 @@ pub async fn run(session: &mut Session, verb: Attest) -> Result<String, Failure>
                 let body = json!({
                     "verifier": verifier, "vendor": vendor, "model": model, "layers": layers, "unknown": unknown,
                     "security_floor": security_floor, "require_boot_count": require_boot_count,
+                    "rotate_on_readmission": no_rotation.then_some(false),
                     "every_hours": every, "grace_hours": grace,
                 });
                 session.put(&path, &body).await?
@@ -101,7 +104,7 @@ pub fn verify(file: &Path, expected: Option<&str>, output: Output) -> Result<Str
         }
     };
     let bytes = read(file, bartizan_trust::limits::EVIDENCE_BYTES_MAX as u64)?;
-    let now = UnixMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+    let now = UnixMillis(u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0));
     let evidence = evidence::open(&AWS_LC, &bytes, &|_| None, now)
         .map_err(|error| found(format!("{}: {error}", file.display())))?;
     if let Some(expected) = expected.filter(|expected| !evidence.identity.is(expected)) {
@@ -130,7 +133,7 @@ fn claims(evidence: &Evidence) -> String {
     text + &layers_table(&layers)
 }
 
-fn shown(device: &str, view: &AttestationView, ago: impl Fn(&str) -> String) -> String {
+fn shown(device: &str, view: &AttestationView, now: Timestamp, ago: impl Fn(&str) -> String) -> String {
     let Some(identity) = &view.identity else {
         return format!("{device} cannot attest: no identity is registered for it (`bartizan attest identify`)\n");
     };
@@ -145,11 +148,35 @@ fn shown(device: &str, view: &AttestationView, ago: impl Fn(&str) -> String) -> 
             _ => "not to be trusted",
         }
     );
+    text += &standing_of(view, now, &ago);
     if let Some(latest) = view.verdicts.first() {
         text += &layers_table(&latest.layers);
     }
     for verdict in &view.verdicts {
         text += &line_of(verdict, &ago);
+    }
+    text
+}
+
+/// How young its proof is, and what is due.
+fn standing_of(view: &AttestationView, now: Timestamp, ago: impl Fn(&str) -> String) -> String {
+    let since = view.proof_at.as_deref().map(&ago);
+    let proof = match (view.proof.as_str(), since) {
+        (_, None) => "none yet".into(),
+        ("current", Some(since)) if view.tier == "none" => format!("none yet; counted from {since}"),
+        ("current", Some(since)) => format!("current, from {since}"),
+        ("owed", Some(since)) => format!("asked for {since}, since it gave cause"),
+        ("stale", Some(since)) => format!("too old since {since}"),
+        ("unreachable", Some(since)) => format!("too old, and silent since {since}"),
+        (_, Some(since)) => format!("evaded: it reports without evidence since {since}"),
+    };
+    let heartbeat = view.heartbeat_at.as_deref().map_or("never".into(), &ago);
+    let mut text = format!("  proof     {proof}\n  heartbeat {heartbeat}\n");
+    if let Some(due) = &view.due {
+        _ = writeln!(text, "  due       {}", until(due, now));
+    }
+    if let Some(since) = &view.untrusted_since {
+        _ = writeln!(text, "  reports   not to be trusted since {since}");
     }
     text
 }
@@ -188,11 +215,15 @@ fn held_to(device_type: &str, policy: &PolicyView) -> String {
         );
     }
     format!(
-        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n",
+        "devices of type {device_type} attest {}\n  deadline          {deadline}\n  unknown firmware  {}\n  debug mode        {}\n  recovery mode     {}\n  after a failure   {}\n",
         policy.layers.join(", then "),
         or(&policy.unknown, "warning"),
         or(&policy.debug, "contraindicated"),
         or(&policy.recovery, "warning"),
+        match policy.rotate_on_readmission {
+            Some(false) => "comes back with the key that it had",
+            _ => "comes back with a new key",
+        },
     )
 }
 

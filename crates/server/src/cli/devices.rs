@@ -37,7 +37,8 @@ pub async fn run(session: &mut Session, verb: Device) -> Result<String, Failure>
         Device::Import { file } => import(session, &file).await,
         Device::List(args) => list(session, args).await,
         Device::Show { device } => show(session, &device).await,
-        Device::RotateKey { device } => rotate_key(session, &device).await,
+        Device::RotateKey { device, over_the_air: true, within } => ask_for_key(session, &device, within).await,
+        Device::RotateKey { device, .. } => rotate_key(session, &device).await,
         Device::Isolate { device, reason, block } => {
             let body = json!({ "reason": reason, "block": block });
             decide(session, &device, "isolations", &body).await
@@ -148,6 +149,17 @@ async fn rotate_key(session: &mut Session, device: &str) -> Result<String, Failu
         format!(
             "{device} has a new key; its session was closed\n  key  {}\nThe key is not shown again: put it into the device now.\n",
             key["psk"].as_str().unwrap_or_default()
+        )
+    }))
+}
+
+async fn ask_for_key(session: &mut Session, device: &str, hours: u32) -> Result<String, Failure> {
+    let path = format!("{}/key-requests", session.device_path(device).await?);
+    let view: DeviceView = session.post(&path, &json!({ "hours": hours })).await?;
+    Ok(session.print(&view, |view| {
+        format!(
+            "{} is asked to take a new key within {hours} h\nUntil it has connected with it, the one that it has stays good.\n",
+            view.name
         )
     }))
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::table::{facts, table, wrap};
 use super::time::{ago, both};
-use crate::app::views::{DeviceView, FindingView, HoldView, SessionView, TimelineEntry};
+use crate::app::views::{DeviceView, FindingView, HoldView, KeyView, SessionView, TimelineEntry};
 
 /// Columns that the text is wrapped to.
 const COLUMNS: usize = 100;
@@ -47,11 +47,26 @@ fn posture(device: &DeviceView, now: Timestamp) -> String {
         ("Connection", device.session.as_ref().map_or("none".into(), |it| session(it, now))),
         ("Messages", device.messages.to_string()),
         ("Identity", device.identity.clone()),
+        ("Key", key(&device.key, now)),
         ("Endpoint", device.endpoint.clone()),
         ("Attestation", attestation(&device.attestation).to_owned()),
         ("Update", device.update.clone()),
     ];
     facts(&pairs, COLUMNS)
+}
+
+/// Its age, and whether it is about to be replaced.
+fn key(key: &KeyView, now: Timestamp) -> String {
+    let made = format!("number {}, made {}", key.number, both(&key.made, now));
+    let wanted = match (&key.due, key.wanted) {
+        (Some(due), true) => format!("; asked to take another until {}", both(due, now)),
+        (None, true) => "; it is to take another".into(),
+        (_, false) => String::new(),
+    };
+    let pending = key.pending_since.as_deref().map_or(String::new(), |since| {
+        format!("; another was handed out {}, and waits for its first handshake", both(since, now))
+    });
+    format!("{made}{wanted}{pending}")
 }
 
 fn grade(grade: &str) -> &str {
@@ -198,6 +213,7 @@ mod tests {
             name: "meter 7".into(),
             device_type: "water meter".into(),
             identity: "meter-7".into(),
+            key: KeyView { number: 1, made: "2026-11-20T10:00:00Z".into(), ..KeyView::default() },
             endpoint: "meter-7".into(),
             lifecycle: "active".into(),
             attestation: "none".into(),
@@ -214,7 +230,9 @@ mod tests {
                 access: "quarantined".into(),
                 reason: "it reported every 72 s".into(),
                 by: None,
+                awaits_key: false,
             }]),
+            untrusted_since: None,
             created: "2026-11-20T10:00:00Z".into(),
             last_seen: Some("2026-11-23T09:59:30Z".into()),
             session: None,

@@ -8,7 +8,7 @@ use super::args::{Init, Restore};
 use super::error::Failure;
 use super::open;
 use crate::app::App;
-use crate::ca;
+use crate::ca::installation;
 use crate::clock::Clock;
 use crate::config;
 use crate::data_dir::{self, DataDir, write_new};
@@ -85,9 +85,9 @@ fn refuse_to_overwrite(dir: &DataDir) -> Result<(), Failure> {
     }
 }
 
-fn issue(hosts: &[String]) -> Result<ca::Issued, Failure> {
+fn issue(hosts: &[String]) -> Result<installation::Issued, Failure> {
     let now_s = jiff::Timestamp::now().as_second();
-    ca::issue(hosts, now_s).map_err(|error| Failure::usage(format!("--host: {error}")))
+    installation::issue(hosts, now_s).map_err(|error| Failure::usage(format!("--host: {error}")))
 }
 
 fn make_folder(dir: &DataDir) -> Result<(), Failure> {
@@ -95,7 +95,7 @@ fn make_folder(dir: &DataDir) -> Result<(), Failure> {
     backup::private_dirs(dir.path()).map_err(told)
 }
 
-fn write_certificates(dir: &DataDir, issued: &ca::Issued) -> Result<(), Failure> {
+fn write_certificates(dir: &DataDir, issued: &installation::Issued) -> Result<(), Failure> {
     write_new(&dir.ca(), issued.ca_certificate.as_bytes(), PUBLIC)?;
     write_new(&dir.certificate(), issued.server_certificate.as_bytes(), PUBLIC)?;
     write_new(&dir.certificate_key(), issued.server_key.as_bytes(), SECRET)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bartizan_platform::{brake, posture::Policy};
 
 use super::error::Failure;
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, CertificateOptions};
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded};
 use crate::data_dir::DataDir;
@@ -30,6 +30,10 @@ pub async fn app(dir: &DataDir, config: &Config, clock: Clock) -> Result<Arc<App
         policy: policy(config),
         brake: brake(config),
         limited_messages_per_minute: narrow(config.policy.limited_messages_per_minute.value()),
+        certificates: CertificateOptions {
+            days: narrow(config.certificates.days.value()),
+            url: config.certificates.url.0.clone(),
+        },
         ..AppOptions::new(dir.data(), key, clock)
     };
     Ok(App::open(options).await?)

@@ -48,6 +48,22 @@ pub fn ago(at: &str, now: Timestamp) -> String {
     }
 }
 
+/// How long until `at` (RFC 3339), seen from `now`: "in 3 min", or how long ago it was.
+#[must_use]
+pub fn until(at: &str, now: Timestamp) -> String {
+    let Ok(moment) = at.parse::<Timestamp>() else {
+        return at.to_owned();
+    };
+    let seconds = moment.as_second() - now.as_second();
+    match seconds {
+        ..=1 => ago(at, now),
+        2..120 => format!("in {seconds} s"),
+        120..7200 => format!("in {} min", seconds / 60),
+        7200..172_800 => format!("in {} h", seconds / 3600),
+        _ => format!("in {} days", seconds / 86_400),
+    }
+}
+
 /// `at` (RFC 3339) without its fractions: "2026-11-23 08:12:05 UTC".
 #[must_use]
 pub fn absolute(at: &str) -> String {
@@ -68,6 +84,14 @@ pub fn both(at: &str, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_come_is_said_ahead() {
+        let now: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+        assert_eq!(until("2026-11-23T10:00:30Z", now), "in 30 s");
+        assert_eq!(until("2026-11-23T13:30:00Z", now), "in 3 h");
+        assert_eq!(until("2026-11-23T09:57:00Z", now), "3 min ago");
+    }
 
     #[test]
     fn durations_have_one_unit() {

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use bartizan_wire::Access;
 
 use super::load::Reader;
-use super::setting::{AddressCheck, DtlsVersions, FilePath, LogFormat, LogLevel, MetricsReader, Raw, Setting, Within};
+use super::setting::{
+    AddressCheck, DtlsVersions, FilePath, Listen, LogFormat, LogLevel, MetricsReader, Raw, Setting, Url, Within,
+};
 
 /// One key as people see it.
 pub struct Key {
@@ -134,6 +136,25 @@ sections! {
         address_check: AddressCheck = "\"basic\"", Restart;
         /// Send sequence numbers leased at a time: how many are skipped after a crash, and how seldom the disk is asked.
         lease: Within<16, 1048576> = "1024", Restart;
+    }
+    /// Certificates of devices.
+    certificates: CertificateKeys {
+        /// Days that a device's certificate is valid. It is to be renewed in the last third of them.
+        days: Within<1, 825> = "90", Restart;
+        /// Where others reach /pki of this server, if certificates are to say where their revocation list and OCSP are.
+        url: Url = "\"\"", Restart;
+    }
+    /// Enrolment over secure transport (RFC 7030), where devices get certificates and renew them.
+    est: EstKeys {
+        /// Address and port to listen on, with the certificate of the API; "" for not at all.
+        listen: Listen = "\"\"", Restart;
+    }
+    /// The door of strong devices: MQTT over TLS, with a certificate of this installation (see certificates).
+    mqtt: MqttKeys {
+        /// Address and port to listen on, with the certificate of the API; "" for not at all.
+        listen: Listen = "\"\"", Restart;
+        /// Most connections at a time; further ones wait in the system's queue.
+        connections_max: Within<8, 1000000> = "10000", Restart;
     }
     /// What a grade does to a device, and how it gets back.
     policy: PolicyKeys {

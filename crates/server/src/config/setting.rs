@@ -108,6 +108,49 @@ impl Setting for SocketAddr {
     }
 }
 
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl Setting for Listen {
+    fn shape() -> String {
+        "an IP address and port such as \"0.0.0.0:8444\", or \"\" for none".into()
+    }
+
+    fn parse(raw: &Raw) -> Result<Self, Option<String>> {
+        if text_of(raw)?.is_empty() { Ok(Self(None)) } else { SocketAddr::parse(raw).map(|at| Self(Some(at))) }
+    }
+
+    fn to_toml(&self) -> String {
+        self.0.map_or_else(|| quoted(""), |at| at.to_toml())
+    }
+}
+
+/// Where a service is found, or nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url(pub Option<String>);
+
+impl Setting for Url {
+    fn shape() -> String {
+        "an address such as \"http://pki.example:8080\", or \"\" for none".into()
+    }
+
+    fn parse(raw: &Raw) -> Result<Self, Option<String>> {
+        let text = text_of(raw)?.trim_end_matches('/');
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let plain = |host: &str| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        match host {
+            None if text.is_empty() => Ok(Self(None)),
+            Some(host) if plain(host) && text.len() <= 200 => Ok(Self(Some(text.into()))),
+            _ => Err(None),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(self.0.as_deref().unwrap_or_default())
+    }
+}
+
 /// Where a file is. A relative path starts at the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath(std::path::PathBuf);
@@ -284,6 +327,18 @@ mod tests {
     fn a_host_name_is_named_as_the_fault() {
         let fault = SocketAddr::parse(&Raw::Text("localhost:1".into())).unwrap_err();
         assert_eq!(fault.as_deref(), Some("\"localhost\" is a name, not an address"));
+    }
+
+    #[test]
+    fn what_is_empty_is_none() {
+        let text = |text: &str| Raw::Text(text.into());
+        assert_eq!(Listen::parse(&text("")), Ok(Listen(None)));
+        assert_eq!(Listen::parse(&text("[::1]:1")).map(|listen| listen.to_toml()), Ok("\"[::1]:1\"".into()));
+        assert_eq!(Url::parse(&text("")), Ok(Url(None)));
+        assert_eq!(Url::parse(&text("http://h:1/")), Ok(Url(Some("http://h:1".into()))));
+        for bad in ["h:1", "ftp://h", "http://", "http://a b", "https://ä"] {
+            assert_eq!(Url::parse(&text(bad)), Err(None), "{bad}");
+        }
     }
 
     #[test]

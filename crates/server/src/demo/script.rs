@@ -174,6 +174,9 @@ impl Script {
                 format!("let in again: {device} proved good firmware; at a limited rate first")
             }
             News::LetIn(device) => format!("let in again: {device} behaved for long enough; at a limited rate first"),
+            News::Rekeyed(device) => {
+                format!("free: {device} took a new key and proved itself with it; the old key is void")
+            }
         };
         say(&format!("{}   {line}", self.clock_face()));
     }

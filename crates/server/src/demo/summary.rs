@@ -33,6 +33,8 @@ pub struct Summary {
     /// Devices that were let in again, by a person or by a machine.
     pub released: u64,
     pub released_by_machine: u64,
+    /// Of these, those that came back with another key.
+    pub rekeyed: u64,
     pub attacks: Vec<AttackSummary>,
 }
 
@@ -137,6 +139,7 @@ impl Summary {
             lost_innocent_messages: lost(tallies, &upstream),
             released: watch.released.len() as u64,
             released_by_machine: watch.released.values().filter(|how| **how == Released::ByMachine).count() as u64,
+            rekeyed: watch.rekeyed.len() as u64,
             attacks: attacks.iter().map(|attack| AttackSummary::of(attack, watch, beginning)).collect(),
         }
     }
@@ -186,7 +189,11 @@ impl fmt::Display for Summary {
         writeln!(f, "  innocent devices isolated   {}", self.false_isolations)?;
         writeln!(f, "  findings about innocents    {}", self.false_alarms)?;
         writeln!(f, "  innocent messages lost      {}", self.lost_innocent_messages)?;
-        write!(f, "  devices released            {} ({} by a machine)", self.released, self.released_by_machine)
+        write!(
+            f,
+            "  devices released            {} ({} by a machine, {} with a new key)",
+            self.released, self.released_by_machine, self.rekeyed
+        )
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Watch {
     pub(super) limited: BTreeMap<String, SourceView>,
     /// Devices that were isolated and are not any more, and who let them in.
     pub(super) released: BTreeMap<String, Released>,
+    /// Of these, those that came back to full access with another key.
+    pub(super) rekeyed: BTreeSet<String>,
     seen: u64,
 }
 
@@ -43,6 +45,7 @@ pub(super) enum News {
     Isolated(String, Isolation),
     Limited(SourceView),
     LetIn(String),
+    Rekeyed(String),
 }
 
 impl Watch {
@@ -101,6 +104,7 @@ impl Watch {
             }
         }
         news.extend(self.look_at_releases(&now_isolated));
+        news.extend(self.look_at_keys(app, tenant).await?);
         Ok(news)
     }
 
@@ -115,6 +119,25 @@ impl Watch {
             }
         }
         news
+    }
+
+    /// Whom a machine let in, and who is free and has another key than it came with.
+    async fn look_at_keys(&mut self, app: &App, tenant: TenantId) -> Result<Vec<News>, Error> {
+        let mut news = Vec::new();
+        for name in self.released.keys() {
+            if self.rekeyed.contains(name) {
+                continue;
+            }
+            let shown = app.show_device(app.device_key(tenant, name).await?).await?;
+            if shown.key.number > 0 && Access::from_name(&shown.access) == Some(Access::Full) {
+                news.push(News::Rekeyed(name.clone()));
+            }
+        }
+        self.rekeyed.extend(news.iter().filter_map(|news| match news {
+            News::Rekeyed(name) => Some(name.clone()),
+            _ => None,
+        }));
+        Ok(news)
     }
 
     /// A person let a device in.

@@ -107,7 +107,7 @@ struct Wire {
 impl Wire {
     fn open(client: &ClientConfig, server: &EndpointConfig) -> Result<Self, Error> {
         Ok(Self {
-            key: PskEntry { key: client.psk.clone(), principal: 1 },
+            key: PskEntry { key: client.psk.clone(), principal: 1, tag: 0 },
             client: Connection::connect(client.clone(), now(), &mut Seeded(SEED))?,
             server: Endpoint::server(server.clone(), Box::new(Seeded(!SEED)))?,
             address: SocketAddr::from(([192, 0, 2, 1], 40_000)),

@@ -1,15 +1,21 @@
 //! The attestation resource: a device fetches a challenge and brings evidence, whatever its access but blocked.
 //!
 //! ```text
-//! GET  coaps://gateway/.well-known/bartizan/attestation   ─▶ 2.05 the challenge, as it is
-//! POST coaps://gateway/.well-known/bartizan/attestation   ─▶ 2.04 the device's standing, as the status resource has it
-//!      Content-Format 263, application/eat+cwt                 in CBOR
-//!      Content-Format 65203, messages of a TPM (docs/tpm.md) ─▶ the same, or a credential
+//! GET  coaps://gateway/.well-known/bartizan/attestation        ─▶ 2.05 the challenge, as it is
+//! GET  coaps://gateway/.well-known/bartizan/attestation?epoch  ─▶ 2.05 the id of this epoch, for devices that sleep;
+//!                                                                 Max-Age: until when a heartbeat may answer it
+//! POST coaps://gateway/.well-known/bartizan/attestation        ─▶ 2.04 the device's standing, as the status resource
+//!      Content-Format 263, application/eat+cwt                    has it in CBOR
+//!      Content-Format 65203, messages of a TPM (docs/tpm.md)    the same, or a credential
 //! ```
 //!
-//! 4.03: no identity is registered for the device, or its type has no policy. 4.09: the challenge was another's, is too old or was used; fetch
-//! one and try again. 4.15: no evidence of a profile that is judged here. 4.29: too much evidence in a minute. Evidence that is not to be believed is answered 2.04 like
-//! any other: the standing says what came of it.
+//! What is posted is evidence or a heartbeat, told apart by what it says: a heartbeat has a nonce and a start, and nothing
+//! else.
+//!
+//! 4.03: no identity is registered for the device, or its type has no policy. 4.09: the challenge was another's, is too old
+//! or was used, or a heartbeat prolongs nothing; fetch a challenge and bring evidence. 4.15: no evidence of a profile that
+//! is judged here. 4.29: too much in a minute. Evidence that is not to be believed is answered 2.04 like any other: the
+//! standing says what came of it.
 
 use bartizan_crypto::Secret;
 use bartizan_trust::tpm::{self, Message};
@@ -24,6 +30,9 @@ use crate::limits::COAP_RETRY_SECONDS;
 /// The path's segments.
 pub const ATTESTATION_PATH: &[&str] = &[".well-known", "bartizan", "attestation"];
 
+/// Asks for the id of the epoch.
+pub const EPOCH_QUERY: &[u8] = b"epoch";
+
 /// A challenge for the device.
 pub async fn challenge(app: &App, device: &Device) -> Answer {
     match app.challenge(device).await {
@@ -37,7 +46,20 @@ pub async fn challenge(app: &App, device: &Device) -> Answer {
     }
 }
 
-/// What the device's evidence is worth, told as its standing.
+/// The id of this epoch.
+pub async fn epoch(app: &App, device: &Device) -> Answer {
+    match app.epoch(device).await {
+        Ok(epoch) => Answer {
+            content_format: Some(content_format::OCTET_STREAM),
+            max_age: Some(epoch.fresh_s),
+            payload: Bytes::copy_from_slice(&epoch.id),
+            ..Answer::new(Code::CONTENT)
+        },
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// What the device's evidence or heartbeat is worth, told as its standing.
 pub async fn appraise(app: &App, device: &std::sync::Arc<Device>, exporter: &Secret<32>, evidence: &Bytes) -> Answer {
     if Message::looks_like(evidence) {
         return hear_tpm(app, device, exporter, evidence).await;
@@ -62,20 +84,19 @@ async fn hear_tpm(app: &App, device: &std::sync::Arc<Device>, exporter: &Secret<
 }
 
 async fn standing(app: &App, device: &Device) -> Answer {
-    let explanation = app.show_device(device.key).await.map(|view| view.explanation).unwrap_or_default();
-    let standing = status::describe(device.access(), &explanation, device.wants_evidence(), StatusFormat::Cbor);
+    let standing = status::of(app, device, StatusFormat::Cbor).await;
     Answer { code: Code::CHANGED, ..standing }
 }
 
 fn refused(refusal: &Refusal) -> Answer {
     let code = match refusal {
         Refusal::Unregistered | Refusal::NoPolicy | Refusal::NotItsTpm => Code::FORBIDDEN,
-        Refusal::Challenge(_) | Refusal::Chain | Refusal::Activation => Code::CONFLICT,
+        Refusal::Challenge(_) | Refusal::Chain | Refusal::Activation | Refusal::Evidence(_) => Code::CONFLICT,
         Refusal::Format(_) => Code::UNSUPPORTED_CONTENT_FORMAT,
         Refusal::TooMuch => {
             return Answer { max_age: Some(COAP_RETRY_SECONDS), ..Answer::new(Code::TOO_MANY_REQUESTS) };
         }
-        Refusal::Unavailable(_) => return Answer::unavailable(),
+        Refusal::Unavailable(_) | Refusal::Damaged(_) => return Answer::unavailable(),
     };
     Answer { payload: Bytes::from(refusal.to_string()), ..Answer::new(code) }
 }

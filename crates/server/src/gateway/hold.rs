@@ -10,8 +10,10 @@ use crate::limits::{GATEWAY_HELD_BYTES_MAX, GATEWAY_HELD_MAX};
 /// Something that waits for its group.
 #[derive(Debug)]
 pub enum Held {
-    /// The server's Finished of a new association.
+    /// The last message of a handshake, or one that a restart must not forget.
     Confirm(SessionId),
+    /// The last message of a handshake with the pre-shared key of this number, if that is still the one in use.
+    ConfirmKey(SessionId, u32),
     /// More send sequence numbers.
     Lease(SessionId, u64),
     /// A message of a device, behind the replay window that contains it.
@@ -65,6 +67,21 @@ impl Hold {
         if journal.flush() {
             self.in_flight = std::mem::take(&mut self.gathering);
         }
+    }
+
+    /// Messages of an association that we end are not carried on. What it recorded stays recorded.
+    pub fn forget(&mut self, session: SessionId) {
+        let mut bytes = 0;
+        for all in [&mut self.gathering, &mut self.in_flight] {
+            all.retain(|held| match held {
+                Held::Data { session: of, data, .. } if *of == session => {
+                    bytes += data.len();
+                    false
+                }
+                _ => true,
+            });
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// The group is durable: what waited for it may happen.

@@ -15,10 +15,12 @@
 //! isolation holds from the instant it is decided.
 
 pub mod attestation;
+mod cbor;
 pub mod coap;
 mod counters;
 mod hold;
 pub mod journal;
+pub mod key;
 mod run;
 mod socket;
 pub mod status;

@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
 use crate::gateway::GatewayCounters;
+use crate::mqtt;
 
 /// Every metric of the process.
 pub struct Metrics {
@@ -61,6 +62,11 @@ impl Metrics {
     /// Adds the counters of the gateway, as `meter` reads them.
     pub fn add_gateway(&self, meter: impl Fn() -> GatewayCounters + Send + Sync + 'static) {
         self.add(Box::new(GatewayCollector(Box::new(meter))));
+    }
+
+    /// Adds the counters of the MQTT door, as `meter` reads them.
+    pub fn add_mqtt(&self, meter: impl Fn() -> (usize, mqtt::Counted) + Send + Sync + 'static) {
+        self.add(Box::new(MqttCollector(Box::new(meter))));
     }
 
     /// Notes a request that was answered.
@@ -187,6 +193,30 @@ impl Collector for GatewayCollector {
         write_family(&mut encoder, "gateway_path_checks", help, "outcome", checks)?;
         let dropped = now.dropped.iter().map(|(reason, count)| (reason.name(), *count));
         write_family(&mut encoder, "gateway_dropped", "What was dropped or refused, by reason", "reason", dropped)
+    }
+}
+
+type MqttMeter = Box<dyn Fn() -> (usize, mqtt::Counted) + Send + Sync>;
+
+struct MqttCollector(MqttMeter);
+
+impl fmt::Debug for MqttCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MqttCollector")
+    }
+}
+
+impl Collector for MqttCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let (open, now) = (self.0)();
+        let rows = [
+            (MetricType::Gauge, "mqtt_connections", "Connections of devices that speak MQTT", open as u64),
+            (MetricType::Counter, "mqtt_connections_opened", "Connections that were let in", now.opened),
+            (MetricType::Counter, "mqtt_messages", "Messages over MQTT that an upstream accepted", now.messages),
+        ];
+        rows.into_iter().try_for_each(|(kind, name, help, value)| write(&mut encoder, kind, name, help, value))?;
+        let ended = now.ended.iter().map(|(why, count)| (why.name(), *count));
+        write_family(&mut encoder, "mqtt_connections_ended", "Connections that ended, by reason", "reason", ended)
     }
 }
 

@@ -75,11 +75,16 @@ async fn write_device(tx: &mut Transaction<'static, Sqlite>, device: &DeviceWrit
     }
     let posture = &device.posture;
     let update = "UPDATE devices SET lifecycle = ?, attestation = ?, grade = ?, update_state = ?, access = ?, \
-                  next_hold = ?, verdict_at = ?, proof = ?, proof_at = ?, version = ? WHERE id = ?";
+                  next_hold = ?, verdict_at = ?, proof = ?, proof_at = ?, heartbeat_at = ?, heartbeat_for = ?, \
+                  proven_at = ?, doubted_since = ?, version = ? WHERE id = ?";
     let query = sqlx::query(update).bind(posture.lifecycle.code()).bind(posture.attestation.code());
     let query = query.bind(posture.grade.code()).bind(posture.update.code()).bind(device.access.code());
     let query = query.bind(to_i64(posture.next_hold)).bind(posture.verdict_at.map(|at| to_i64(at.0)));
     let query = query.bind(posture.proof.code()).bind(posture.proof_at.map(|at| to_i64(at.0)));
+    let query = query.bind(posture.heartbeat.map(|last| to_i64(last.at.0)));
+    let query = query.bind(posture.heartbeat.map(|last| to_i64(last.challenged.0)));
+    let query = query.bind(posture.proven_at.map(|at| to_i64(at.0)));
+    let query = query.bind(posture.doubted_since.map(|since| to_i64(since.0)));
     query.bind(to_i64(device.version)).bind(id).execute(&mut **tx).await?;
     sqlx::query("DELETE FROM holds WHERE device = ?").bind(id).execute(&mut **tx).await?;
     for hold in &posture.holds {
@@ -89,12 +94,13 @@ async fn write_device(tx: &mut Transaction<'static, Sqlite>, device: &DeviceWrit
 }
 
 async fn insert_hold(tx: &mut Transaction<'static, Sqlite>, device: i64, hold: &Hold) -> Result<(), Error> {
-    let insert = "INSERT INTO holds (device, id, cause, engine, since, exit, access, reason, placed_by, stage, stage_since, passes) \
-                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let insert = "INSERT INTO holds (device, id, cause, engine, since, exit, access, reason, placed_by, stage, stage_since, passes, rekey) \
+                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let query = sqlx::query(insert).bind(device).bind(to_i64(hold.id)).bind(hold.cause.code());
     let query = query.bind(hold.engine.map(|engine| engine.code())).bind(to_i64(hold.since.0)).bind(hold.exit.code());
     let query = query.bind(hold.access.code()).bind(&hold.reason).bind(hold.by.as_deref());
-    query.bind(hold.stage.code()).bind(to_i64(hold.stage_since.0)).bind(hold.passes).execute(&mut **tx).await?;
+    let query = query.bind(hold.stage.code()).bind(to_i64(hold.stage_since.0)).bind(hold.passes);
+    query.bind(hold.rekey.code()).execute(&mut **tx).await?;
     Ok(())
 }
 

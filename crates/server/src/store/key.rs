@@ -16,6 +16,10 @@ pub struct Sealer(MasterKey);
 pub enum Place<'a> {
     /// A device's key.
     Psk(TenantId, DeviceId),
+    /// The private key of a tenant's authority, by its public half.
+    AuthorityKey(TenantId, &'a [u8]),
+    /// A key that its device has not used yet.
+    PendingPsk(TenantId, DeviceId),
     /// A kept reply of an operator.
     Reply { operator: &'a str, key: &'a str },
     /// The value that tells whether this is the right key file.
@@ -46,6 +50,10 @@ impl Place<'_> {
     fn aad(&self) -> Vec<u8> {
         match self {
             Self::Psk(tenant, device) => format!("devices.psk|{}|{}", tenant.0, device.0),
+            Self::AuthorityKey(tenant, key_info) => {
+                return [format!("authorities.key|{}|", tenant.0).as_bytes(), key_info].concat();
+            }
+            Self::PendingPsk(tenant, device) => format!("pending_keys.psk|{}|{}", tenant.0, device.0),
             Self::Reply { operator, key } => format!("idempotency.body|{}|{operator}|{key}", operator.len()),
             Self::KeyCheck => "meta.key_check".into(),
         }
@@ -71,7 +79,10 @@ mod tests {
         let place = Place::Psk(TenantId(1), DeviceId(2));
         let sealed = sealer.seal(place, b"secret key bytes");
         assert_eq!(sealer.open(place, &sealed).unwrap().as_slice(), b"secret key bytes");
-        for other in [Place::Psk(TenantId(2), DeviceId(2)), Place::Psk(TenantId(1), DeviceId(3)), Place::KeyCheck] {
+        let pending = Place::PendingPsk(TenantId(1), DeviceId(2));
+        for other in
+            [Place::Psk(TenantId(2), DeviceId(2)), Place::Psk(TenantId(1), DeviceId(3)), pending, Place::KeyCheck]
+        {
             assert!(sealer.open(other, &sealed).is_none());
         }
         assert!(Sealer::new(&MasterKey::from_bytes([8; 32])).open(place, &sealed).is_none());

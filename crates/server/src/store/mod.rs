@@ -9,11 +9,14 @@
 
 mod addition;
 mod attestation;
+mod authorities;
 mod batch;
+mod certificates;
 mod commands;
 mod error;
 mod history;
 mod key;
+mod keys;
 mod operator;
 mod ports;
 mod proof;
@@ -31,11 +34,14 @@ use tokio::sync::Mutex;
 
 pub use addition::{Addition, NewRow};
 pub use attestation::{Advance, AttesterRow, EvidenceRow, PolicyRow, VerdictRow};
+pub use authorities::AuthorityRow;
 pub use batch::{Batch, DeviceWrite, TimelineWrite};
+pub use certificates::{CertificateQuery, CertificateRow, Kept, RevokedRow};
 pub use commands::CommandRow;
 pub use error::Error;
 pub use history::{FindingRow, TimelineRow};
 pub use key::{MasterKey, Place, Sealer, fill_random};
+pub use keys::{KeyFacts, PendingKey};
 pub use operator::{AuditLine, OperatorStore, ReplyRow, TenantRow};
 pub use ports::Ports;
 pub use proof::ProofCursor;
@@ -60,7 +66,7 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), operator, sealer, tenants: Mutex::new(HashMap::new()) })
     }
 
-    /// The tenant's file, opened on demand; an addition that a crash left half done is resolved first.
+    /// The tenant's file, opened on demand; what a crash left half done over two files is resolved first.
     /// The caller knows that the tenant exists.
     pub async fn tenant(&self, id: TenantId) -> Result<Arc<TenantStore>, Error> {
         let mut tenants = self.tenants.lock().await;
@@ -69,6 +75,7 @@ impl Store {
         }
         let store = Arc::new(TenantStore::open(&self.dir, id).await?);
         addition::resolve(&self.operator, &store).await?;
+        keys::resolve(&self.operator, &store).await?;
         tenants.insert(id, store.clone());
         Ok(store)
     }

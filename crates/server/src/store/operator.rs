@@ -56,6 +56,10 @@ impl OperatorStore {
         Ok(store)
     }
 
+    pub(super) const fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// The first opening leaves a sealed value; every later one must be able to open it.
     async fn check_key(&self, dir: &Path) -> Result<(), Error> {
         let select = "SELECT value FROM meta WHERE key = 'key_check'";
@@ -119,15 +123,15 @@ impl OperatorStore {
         row.map(|row| Ok(DeviceKey::new(row.try_get(0)?, to_u64(row.try_get(1)?)))).transpose()
     }
 
-    /// How many devices the tenant has: each has one identity, so the tenant's own file stays closed.
+    /// How many devices the tenant has: each has one identity in use, so the tenant's own file stays closed.
     pub async fn count_devices(&self, tenant: TenantId) -> Result<u64, Error> {
-        let select = "SELECT count(*) FROM psk_identities WHERE tenant = ?";
+        let select = "SELECT count(*) FROM psk_identities WHERE tenant = ? AND pending = 0";
         Ok(to_u64(sqlx::query_scalar(select).bind(tenant.0).fetch_one(self.db.read()).await?))
     }
 
     /// How many of the tenant's devices `first..=last` have an identity: all or none of one addition.
     pub async fn count_identities(&self, tenant: TenantId, first: DeviceId, last: DeviceId) -> Result<u64, Error> {
-        let select = "SELECT count(*) FROM psk_identities WHERE tenant = ? AND device BETWEEN ? AND ?";
+        let select = "SELECT count(*) FROM psk_identities WHERE tenant = ? AND device BETWEEN ? AND ? AND pending = 0";
         let query = sqlx::query_scalar(select).bind(tenant.0).bind(to_i64(first.0)).bind(to_i64(last.0));
         Ok(to_u64(query.fetch_one(self.db.read()).await?))
     }

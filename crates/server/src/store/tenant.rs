@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bartizan_platform::posture::{Hold, Posture, Proof, Stage};
+use bartizan_platform::posture::{Heartbeat, Hold, Posture, Proof, Rekey, Stage};
 use bartizan_wire::{
     Access, Attestation, Cause, DeviceId, Engine, Exit, Grade, Lifecycle, TenantId, TypeId, UnixMillis, Update,
 };
@@ -11,6 +11,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteRow;
 
 use super::error::Error;
+use super::keys::{KeyFacts, PendingKey};
 use super::operator::{to_i64, to_u64};
 use super::sqlite::Database;
 
@@ -31,6 +32,11 @@ pub struct DeviceRow {
     pub type_name: String,
     pub identity: Vec<u8>,
     pub sealed_psk: Vec<u8>,
+    pub key: KeyFacts,
+    /// A key that it has not used yet; filled by [`TenantStore::device`] only, as is the next.
+    pub pending_key: Option<PendingKey>,
+    /// Something of a replaced key may be left.
+    pub key_replaced: bool,
     pub endpoint: String,
     /// Whether an identity is registered that its evidence is held against.
     pub can_attest: bool,
@@ -99,6 +105,8 @@ impl TenantStore {
         let holds = "SELECT * FROM holds WHERE device = ? ORDER BY id";
         let rows = sqlx::query(holds).bind(to_i64(id.0)).fetch_all(self.db.read()).await?;
         device.posture.holds = rows.iter().map(hold_row).collect::<Result<_, _>>()?;
+        device.pending_key = self.pending_key(id).await?;
+        device.key_replaced = self.has_replaced_key(id).await?;
         Ok(Some(device))
     }
 
@@ -152,13 +160,6 @@ impl TenantStore {
         rows.iter().map(counted).collect()
     }
 
-    /// Replaces a key; the old one is gone from the disk when it returns.
-    pub async fn replace_psk(&self, id: DeviceId, sealed: &[u8]) -> Result<(), Error> {
-        let update = "UPDATE devices SET psk = ?, version = version + 1 WHERE id = ?";
-        sqlx::query(update).bind(sealed).bind(to_i64(id.0)).execute(self.db.write()).await?;
-        self.db.checkpoint().await
-    }
-
     // --- blobs
 
     pub async fn blob(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -187,24 +188,36 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow, Error> {
         type_name: row.try_get("type_name")?,
         identity: row.try_get("identity")?,
         sealed_psk: row.try_get("psk")?,
+        key: KeyFacts::of(row)?,
+        pending_key: None,
+        key_replaced: false,
         endpoint: row.try_get("endpoint")?,
         can_attest: row.try_get("can_attest")?,
         posture: Posture {
             lifecycle: coded(row, "lifecycle", Lifecycle::from_code)?,
             attestation: coded(row, "attestation", Attestation::from_code)?,
-            verdict_at: row.try_get::<Option<i64>, _>("verdict_at")?.map(|at| UnixMillis(to_u64(at))),
+            verdict_at: moment(row, "verdict_at")?,
             proof: coded(row, "proof", Proof::from_code)?,
-            proof_at: row.try_get::<Option<i64>, _>("proof_at")?.map(|at| UnixMillis(to_u64(at))),
+            proof_at: moment(row, "proof_at")?,
+            heartbeat: moment(row, "heartbeat_at")?
+                .zip(moment(row, "heartbeat_for")?)
+                .map(|(at, challenged)| Heartbeat { at, challenged }),
+            proven_at: moment(row, "proven_at")?,
+            doubted_since: moment(row, "doubted_since")?,
             grade: coded(row, "grade", Grade::from_code)?,
             update: coded(row, "update_state", Update::from_code)?,
             holds: Vec::new(),
             next_hold: to_u64(row.try_get("next_hold")?),
         },
         created: UnixMillis(to_u64(row.try_get("created")?)),
-        last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(|at| UnixMillis(to_u64(at))),
+        last_seen: moment(row, "last_seen")?,
         messages: to_u64(row.try_get("messages")?),
         version: to_u64(row.try_get("version")?),
     })
+}
+
+fn moment(row: &SqliteRow, column: &str) -> Result<Option<UnixMillis>, Error> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(|at| UnixMillis(to_u64(at))))
 }
 
 fn hold_row(row: &SqliteRow) -> Result<Hold, Error> {
@@ -221,6 +234,7 @@ fn hold_row(row: &SqliteRow) -> Result<Hold, Error> {
         stage: coded(row, "stage", Stage::from_code)?,
         stage_since: UnixMillis(to_u64(row.try_get("stage_since")?)),
         passes: row.try_get("passes")?,
+        rekey: coded(row, "rekey", Rekey::from_code)?,
     })
 }
 

@@ -165,7 +165,7 @@ fn accepted() -> Reply {
 const CHANGED: u8 = 0x44;
 
 /// The CoAP method's name, or its number where it has none (RFC 7252 section 12.1.1, RFC 8132).
-fn method_name(code: u8) -> String {
+pub(crate) fn method_name(code: u8) -> String {
     match code {
         1 => "GET".into(),
         2 => "POST".into(),

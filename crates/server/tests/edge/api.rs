@@ -19,7 +19,7 @@ async fn nothing_answers_without_a_credential() {
     for (path, item) in description["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             let path = path.replace("{tenant}", "water").replace("{device}", "m1").replace("{command}", "1");
-            if path == "/api/v1/sessions" {
+            if ["/api/v1/sessions", "/api/v1/attestation-keys"].contains(&path.as_str()) {
                 continue;
             }
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();

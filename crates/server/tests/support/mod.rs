@@ -76,6 +76,7 @@ pub fn message(path: &str, payload: &str) -> Message {
         content_format: Some(50),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         coap: None,
+        trusted: None,
     }
 }
 

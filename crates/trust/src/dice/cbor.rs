@@ -64,7 +64,13 @@ pub fn verify(provider: &Provider, chain: Strict<'_>) -> Result<Chain, Error> {
         certificate.envelope.verify(provider, &signer, b"")?;
         signer = certificate.key;
     }
-    Ok(Chain { profile: Profile::OpenDiceCbor, identity: root.key.thumbprint(provider), layers, leaf })
+    Ok(Chain {
+        profile: Profile::OpenDiceCbor,
+        identity: root.key.thumbprint(provider),
+        layers,
+        leaf,
+        valid_until: None,
+    })
 }
 
 /// What a chain begins with.

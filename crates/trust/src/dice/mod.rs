@@ -13,6 +13,8 @@ pub use open::key_id;
 
 use alloc::vec::Vec;
 
+use bartizan_wire::UnixMillis;
+
 use crate::evidence::Profile;
 use crate::{Error, Identity, Layer, PublicKey};
 
@@ -26,6 +28,8 @@ pub struct Chain {
     pub layers: Vec<Layer>,
     /// Verifies the attester's token, and nothing else: it changes with the firmware and names nobody.
     pub leaf: PublicKey,
+    /// The last moment at which all its certificates hold. `None`: none of them ends.
+    pub valid_until: Option<UnixMillis>,
 }
 
 /// Every layer derives a key of its own: a key that comes twice is a certificate that was put in twice.

@@ -43,12 +43,13 @@ pub fn verify(
     distinct(core::iter::once(&root).chain(layer_links.iter().map(|link| &link.key)))?;
     let (profile, layers) = measurements(provider, &links, layer_links)?;
 
+    let valid_until = links.iter().map(|link| link.certificate.valid_until()).min();
     let mut signer = root;
     for link in &links {
         link.certificate.verify(provider, &signer)?;
         signer = link.key;
     }
-    Ok(Chain { profile, identity: root.thumbprint(provider), layers, leaf: leaf.key })
+    Ok(Chain { profile, identity: root.thumbprint(provider), layers, leaf: leaf.key, valid_until })
 }
 
 /// The key that the chain hangs on, and the certificates behind its own.

@@ -59,6 +59,16 @@ pub struct Expected<'a> {
     pub binding: &'a [u8; 32],
 }
 
+/// Whether this is a COSE_Mac0 as heartbeats are, well made or not, under whichever HMAC (RFC 9053 section 3.1): evidence
+/// never is.
+#[must_use]
+pub fn is_tagged(bytes: &[u8]) -> bool {
+    bytes.len() <= limits::HEARTBEAT_BYTES_MAX
+        && Strict::new(bytes)
+            .and_then(|item| Envelope::read(Shape::Mac0, item))
+            .is_ok_and(|envelope| (cose::HMAC_256_64..=cose::HMAC_512).contains(&envelope.algorithm))
+}
+
 impl<'a> Heartbeat<'a> {
     /// All that needs no signature.
     ///

@@ -5,11 +5,12 @@ use crate::der::{self, Reader};
 
 /// RFC 5280 section 4.2.1.
 const SUBJECT_KEY_ID: &[u8] = b"\x55\x1D\x0E";
-const KEY_USAGE: &[u8] = b"\x55\x1D\x0F";
+pub const SUBJECT_ALTERNATIVE_NAME: &[u8] = b"\x55\x1D\x11";
+pub const KEY_USAGE: &[u8] = b"\x55\x1D\x0F";
 const BASIC_CONSTRAINTS: &[u8] = b"\x55\x1D\x13";
 const POLICIES: &[u8] = b"\x55\x1D\x20";
 const AUTHORITY_KEY_ID: &[u8] = b"\x55\x1D\x23";
-const EXTENDED_KEY_USAGE: &[u8] = b"\x55\x1D\x25";
+pub const EXTENDED_KEY_USAGE: &[u8] = b"\x55\x1D\x25";
 /// 1.3.6.1.5.5.7.1.35, a conceptual message wrapper (RFC 9999).
 pub const CMW: &[u8] = b"\x2B\x06\x01\x05\x05\x07\x01\x23";
 /// 1.3.6.1.4.1.11129.2.1.24, the inputs of the Open Profile for DICE.
@@ -94,6 +95,12 @@ impl<'a> Constraints<'a> {
         self.usage & (DIGITAL_SIGNATURE | CERTIFICATE_SIGNING) != 0 && self.has_purpose(1 << 8 | 1 << 9)
     }
 
+    /// May this key sign what it is asked to, as a client of TLS does?
+    #[must_use]
+    pub const fn signs(&self) -> bool {
+        self.usage & DIGITAL_SIGNATURE != 0
+    }
+
     /// Whoever names purposes is held to them; whoever names none is not.
     const fn has_purpose(&self, wanted: u32) -> bool {
         self.purposes == 0 || self.purposes & wanted != 0
@@ -130,6 +137,36 @@ fn extended_purposes(value: &[u8]) -> Result<u32, Error> {
         purposes |= if name == ANY { u32::MAX } else { purpose(name) };
     }
     if purposes == 0 { Err(Error::Malformed("a list of key purposes with none")) } else { Ok(purposes) }
+}
+
+/// Whether the purpose stands in an extended key usage, by its own name.
+///
+/// # Errors
+/// `Malformed` if the extension is.
+pub fn names_purpose(value: &[u8], purpose: &[u8]) -> Result<bool, Error> {
+    let mut names = Reader::new(Reader::only(value, der::SEQUENCE)?);
+    let mut found = false;
+    while !names.is_empty() {
+        found |= names.take(der::OBJECT)? == purpose;
+    }
+    Ok(found)
+}
+
+/// The alternative names among extensions, encoded.
+///
+/// # Errors
+/// `Malformed` if an extension is, or they stand there twice.
+pub fn alternative_names<'a>(
+    extensions: impl Iterator<Item = Result<Extension<'a>, Error>>,
+) -> Result<Option<&'a [u8]>, Error> {
+    let mut found = None;
+    for extension in extensions {
+        let extension = extension?;
+        if extension.name == SUBJECT_ALTERNATIVE_NAME && found.replace(extension.value).is_some() {
+            return Err(Error::Malformed("alternative names that stand there twice"));
+        }
+    }
+    Ok(found)
 }
 
 /// Some write DICE's purposes as policies. Others' policies ask nothing of us.

@@ -1,13 +1,16 @@
 //! X.509 version 3 certificates (RFC 5280), as much of them as the identities of devices need. What is read here is
 //! well-formed and no more; who may sign what is for whoever verifies a chain.
 
+pub mod device;
 pub mod extension;
+mod request;
 
 use bartizan_wire::UnixMillis;
 
 use crate::der::{self, Reader};
 use crate::{Error, PublicKey};
 pub use extension::{Cmw, Constraints, Extension};
+pub use request::Request;
 
 /// A certificate taken apart, and not verified.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +20,8 @@ pub struct Certificate<'a> {
     /// The AlgorithmIdentifier, the same within and without what is signed.
     pub algorithm: &'a [u8],
     pub signature: &'a [u8],
+    /// The value of the INTEGER.
+    pub serial: &'a [u8],
     /// Encoded names. Two are the same if their bytes are.
     pub issuer: &'a [u8],
     pub subject: &'a [u8],
@@ -44,7 +49,7 @@ impl<'a> Certificate<'a> {
         if inner.optional(0xA0)? != Some(&[der::INTEGER, 1, 2]) {
             return Err(Error::Unsupported("a certificate that is not of version 3"));
         }
-        der::integer(inner.take(der::INTEGER)?)?;
+        let serial = der::integer(inner.take(der::INTEGER)?)?;
         if inner.element()?.whole != algorithm.whole {
             return Err(Error::Malformed("two signature algorithms in one certificate"));
         }
@@ -61,7 +66,7 @@ impl<'a> Certificate<'a> {
         inner.end()?;
         let signed = signed.whole;
         let algorithm = algorithm.whole;
-        Ok(Self { signed, algorithm, signature, issuer, subject, not_before, not_after, key_info, extensions })
+        Ok(Self { signed, algorithm, signature, serial, issuer, subject, not_before, not_after, key_info, extensions })
     }
 
     /// # Errors
@@ -72,17 +77,7 @@ impl<'a> Certificate<'a> {
 
     /// Its extensions in their order, each of which may be broken; nothing follows a broken one.
     pub fn extensions(&self) -> impl Iterator<Item = Result<Extension<'a>, Error>> + use<'a> {
-        let mut reader = Reader::new(self.extensions);
-        core::iter::from_fn(move || {
-            if reader.is_empty() {
-                return None;
-            }
-            let extension = Extension::read(&mut reader);
-            if extension.is_err() {
-                reader = Reader::new(&[]);
-            }
-            Some(extension)
-        })
+        extensions(self.extensions)
     }
 
     /// The conceptual message (RFC 9999) that it carries.
@@ -110,6 +105,12 @@ impl<'a> Certificate<'a> {
         key.verify_der(provider, self.signed, self.signature)
     }
 
+    /// The last moment of its days; those without an end (RFC 5280 section 4.1.2.5) end in the year 9999.
+    #[must_use]
+    pub fn valid_until(&self) -> UnixMillis {
+        UnixMillis(u64::try_from(self.not_after.0).unwrap_or(0).saturating_mul(1000).saturating_add(999))
+    }
+
     /// # Errors
     /// `Untrusted` outside its days.
     pub fn check_time(&self, now: UnixMillis) -> Result<(), Error> {
@@ -124,8 +125,24 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// Each of them may be broken; nothing follows a broken one.
+fn extensions<'a>(bytes: &'a [u8]) -> impl Iterator<Item = Result<Extension<'a>, Error>> + use<'a> {
+    let mut reader = Reader::new(bytes);
+    core::iter::from_fn(move || {
+        if reader.is_empty() {
+            return None;
+        }
+        let extension = Extension::read(&mut reader);
+        if extension.is_err() {
+            reader = Reader::new(&[]);
+        }
+        Some(extension)
+    })
+}
+
 /// The AlgorithmIdentifier of a key's signatures (RFC 5758 section 3.2, RFC 8410 section 3).
-const fn algorithm_of(key: &PublicKey) -> &'static [u8] {
+#[must_use]
+pub const fn algorithm_of(key: &PublicKey) -> &'static [u8] {
     match key {
         PublicKey::P256(_) => b"\x30\x0A\x06\x08\x2A\x86\x48\xCE\x3D\x04\x03\x02",
         PublicKey::P384(_) => b"\x30\x0A\x06\x08\x2A\x86\x48\xCE\x3D\x04\x03\x03",
@@ -152,7 +169,7 @@ pub struct Second(pub i64);
 impl Second {
     /// UTCTime or GeneralizedTime in UTC with seconds and no fraction (RFC 5280 section 4.1.2.5). Which of the two
     /// stands for which years is not looked at: published certificates differ.
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
         const NO_TIME: Error = Error::Malformed("a time that is none");
         let element = reader.element()?;
         let digits = element.value.strip_suffix(b"Z").ok_or(NO_TIME)?;
@@ -178,6 +195,20 @@ impl Second {
         }
         let (hour, minute, second) = (part(0..=23)?, part(0..=59)?, part(0..=59)?);
         Ok(Self(days_before(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second))
+    }
+
+    /// Year, month, day, hour, minute and second of the years 0 to 9999; the nearest of them otherwise.
+    pub(crate) fn parts(self) -> [u64; 6] {
+        let seconds = self.0.clamp(days_before(0, 1, 1) * 86_400, days_before(9999, 12, 31) * 86_400 + 86_399);
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Too early by a year at most: the mean year has 365.2425 days.
+        let mut year = (days + 719_528) * 400 / 146_097;
+        year -= i64::from(days_before(year, 1, 1) > days);
+        year += i64::from(year < 9999 && days_before(year + 1, 1, 1) <= days);
+        let month = (2..=12).take_while(|month| days_before(year, *month, 1) <= days).count() + 1;
+        let month = i64::try_from(month).unwrap_or(12);
+        let day = days - days_before(year, month, 1) + 1;
+        [year, month, day, second / 3600, second / 60 % 60, second % 60].map(|part| u64::try_from(part).unwrap_or(0))
     }
 }
 
@@ -217,6 +248,15 @@ mod tests {
     }
 
     /// What `date -u -d … +%s` says.
+    #[test]
+    fn every_day_has_its_parts() {
+        for day in (-719_528..=2_932_896).step_by(97).chain(-719_528..-719_100).chain(10_000..12_000) {
+            let [year, month, date, hour, minute, second] = Second(day * 86_400 + 3_725).parts();
+            assert_eq!(days_before(year as i64, month as i64, date as i64), day);
+            assert_eq!((hour, minute, second), (1, 2, 5));
+        }
+    }
+
     #[test]
     fn seconds_since_the_epoch() {
         assert_eq!(time(0x17, "700101000000Z"), Some(0));

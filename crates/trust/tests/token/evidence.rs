@@ -25,7 +25,7 @@ fn device() -> Device {
 /// A chain as the verifier keeps it.
 fn kept(leaf: PublicKey) -> Chain {
     let layers = vec![Layer { mode: Mode::Normal, ..Layer::default() }];
-    Chain { profile: Profile::OpenDiceCbor, identity: leaf.thumbprint(&AWS_LC), layers, leaf }
+    Chain { profile: Profile::OpenDiceCbor, identity: leaf.thumbprint(&AWS_LC), layers, leaf, valid_until: None }
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn answer(endpoint: &mut Endpoint, now: Instant, event: EndpointEvent, seen: &mu
     match event {
         EndpointEvent::PskRequested { handshake, identity, .. } => {
             let key = config::psk().ok().filter(|_| identity == IDENTITY.as_bytes());
-            endpoint.provide_psk(now, handshake, key.map(|key| PskEntry { key, principal: 7 }));
+            endpoint.provide_psk(now, handshake, key.map(|key| PskEntry { key, principal: 7, tag: 0 }));
         }
         EndpointEvent::Establishing { session, .. } | EndpointEvent::StateChanged { session, .. } => {
             endpoint.confirm_durable(now, session);

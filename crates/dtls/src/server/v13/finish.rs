@@ -185,6 +185,7 @@ impl Endpoint {
             cold.exporter = exporter;
             cold.serial = self.serial;
             cold.authentication = authentication;
+            cold.forward_secret = terms.group.is_some();
             cold.v13 = Some(Box::new(established));
             if terms.says_limit {
                 cold.rare_mut().limits = terms.limits;
@@ -211,7 +212,7 @@ impl Endpoint {
             path: Path::VALIDATED,
         };
         self.slab.occupy(session, &new);
-        self.events.push_back(EndpointEvent::Establishing { session, principal });
+        self.events.push_back(EndpointEvent::Establishing { session, principal, tag: handshake.tag });
     }
 
     /// What the timers bring: an ACK for half a flight, our flight again, the end.

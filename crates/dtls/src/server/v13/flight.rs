@@ -37,6 +37,7 @@ impl Endpoint {
             return;
         };
         handshake.principal = entry.as_ref().map(|entry| entry.principal);
+        handshake.tag = entry.as_ref().map_or(0, |entry| entry.tag);
         handshake.phase = next;
         let psk = entry.map(|entry| entry.key).or_else(|| SecretBytes::new(nobodys.expose()));
         let reason = match handshake.principal {

@@ -120,6 +120,8 @@ pub(in super::super) struct Handshake {
     pub expires: Instant,
     pub identity: Option<Vec<u8>>,
     pub principal: Option<u64>,
+    /// Which of the principal's keys.
+    pub tag: u32,
     /// The last fatal alert in the clear, believed only if silence follows.
     pub alert: Option<AlertDescription>,
 }
@@ -162,6 +164,7 @@ impl Handshake {
             expires,
             identity: None,
             principal: None,
+            tag: 0,
             alert: None,
         }
     }

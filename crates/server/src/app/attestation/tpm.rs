@@ -60,7 +60,7 @@ impl App {
             Ok(message) => message,
             Err(bartizan_trust::Error::Unsupported(what)) => return Err(Refusal::Format(what)),
             Err(error) => {
-                self.spend_on(&hearing)?;
+                self.spend_on(device, hearing.now)?;
                 let judged = Judged::unverified(error, hearing.now);
                 return self.apply_verdict(&hearing, judged).await.map(Answered::Judged);
             }
@@ -70,7 +70,7 @@ impl App {
             Message::Activation(activation) => self.activate_tpm(&hearing, &activation).await,
             Message::Evidence(carried) => {
                 let challenge = self.answered(&hearing, carried.keys.challenge)?;
-                self.spend_on(&hearing)?;
+                self.spend_on(device, hearing.now)?;
                 let judged = self.hear_quote(&hearing, &carried, challenge).await?;
                 self.apply_verdict(&hearing, judged).await.map(Answered::Judged)
             }
@@ -81,7 +81,7 @@ impl App {
     fn challenge_tpm(&self, hearing: &Hearing<'_>, keys: &Enrolment<'_>) -> Result<Answered, Refusal> {
         self.answered(hearing, keys.challenge)?;
         own_endorsement_key(hearing, keys)?;
-        self.spend_on(hearing)?;
+        self.spend_on(hearing.device, hearing.now)?;
         let mut random = |out: &mut [u8]| fill_random(out);
         let (name, secret) = (keys.key.name(&AWS_LC), self.credential_secret(hearing, keys));
         let credential = Credential::make(&AWS_LC, &mut random, &keys.endorsement, &name, &secret);
@@ -96,7 +96,7 @@ impl App {
         let keys = &activation.enrolment;
         let challenge = self.answered(hearing, keys.challenge)?;
         own_endorsement_key(hearing, keys)?;
-        self.spend_on(hearing)?;
+        self.spend_on(hearing.device, hearing.now)?;
         if !constant_time_eq(activation.secret, self.credential_secret(hearing, keys).expose()) {
             return Err(Refusal::NotItsTpm);
         }

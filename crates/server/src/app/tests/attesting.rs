@@ -10,20 +10,20 @@ use bartizan_wire::Attestation;
 use super::*;
 use crate::app::references::{NewReference, PolicyView};
 
-const METER: &str = "water meter";
-const EXPORTER: Secret<32> = Secret::new([9; 32]);
+pub(super) const METER: &str = "water meter";
+pub(super) const EXPORTER: Secret<32> = Secret::new([9; 32]);
 
-fn random(out: &mut [u8]) {
+pub(super) fn random(out: &mut [u8]) {
     getrandom::fill(out).unwrap();
 }
 
-fn policy(every_hours: Option<u32>, grace_hours: Option<u32>) -> PolicyView {
+pub(super) fn policy(every_hours: Option<u32>, grace_hours: Option<u32>) -> PolicyView {
     let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
     PolicyView { layers, every_hours, grace_hours, ..PolicyView::default() }
 }
 
 /// Meters must attest every two hours, with an hour of grace.
-async fn released(world: &World) {
+pub(super) async fn released(world: &World) {
     world.app.add_type(&ada(), world.tenant, METER).await.unwrap();
     let policy = policy(Some(2), Some(1));
     world.app.set_attestation_policy(&ada(), world.tenant, METER, &policy).await.unwrap();
@@ -38,14 +38,14 @@ async fn released(world: &World) {
     }
 }
 
-async fn install(world: &World, name: &str, secret: u8) -> (Arc<Device>, Flash) {
+pub(super) async fn install(world: &World, name: &str, secret: u8) -> (Arc<Device>, Flash) {
     let device = world.add(name).await;
     world.app.set_identity(&ada(), device.key, &Flash::identity([secret; 32]).to_string()).await.unwrap();
     world.connect(&device);
     (device, Flash::new([secret; 32]))
 }
 
-async fn attest(world: &World, device: &Arc<Device>, flash: &mut Flash) -> Result<Attestation, Refusal> {
+pub(super) async fn attest(world: &World, device: &Arc<Device>, flash: &mut Flash) -> Result<Attestation, Refusal> {
     let challenge = world.app.challenge(device).await?;
     world.clock.advance(1_000);
     let mut chain = [0; CHAIN_BYTES];
@@ -57,12 +57,12 @@ async fn attest(world: &World, device: &Arc<Device>, flash: &mut Flash) -> Resul
 }
 
 /// Lets minutes pass with a round of the watchdog every five.
-async fn watch(world: &World, minutes: u64) {
+pub(super) async fn watch(world: &World, minutes: u64) {
     watch_reporting(world, minutes, &[]).await;
 }
 
 /// The same, while these go on reporting.
-async fn watch_reporting(world: &World, minutes: u64, reporting: &[&Device]) {
+pub(super) async fn watch_reporting(world: &World, minutes: u64, reporting: &[&Device]) {
     for _ in 0..minutes / 5 {
         world.clock.advance(5 * MINUTE);
         reporting.iter().for_each(|device| world.report(device));
@@ -71,7 +71,7 @@ async fn watch_reporting(world: &World, minutes: u64, reporting: &[&Device]) {
     }
 }
 
-async fn texts(world: &World, device: &Device) -> String {
+pub(super) async fn texts(world: &World, device: &Device) -> String {
     let lines = world.timeline(device).await;
     lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
 }

@@ -2,9 +2,13 @@
 
 #[cfg(feature = "demo")]
 mod attesting;
+#[cfg(feature = "demo")]
+mod beating;
+mod certificates;
 mod commands;
 mod crash;
 mod judging;
+mod keys;
 mod kill;
 mod registry;
 mod restart;
@@ -120,7 +124,8 @@ impl World {
 
     async fn send(&self, device: &Arc<Device>) -> Outcome {
         let payload = Bytes::from_static(b"{\"litres\":3}");
-        let message = Message { code: 2, path: "/volume".into(), content_format: Some(50), payload, coap: None };
+        let message =
+            Message { code: 2, path: "/volume".into(), content_format: Some(50), payload, coap: None, trusted: None };
         submit(&self.app, device, message).await
     }
 

@@ -77,8 +77,14 @@ async fn behind_proxy() -> World {
 
 async fn register(world: &World, device: &Arc<Device>, endpoint: &str) -> Outcome {
     let path = format!("/rd?lwm2m=1.1&ep={endpoint}&lt=300");
-    let message =
-        Message { code: 2, path, content_format: Some(40), payload: Bytes::from_static(b"</1/0>"), coap: None };
+    let message = Message {
+        code: 2,
+        path,
+        content_format: Some(40),
+        payload: Bytes::from_static(b"</1/0>"),
+        coap: None,
+        trusted: None,
+    };
     submit(&world.app, device, message).await
 }
 

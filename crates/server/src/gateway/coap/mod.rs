@@ -45,8 +45,12 @@ pub enum Step {
     Status { exchange: Exchange, format: StatusFormat },
     /// Issue a challenge; then [`Peer::answer`].
     Challenge { exchange: Exchange },
+    /// The device asks for the id of this epoch.
+    Epoch { exchange: Exchange },
     /// Appraise what the device attests; then [`Peer::answer`].
     Evidence { exchange: Exchange, evidence: Bytes },
+    /// Hand the device another key; then [`Peer::answer`].
+    Key { exchange: Exchange, contribution: Bytes },
     /// Carry a response to the upstream that nobody here waits for; then [`Peer::taken`].
     Respond { exchange: Exchange, coap: Bytes },
     /// The device answered a command.

@@ -10,7 +10,8 @@ use super::answer::Answer;
 use super::seen::{Sight, Waiting};
 use super::{Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
-use crate::gateway::attestation::ATTESTATION_PATH;
+use crate::gateway::attestation::{ATTESTATION_PATH, EPOCH_QUERY};
+use crate::gateway::key::KEY_PATH;
 use crate::gateway::status::STATUS_PATH;
 
 /// Critical options that we act on ourselves where the upstream does not speak CoAP.
@@ -48,6 +49,7 @@ impl Peer {
             Some((why, answer)) => Err((why, answer)),
             None if view.path_is(STATUS_PATH) => self.ask_status(turn, view, &waiting),
             None if view.path_is(ATTESTATION_PATH) => self.attest(turn, view, message, &mut waiting),
+            None if view.path_is(KEY_PATH) => self.ask_key(turn, view, message, &mut waiting),
             None => self.carry(turn, view, message, &mut waiting),
         };
         if let Err((why, answer)) = told {
@@ -91,7 +93,7 @@ impl Peer {
         Ok(())
     }
 
-    /// GET asks for a challenge, POST brings evidence.
+    /// GET asks for a challenge, or with the query `epoch` for the id of this epoch; POST brings evidence or a heartbeat.
     fn attest(
         &mut self,
         turn: &mut Turn<'_>,
@@ -102,8 +104,9 @@ impl Peer {
         let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
         match view.code() {
             Code::GET => {
+                let epoch = view.values(OptionNumber::URI_QUERY).any(|query| query == EPOCH_QUERY);
                 let exchange = self.begin(turn, *waiting)?;
-                turn.steps.push(Step::Challenge { exchange });
+                turn.steps.push(if epoch { Step::Epoch { exchange } } else { Step::Challenge { exchange } });
             }
             Code::POST if !matches!(view.content_format(), None | Some(content_format::EAT_CWT | CONTENT_FORMAT)) => {
                 return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
@@ -115,6 +118,28 @@ impl Peer {
                 }
             }
             _ => return refuse(Code::METHOD_NOT_ALLOWED),
+        }
+        Ok(())
+    }
+
+    /// POST asks for another key.
+    fn ask_key(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &MessageView<'_>,
+        message: &Bytes,
+        waiting: &mut Waiting,
+    ) -> Result<(), (Shed, Answer)> {
+        let refuse = |code| Err((Shed::Unsupported, Answer::new(code)));
+        if view.code() != Code::POST {
+            return refuse(Code::METHOD_NOT_ALLOWED);
+        }
+        if !matches!(view.content_format(), None | Some(content_format::OCTET_STREAM)) {
+            return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
+        }
+        if let Some(contribution) = self.whole_body(turn, view, message, waiting)? {
+            let exchange = self.begin(turn, *waiting)?;
+            turn.steps.push(Step::Key { exchange, contribution });
         }
         Ok(())
     }
@@ -142,6 +167,7 @@ impl Peer {
             content_format: view.content_format(),
             payload,
             coap: Some(message.clone()),
+            trusted: None,
         };
         turn.steps.push(Step::Submit { exchange, message });
         Ok(())
@@ -188,7 +214,7 @@ impl Peer {
 
 /// Why a request goes no further, and what the device is told.
 fn refusal(turn: &Turn<'_>, view: &MessageView<'_>) -> Option<(Shed, Answer)> {
-    let always_answered = view.path_is(STATUS_PATH) || view.path_is(ATTESTATION_PATH);
+    let always_answered = [STATUS_PATH, ATTESTATION_PATH, KEY_PATH].iter().any(|path| view.path_is(path));
     if turn.access >= Access::Quarantined && !always_answered {
         return Some((Shed::Refused, Answer::refused(turn.access)));
     }

@@ -67,6 +67,10 @@ impl Run {
     }
 
     fn device_says(&mut self, session: SessionId, device: &Arc<Device>, data: Vec<u8>) {
+        let restored = principal_of(device.key).filter(|principal| self.restored.contains(principal));
+        if restored.is_some_and(|principal| !self.adopt(principal, device)) {
+            return self.shown.dropped(Dropped::NoDevice);
+        }
         if device.access() == Access::Blocked {
             self.shown.dropped(Dropped::NoDevice);
             let now = self.instant();
@@ -112,27 +116,32 @@ impl Run {
             waiting = self.loading.remove(&principal).unwrap_or_default();
         }
         match device {
-            Some(device) => {
-                self.adopt(principal, &device);
+            Some(device) if self.adopt(principal, &device) => {
                 for (session, data) in waiting {
                     self.device_says(session, &device, data);
                 }
             }
             // Not acknowledged: the device repeats it, and storage may answer then.
-            None => waiting.iter().for_each(|_| self.shown.dropped(Dropped::NoDevice)),
+            _ => waiting.iter().for_each(|_| self.shown.dropped(Dropped::NoDevice)),
         }
     }
 
-    /// A device that was restored from the journal is known now: its association shows, or ends.
-    fn adopt(&mut self, principal: u64, device: &Arc<Device>) {
+    /// A device that was restored from the journal is known now: its association shows, or ends. One that may be of a key
+    /// that was replaced ends. Whether it may speak.
+    fn adopt(&mut self, principal: u64, device: &Arc<Device>) -> bool {
         let Some(session) = self.sessions.get(&principal).copied() else {
-            return;
+            return true;
         };
-        if device.access() == Access::Blocked {
+        let strange = self.restored.contains(&principal) && device.is_key_replaced();
+        if device.access() == Access::Blocked || strange {
+            self.restored.remove(&principal);
             self.close_all(principal);
-        } else if self.restored.remove(&principal) {
+            return false;
+        }
+        if self.restored.remove(&principal) {
             self.tell_opened(session, device);
         }
+        true
     }
 
     /// The access of a device changed: its sessions close, or what it still had under way is taken back.
@@ -155,11 +164,20 @@ impl Run {
     }
 
     fn close_all(&mut self, principal: u64) {
-        let now = self.instant();
         for session in self.sessions_of(principal) {
-            self.endpoint.close(now, session, AlertDescription::ACCESS_DENIED);
+            self.end(principal, session);
         }
         self.forget_upstream(key_of(principal));
+    }
+
+    /// Ends an association, and what it said that was not carried on yet.
+    pub(super) fn end(&mut self, principal: u64, session: SessionId) {
+        let now = self.instant();
+        self.endpoint.close(now, session, AlertDescription::ACCESS_DENIED);
+        self.hold.forget(session);
+        if let Some(waiting) = self.loading.get_mut(&principal) {
+            waiting.retain(|(of, _)| *of != session);
+        }
     }
 
     pub(super) fn sessions_of(&self, principal: u64) -> impl Iterator<Item = SessionId> + use<> {

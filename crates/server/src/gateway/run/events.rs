@@ -28,9 +28,8 @@ impl Run {
     pub(super) fn dtls_event(&mut self, event: EndpointEvent) {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => self.find_credential(handshake, identity),
-            EndpointEvent::Establishing { session, .. } | EndpointEvent::StateChanged { session, .. } => {
-                self.establishing(session)
-            }
+            EndpointEvent::Establishing { session, principal, tag } => self.establishing(session, principal, tag),
+            EndpointEvent::StateChanged { session, .. } => self.confirm_later(session, Held::Confirm(session)),
             EndpointEvent::Established { session, principal, suite, connection_id } => {
                 self.established(session, principal, suite, connection_id)
             }
@@ -89,7 +88,8 @@ impl Run {
                 }
                 return None;
             }
-            Some(PskEntry { key: SecretBytes::new(&credential.psk)?, principal: principal_of(key)? })
+            let tag = credential.number;
+            Some(PskEntry { key: SecretBytes::new(&credential.psk)?, principal: principal_of(key)?, tag })
         });
         let now = self.instant();
         self.endpoint.provide_psk(now, handshake, entry);
@@ -108,10 +108,11 @@ impl Run {
         }
     }
 
-    fn establishing(&mut self, session: SessionId) {
+    /// Puts the association on the disk, and then lets its message go.
+    pub(super) fn confirm_later(&mut self, session: SessionId, held: Held) {
         if let (Some(info), Some(lease)) = (self.endpoint.session(session), self.endpoint.lease(session)) {
             record_session(&mut self.journal, &self.endpoint, session, lease, info.remote);
-            self.hold.hold(Held::Confirm(session));
+            self.hold.hold(held);
         }
     }
 
@@ -133,6 +134,7 @@ impl Run {
         }
         self.tell_opened(session, &device);
         self.observe(&device, EventKind::Established { suite: suite.code(), connection_id });
+        self.app.key_used(&device);
     }
 
     /// Every association keeps its place until a device that is there needs it: when few are free, the

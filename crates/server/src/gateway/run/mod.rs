@@ -7,6 +7,7 @@ mod commands;
 mod datagrams;
 mod devices;
 mod events;
+mod keys;
 mod restore;
 mod steps;
 
@@ -41,6 +42,7 @@ pub enum Control {
 /// What a task of ours found out.
 enum Done {
     Credential { handshake: HandshakeId, identity: Vec<u8>, credential: Option<Credential> },
+    KeyUsed { session: SessionId, principal: u64, number: u32, valid: bool },
     Loaded { principal: u64, device: Option<Arc<Device>>, route: Option<Route> },
     Answered { session: SessionId, principal: u64, exchange: Exchange, answer: Answer },
     Taken { session: SessionId, principal: u64, exchange: Exchange, wanted: bool },
@@ -228,6 +230,7 @@ impl Run {
     fn now_durable(&mut self, held: Held) {
         match held {
             Held::Confirm(session) => self.endpoint.confirm_durable(self.instant(), session),
+            Held::ConfirmKey(session, number) => self.confirm_key(session, number),
             Held::Lease(session, upto) => self.endpoint.extend_lease(session, upto),
             Held::Data { session, principal, data } => self.deliver(session, principal, data),
         }
@@ -273,6 +276,7 @@ impl Run {
             Done::Credential { handshake, identity, credential } => {
                 self.credential_found(handshake, identity, credential)
             }
+            Done::KeyUsed { session, principal, number, valid } => self.key_used(session, principal, number, valid),
             Done::Loaded { principal, device, route } => self.loaded(principal, device, route),
             Done::Answered { session, principal, exchange, answer } => {
                 self.in_flight -= 1;

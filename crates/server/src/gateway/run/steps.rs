@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bartizan_crypto::Secret;
-use bartizan_dtls::SessionId;
+use bartizan_dtls::{Authentication, SessionId};
 use bartizan_wire::event::{Direction, Message as Shape, kind_hash};
 use bartizan_wire::{Access, EventKind};
 use bytes::Bytes;
 
 use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
 use super::super::counters::Dropped;
-use super::super::{attestation, status};
+use super::super::{attestation, key, status};
 use super::{Done, Run};
+use crate::app::keys::KeyRequest;
 use crate::app::path::{self, Downlink, Message};
 use crate::app::{App, Device};
 use crate::limits::GATEWAY_IN_FLIGHT_MAX;
@@ -33,7 +34,13 @@ impl Run {
                     let answer = async move { attestation::challenge(&app, &asker).await };
                     self.answer_later(session, device, exchange, answer);
                 }
+                Step::Epoch { exchange } => {
+                    let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
+                    let answer = async move { attestation::epoch(&app, &asker).await };
+                    self.answer_later(session, device, exchange, answer);
+                }
                 Step::Evidence { exchange, evidence } => self.attest(session, device, exchange, evidence),
+                Step::Key { exchange, contribution } => self.hand_out_key(session, device, exchange, contribution),
                 Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
                 Step::Answered { command, code, coap, forwarded } => {
                     self.command_answered(device, command, code, forwarded.then_some(coap))
@@ -78,7 +85,7 @@ impl Run {
 
     fn tell_status(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, format: StatusFormat) {
         let (app, asker) = (Arc::clone(&self.app), Arc::clone(device));
-        let answer = async move { standing(&app, &asker, format).await };
+        let answer = async move { status::of(&app, &asker, format).await };
         self.answer_later(session, device, exchange, answer);
     }
 
@@ -88,6 +95,19 @@ impl Run {
         };
         let (app, sender, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
         let answer = async move { attestation::appraise(&app, &sender, &exporter, &evidence).await };
+        self.answer_later(session, device, exchange, answer);
+    }
+
+    fn hand_out_key(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, contribution: Bytes) {
+        let Some(info) = self.endpoint.session(session) else {
+            return;
+        };
+        let forward_secret = info.forward_secret && info.authentication == Authentication::PreSharedKey;
+        let (app, asker, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
+        let answer = async move {
+            let request = KeyRequest { exporter: &exporter, forward_secret, contribution: &contribution };
+            key::hand_out(&app, &asker, request).await
+        };
         self.answer_later(session, device, exchange, answer);
     }
 
@@ -145,14 +165,6 @@ impl Run {
             }),
             _ => self.shown.dropped(Dropped::Notification),
         }
-    }
-}
-
-/// The device's own standing, in the words that its operator reads.
-async fn standing(app: &App, device: &Device, format: StatusFormat) -> Answer {
-    match app.show_device(device.key).await {
-        Ok(view) => status::describe(device.access(), &view.explanation, device.wants_evidence(), format),
-        Err(_) => status::describe(device.access(), "", device.wants_evidence(), format),
     }
 }
 

@@ -58,7 +58,14 @@ mod tests {
     use super::*;
 
     fn message(path: &str) -> Message {
-        Message { code: 2, path: path.into(), content_format: Some(50), payload: Bytes::from_static(b"{}"), coap: None }
+        Message {
+            code: 2,
+            path: path.into(),
+            content_format: Some(50),
+            payload: Bytes::from_static(b"{}"),
+            coap: None,
+            trusted: None,
+        }
     }
 
     #[test]

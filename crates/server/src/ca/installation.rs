@@ -1,5 +1,5 @@
 //! The installation's own certificate authority: it signs the one certificate that the API shows, so that TLS
-//! is on from the first start and clients have one file to trust.
+//! is on from the first start and clients have one file to trust. It has nothing to do with devices.
 
 use std::net::IpAddr;
 
