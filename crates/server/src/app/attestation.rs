@@ -55,6 +55,8 @@ pub enum Refusal {
     Activation,
     #[error("not of the TPM whose endorsement key is registered for this device")]
     NotItsTpm,
+    #[error("no credential is made for these keys: {0}")]
+    Keys(bartizan_trust::Error),
     #[error("not evidence that is judged here: {0}")]
     Format(&'static str),
     /// The heartbeat says nothing. Says why.

@@ -92,6 +92,7 @@ fn refused(refusal: &Refusal) -> Answer {
     let code = match refusal {
         Refusal::Unregistered | Refusal::NoPolicy | Refusal::NotItsTpm => Code::FORBIDDEN,
         Refusal::Challenge(_) | Refusal::Chain | Refusal::Activation | Refusal::Evidence(_) => Code::CONFLICT,
+        Refusal::Keys(_) => Code::BAD_REQUEST,
         Refusal::Format(_) => Code::UNSUPPORTED_CONTENT_FORMAT,
         Refusal::TooMuch => {
             return Answer { max_age: Some(COAP_RETRY_SECONDS), ..Answer::new(Code::TOO_MANY_REQUESTS) };

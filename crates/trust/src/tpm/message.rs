@@ -74,6 +74,13 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
+    /// Whether the bytes are said to be evidence, so that whoever sent them has to answer for what is wrong with them.
+    #[must_use]
+    pub fn is_evidence(bytes: &[u8]) -> bool {
+        let cmw = Strict::new(bytes).and_then(Cmw::read);
+        matches!(cmw, Ok(Cmw::Record(Record { kind: Kind::MediaType(EVIDENCE), .. })))
+    }
+
     /// Whether the bytes begin as a wrapped message does, not as a COSE_Sign1, which has four parts.
     #[must_use]
     pub fn looks_like(bytes: &[u8]) -> bool {

@@ -46,12 +46,7 @@ impl App {
         self.noted(device, self.answer_tpm(device, exporter, bytes).await)
     }
 
-    async fn answer_tpm(
-        &self,
-        device: &Arc<Device>,
-        exporter: &Secret<32>,
-        bytes: &[u8],
-    ) -> Result<Answered, Refusal> {
+    async fn answer_tpm(&self, device: &Arc<Device>, exporter: &Secret<32>, bytes: &[u8]) -> Result<Answered, Refusal> {
         let hearing = self.hearing(device, exporter, bytes).await?;
         if hearing.policy.verifier.is_some() {
             return Err(Refusal::Format("another verifier judges devices of this type"));
@@ -59,6 +54,7 @@ impl App {
         let message = match Message::read(bytes) {
             Ok(message) => message,
             Err(bartizan_trust::Error::Unsupported(what)) => return Err(Refusal::Format(what)),
+            Err(error) if !Message::is_evidence(bytes) => return Err(Refusal::Keys(error)),
             Err(error) => {
                 self.spend_on(device, hearing.now)?;
                 let judged = Judged::unverified(error, hearing.now);
@@ -85,10 +81,7 @@ impl App {
         let mut random = |out: &mut [u8]| fill_random(out);
         let (name, secret) = (keys.key.name(&AWS_LC), self.credential_secret(hearing, keys));
         let credential = Credential::make(&AWS_LC, &mut random, &keys.endorsement, &name, &secret);
-        credential.map(|credential| Answered::Credential(credential.write())).map_err(|error| match error {
-            bartizan_trust::Error::Misbehaved(what) | bartizan_trust::Error::Unsupported(what) => Refusal::Format(what),
-            other => Refusal::Unavailable(other.to_string()),
-        })
+        credential.map(|credential| Answered::Credential(credential.write())).map_err(Refusal::Keys)
     }
 
     /// What its TPM found in the credential shows that both keys are in it.
