@@ -14,8 +14,9 @@ use alloc::vec::Vec;
 use bartizan_crypto::constant_time_eq;
 use bartizan_wire::{Attestation, UnixMillis};
 
-use crate::evidence::{Digest, Evidence};
+use crate::evidence::{Digest, Evidence, Profile};
 use crate::reference::{Class, ReferenceValues};
+use crate::tpm::Clock;
 use crate::{Identity, limits};
 
 pub use reason::{Fault, Reason};
@@ -132,6 +133,18 @@ impl Verdict {
         self
     }
 
+    /// With what the clocks of a TPM say beside. A start that is the same to the count is another to the clock.
+    #[must_use]
+    pub fn with_clock(mut self, seen: &Clock, last: Option<&Clock>) -> Self {
+        if let Some(last) = last.filter(|last| !seen.may_follow(last)) {
+            let same = seen.resets == last.resets;
+            let fault = if same { Fault::BootSeedMismatch } else { Fault::BootCountBackwards };
+            let words = |it: &Clock| format!("start {}, waking {}, {} ms", it.resets, it.restarts, it.clock_ms);
+            self.add(Reason::of(fault).seen(words(seen)).wanted(format!("what follows {}", words(last))));
+        }
+        self.end()
+    }
+
     #[must_use]
     pub fn has(&self, fault: Fault) -> bool {
         self.reasons.iter().any(|reason| reason.fault == fault)
@@ -201,7 +214,10 @@ fn freshness(verdict: &mut Verdict, policy: &Policy, evidence: &Evidence, expect
         (Some(seen), Some(wanted)) if constant_time_eq(seen, wanted) => {}
         // The values are left out: who sees them could bind other evidence to this session.
         (Some(_), Some(_)) => verdict.add(Reason::of(Fault::BindingMismatch)),
-        _ if policy.require_binding => verdict.add(Reason::of(Fault::BindingMissing)),
+        // A quote is tied to its challenge by nothing else.
+        _ if policy.require_binding || evidence.profile == Profile::Tpm => {
+            verdict.add(Reason::of(Fault::BindingMissing))
+        }
         _ => {}
     }
     let age = expected.now.since(expected.challenged);

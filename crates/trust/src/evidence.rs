@@ -41,6 +41,8 @@ pub enum Profile {
     TcgDice,
     /// The PSA token (RFC 9783).
     Psa,
+    /// A quote of a TPM 2.0.
+    Tpm,
 }
 
 /// One layer: the code that the layer before it started.
@@ -59,6 +61,26 @@ pub struct Layer {
     /// Of the key or authority that its secure boot obeys.
     pub authority: Option<Digest>,
     pub mode: Mode,
+    pub account: Account,
+}
+
+/// What led to the digest of a layer that several things are measured into: a register of a TPM.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Account {
+    /// Nothing says so.
+    #[default]
+    None,
+    /// These, one after the other; their digests lead to the layer's.
+    Events(Vec<Measured>),
+    /// Somebody says so, and it is not true.
+    Contradicts,
+}
+
+/// One thing that was measured. Only the digest is vouched for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    pub what: &'static str,
+    pub digest: Digest,
 }
 
 /// A digest and how it was made.
@@ -116,6 +138,16 @@ impl HashAlgorithm {
             Self::Sha3_256 => "sha3-256",
             Self::Sha3_384 => "sha3-384",
             Self::Sha3_512 => "sha3-512",
+        }
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Sha256 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Sha512 | Self::Sha3_512 => 64,
         }
     }
 }

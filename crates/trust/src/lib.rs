@@ -39,6 +39,8 @@ pub mod psa;
 pub mod reference;
 #[cfg(feature = "verifier")]
 pub mod result;
+#[cfg(feature = "verifier")]
+pub mod tpm;
 pub mod voucher;
 pub mod x509;
 

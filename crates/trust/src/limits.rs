@@ -50,3 +50,15 @@ pub const OCSP_QUESTIONS_MAX: usize = 16;
 pub const OCSP_NONCE_BYTES_MAX: usize = 131;
 /// Longest voucher in bytes, in either form: it holds a certificate.
 pub const VOUCHER_BYTES_MAX: usize = 8192;
+/// Longest evidence of a TPM in bytes: event logs of PCs have 20 to 50 kB.
+pub const TPM_EVIDENCE_BYTES_MAX: usize = 60 * 1024;
+/// Longest event log in bytes.
+pub const TPM_LOG_BYTES_MAX: usize = 56 * 1024;
+/// Events of one log that are measured into something.
+pub const TPM_EVENTS_MAX: usize = 2048;
+/// Digests of one event.
+pub const TPM_BANKS_MAX: u32 = 5;
+/// Registers of one quote: a PC's TPM has 24.
+pub const TPM_REGISTERS_MAX: u64 = 24;
+/// Longest name, or data of the caller, in a TPM's attestation: an algorithm and a SHA-512.
+pub const TPM_NAME_BYTES_MAX: usize = 66;

@@ -7,6 +7,8 @@
 //! What needs no verdict (an unknown challenge, too much evidence) is refused and changes nothing. Evidence that came
 //! through the device's own session and does not hold is held against it.
 
+mod tpm;
+
 use std::sync::Arc;
 
 use bartizan_crypto::{AWS_LC, Secret};
@@ -32,6 +34,8 @@ use super::{Actor, App};
 use crate::limits::{CHALLENGE_AGE_MS_MAX, EVIDENCE_PER_MINUTE_MAX};
 use crate::store::{Advance, AttesterRow, VerdictRow};
 
+pub use tpm::Answered;
+
 /// Verdicts that are shown of a device.
 const VERDICTS_SHOWN: u32 = 10;
 
@@ -47,6 +51,12 @@ pub enum Refusal {
     Challenge(&'static str),
     #[error("send the certificates too: the chain that the evidence names is not known")]
     Chain,
+    #[error("have this attestation key activated first: nothing shows that it is in the device's TPM")]
+    Activation,
+    #[error("not of the TPM whose endorsement key is registered for this device")]
+    NotItsTpm,
+    #[error("no credential is made for these keys: {0}")]
+    Keys(bartizan_trust::Error),
     #[error("not evidence that is judged here: {0}")]
     Format(&'static str),
     /// The heartbeat says nothing. Says why.
@@ -98,15 +108,24 @@ impl App {
         answer
     }
 
+    async fn hearing<'a>(
+        &self,
+        device: &'a Arc<Device>,
+        exporter: &'a Secret<32>,
+        bytes: &'a [u8],
+    ) -> Result<Hearing<'a>, Refusal> {
+        let attester = self.attester(device).await?;
+        let policy = self.policy_of(device).await?;
+        Ok(Hearing { device, attester, policy, exporter, bytes, now: self.clock.now() })
+    }
+
     async fn judge_evidence(
         &self,
         device: &Arc<Device>,
         exporter: &Secret<32>,
         evidence: &[u8],
     ) -> Result<Attestation, Refusal> {
-        let attester = self.attester(device).await?;
-        let policy = self.policy_of(device).await?;
-        let hearing = Hearing { device, attester, policy, exporter, bytes: evidence, now: self.clock.now() };
+        let hearing = self.hearing(device, exporter, evidence).await?;
         if let Some(verifier) = &hearing.policy.verifier {
             let judged = self.judge_result(&hearing, verifier).await?;
             return self.apply_verdict(&hearing, judged).await;
@@ -300,6 +319,10 @@ impl App {
         let device = self.require_device(device).await?;
         let store = &device.tenant().store;
         let attester = store.attester(device.key.device).await?;
+        let tpm_key = match &attester {
+            Some(attester) => store.tpm_key(device.key.device, &attester.identity).await?,
+            None => None,
+        };
         let verdicts = store.verdicts(device.key.device, VERDICTS_SHOWN).await?;
         let policy = device.tenant().attestation_policy(&device.type_name).await?;
         let posture = device.state().posture.clone();
@@ -314,6 +337,7 @@ impl App {
             untrusted_since: posture.doubted_since.map(|since| rfc3339(since.max(device.created))),
             identity: attester.as_ref().map(|attester| attester.identity.to_string()),
             boot_count: attester.as_ref().and_then(|attester| attester.boot_count),
+            tpm_key: tpm_key.map(|key| key.name.to_string()),
             verdicts: verdicts.iter().map(verdict_view).collect(),
         })
     }

@@ -40,8 +40,8 @@ pub mod references;
 pub mod registry;
 mod reports;
 pub mod results;
-mod revocation;
 mod retractions;
+mod revocation;
 mod tenant;
 pub mod trials;
 pub mod trusted_keys;
@@ -64,7 +64,7 @@ use bartizan_wire::{Access, DeviceKey, TenantId};
 use tokio::sync::{broadcast, mpsc};
 use zeroize::Zeroizing;
 
-pub use attestation::Refusal;
+pub use attestation::{Answered, Refusal};
 pub use authorities::CertificateOptions;
 pub use bus::{Update, UpdateKind};
 pub use certificates::{Admission, CertificateError, Distrust, Enrolled};

@@ -9,6 +9,7 @@ use bartizan_trust::Evidence;
 use bartizan_trust::appraisal::reappraise;
 use bartizan_trust::evidence::{self, ChainName};
 use bartizan_trust::reference::ReferenceValues;
+use bartizan_trust::tpm::Message;
 use bartizan_wire::{Attestation, TenantId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -127,6 +128,10 @@ impl Scene {
 /// The last evidence of a device, verified as at the time that it was judged.
 fn reopen(row: &EvidenceRow) -> Option<Evidence> {
     let (at, bytes) = row.last.as_ref()?;
+    if let Ok(Message::Evidence(carried)) = Message::read(bytes) {
+        // Nothing of a key that was not activated is ever kept.
+        return carried.claimed(&AWS_LC).ok().map(|(evidence, _)| evidence).filter(|it| it.identity.is(&row.identity));
+    }
     let cached = |named: &ChainName| {
         let chain = row.chain.as_deref().filter(|chain| (AWS_LC.sha256)(&[chain]) == *named)?;
         evidence::verify_chain(&AWS_LC, chain, *at).ok()

@@ -174,6 +174,9 @@ pub struct AttestationView {
     pub identity: Option<String>,
     /// Starts that the device has counted, if it counts them. Without it a clone is hard to tell.
     pub boot_count: Option<u64>,
+    /// Name of the attestation key that the device's TPM has shown to be in it; absent for devices without a TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm_key: Option<String>,
     /// Whether it has proven lately what it runs: current, owed, stale, unreachable or evading.
     #[serde(default)]
     pub proof: String,

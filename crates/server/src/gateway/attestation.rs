@@ -6,6 +6,7 @@
 //!                                                                 Max-Age: until when a heartbeat may answer it
 //! POST coaps://gateway/.well-known/bartizan/attestation        ─▶ 2.04 the device's standing, as the status resource
 //!      Content-Format 263, application/eat+cwt                    has it in CBOR
+//!      Content-Format 65203, messages of a TPM (docs/tpm.md)    the same, or a credential
 //! ```
 //!
 //! What is posted is evidence or a heartbeat, told apart by what it says: a heartbeat has a nonce and a start, and nothing
@@ -17,12 +18,13 @@
 //! standing says what came of it.
 
 use bartizan_crypto::Secret;
+use bartizan_trust::tpm::{self, Message};
 use bartizan_wire::coap::{Code, content_format};
 use bytes::Bytes;
 
 use super::coap::{Answer, StatusFormat};
 use super::status;
-use crate::app::{App, Device, Refusal};
+use crate::app::{Answered, App, Device, Refusal};
 use crate::limits::COAP_RETRY_SECONDS;
 
 /// The path's segments.
@@ -59,17 +61,38 @@ pub async fn epoch(app: &App, device: &Device) -> Answer {
 
 /// What the device's evidence or heartbeat is worth, told as its standing.
 pub async fn appraise(app: &App, device: &std::sync::Arc<Device>, exporter: &Secret<32>, evidence: &Bytes) -> Answer {
-    if let Err(refusal) = app.attest(device, exporter, evidence).await {
-        return refused(&refusal);
+    if Message::looks_like(evidence) {
+        return hear_tpm(app, device, exporter, evidence).await;
     }
+    match app.attest(device, exporter, evidence).await {
+        Ok(_) => standing(app, device).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// A device with a TPM also asks for a credential, and brings what its TPM found in it.
+async fn hear_tpm(app: &App, device: &std::sync::Arc<Device>, exporter: &Secret<32>, message: &Bytes) -> Answer {
+    match app.hear_tpm(device, exporter, message).await {
+        Ok(Answered::Credential(credential)) => Answer {
+            content_format: Some(tpm::CONTENT_FORMAT),
+            payload: credential.into(),
+            ..Answer::new(Code::CHANGED)
+        },
+        Ok(Answered::Activated | Answered::Judged(_)) => standing(app, device).await,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn standing(app: &App, device: &Device) -> Answer {
     let standing = status::of(app, device, StatusFormat::Cbor).await;
     Answer { code: Code::CHANGED, ..standing }
 }
 
 fn refused(refusal: &Refusal) -> Answer {
     let code = match refusal {
-        Refusal::Unregistered | Refusal::NoPolicy => Code::FORBIDDEN,
-        Refusal::Challenge(_) | Refusal::Chain | Refusal::Evidence(_) => Code::CONFLICT,
+        Refusal::Unregistered | Refusal::NoPolicy | Refusal::NotItsTpm => Code::FORBIDDEN,
+        Refusal::Challenge(_) | Refusal::Chain | Refusal::Activation | Refusal::Evidence(_) => Code::CONFLICT,
+        Refusal::Keys(_) => Code::BAD_REQUEST,
         Refusal::Format(_) => Code::UNSUPPORTED_CONTENT_FORMAT,
         Refusal::TooMuch => {
             return Answer { max_age: Some(COAP_RETRY_SECONDS), ..Answer::new(Code::TOO_MANY_REQUESTS) };

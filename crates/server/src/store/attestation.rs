@@ -3,7 +3,8 @@
 use bartizan_trust::Identity;
 use bartizan_wire::{Attestation, DeviceId, Lifecycle, TypeId, UnixMillis};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 
 use super::error::Error;
 use super::operator::{to_i64, to_u64};
@@ -28,6 +29,16 @@ pub struct Advance<'a> {
     pub boot_seed: Option<&'a [u8]>,
     /// `None` keeps the last one.
     pub chain: Option<&'a [u8]>,
+}
+
+impl<'a> Advance<'a> {
+    /// Of this device, from `counter` on.
+    pub(super) fn of(&self, device: DeviceId, counter: u64) -> Query<'a, Sqlite, SqliteArguments> {
+        let update = "UPDATE attesters SET counter = counter + 1, boot_count = ?, boot_seed = ?, \
+                      chain = coalesce(?, chain) WHERE device = ? AND counter = ?";
+        let query = sqlx::query(update).bind(self.boot_count.map(to_i64)).bind(self.boot_seed).bind(self.chain);
+        query.bind(to_i64(device.0)).bind(to_i64(counter))
+    }
 }
 
 /// One verdict.
@@ -92,11 +103,7 @@ impl TenantStore {
     /// Moves the counter on from `counter`, and what else the evidence says; durable when it returns. False if the
     /// counter was moved by somebody else: the challenge has been used.
     pub async fn advance_attester(&self, device: DeviceId, counter: u64, to: &Advance<'_>) -> Result<bool, Error> {
-        let update = "UPDATE attesters SET counter = counter + 1, boot_count = ?, boot_seed = ?, \
-                      chain = coalesce(?, chain) WHERE device = ? AND counter = ?";
-        let query = sqlx::query(update).bind(to.boot_count.map(to_i64)).bind(to.boot_seed).bind(to.chain);
-        let done = query.bind(to_i64(device.0)).bind(to_i64(counter)).execute(self.db.write()).await?;
-        Ok(done.rows_affected() == 1)
+        Ok(to.of(device, counter).execute(self.db.write()).await?.rows_affected() == 1)
     }
 
     /// Keeps a verdict; the oldest beyond the bound go.

@@ -24,6 +24,7 @@ mod proof;
 mod retractions;
 mod sqlite;
 mod tenant;
+mod tpm;
 mod trusted_keys;
 
 use std::collections::HashMap;
@@ -49,6 +50,7 @@ pub use ports::Ports;
 pub use proof::ProofCursor;
 pub use retractions::RetractionWrite;
 pub use tenant::{DeviceQuery, DeviceRow, FleetCount, TenantStore};
+pub use tpm::TpmKeyRow;
 pub use trusted_keys::{KeyRole, TrustedKeyRow};
 
 /// All databases of one data directory.

@@ -186,7 +186,12 @@ impl Scene {
         if types.items.is_empty() {
             self.app.add_type(&ada(), self.tenant, "water meter").await.unwrap();
         }
-        let device = NewDevice { name: name.into(), device_type: "water meter".into(), ..NewDevice::default() };
+        self.add_of(name, "water meter").await
+    }
+
+    /// The same for a device of another type, which there must be.
+    pub async fn add_of(&self, name: &str, device_type: &str) -> (DeviceKey, Vec<u8>) {
+        let device = NewDevice { name: name.into(), device_type: device_type.into(), ..NewDevice::default() };
         let added = self.app.add_device(&ada(), self.tenant, device).await.unwrap();
         let key = self.app.device_key(self.tenant, name).await.unwrap();
         (key, unhex(&added.psk))

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bartizan_wire::UnixMillis;
@@ -9,7 +10,7 @@ use bartizan_wire::UnixMillis;
 use super::reason::{Fault, Reason, date, hex};
 use super::vector::Trust;
 use super::{LayerPolicy, Policy, Verdict};
-use crate::evidence::{Digest, Evidence, Layer, Mode};
+use crate::evidence::{Account, Digest, Evidence, Layer, Mode};
 use crate::reference::{Class, ReferenceValues, SecurityVersion, Status, Value};
 
 /// What the rules of a layer look at.
@@ -22,6 +23,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// One layer, where it stands and what is asked of it.
+#[derive(Clone, Copy)]
 struct Place<'a> {
     scene: &'a Scene<'a>,
     number: usize,
@@ -69,6 +71,9 @@ impl Place<'_> {
 
     fn reasons(&self) -> Vec<Reason> {
         let mut reasons: Vec<Reason> = self.names().chain(self.mode()).chain(self.surroundings()).collect();
+        if self.layer.account == Account::Contradicts {
+            reasons.push(self.of(Fault::LogMismatch));
+        }
         reasons.extend(self.code());
         reasons
     }
@@ -113,9 +118,40 @@ impl Place<'_> {
 
     /// The reference value that speaks best for the layer decides; if none knows its code, its names do.
     fn code(&self) -> Vec<Reason> {
+        self.best().or_else(|| self.by_events()).unwrap_or_else(|| self.unknown())
+    }
+
+    fn best(&self) -> Option<Vec<Reason>> {
         let known = self.candidates().map(|value| self.against(value));
         let worst = |reasons: &Vec<Reason>| reasons.iter().map(|reason| reason.tier).max();
-        known.min_by_key(|reasons| (worst(reasons), reasons.len())).unwrap_or_else(|| self.unknown())
+        known.min_by_key(|reasons| (worst(reasons), reasons.len()))
+    }
+
+    /// A register that nobody vouches for is as good as all that was measured into it. `None` if nothing is known of
+    /// that, either.
+    fn by_events(&self) -> Option<Vec<Reason>> {
+        let Account::Events(events) = &self.layer.account else { return None };
+        let mut known = false;
+        let mut reasons = Vec::new();
+        for (number, event) in events.iter().enumerate() {
+            let alone = Layer { digests: vec![event.digest.clone()], mode: self.layer.mode, ..Layer::default() };
+            let place = Place { layer: &alone, ..*self };
+            match place.best() {
+                Some(said) => {
+                    known = true;
+                    reasons.extend(said);
+                }
+                None => {
+                    let seen = format!("event {number}, {}, {}", event.what, words(&event.digest));
+                    let fault = self.asked.reference.then(|| self.of(Fault::UnknownEvent).seen(seen));
+                    reasons.extend(fault.and_then(|fault| fault.tier(self.scene.policy.unknown)));
+                    let status = place.generation(None);
+                    known |= status.is_some();
+                    reasons.extend(status);
+                }
+            }
+        }
+        known.then_some(reasons)
     }
 
     /// Values of this very code, withdrawn ones among them.

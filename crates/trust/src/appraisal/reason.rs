@@ -74,6 +74,10 @@ faults! {
         "Whoever vouched for this firmware has taken that back",
     NoDigest Warning "no-digest" "digest"
         "The layer does not say what it measured",
+    UnknownEvent Warning "unknown-event" "event"
+        "No reference value knows this register, nor what was measured into it here",
+    LogMismatch Contraindicated "log-mismatch" "event log"
+        "The event log does not lead to what the register holds",
     Tampered Contraindicated "tampered" "digest"
         "The firmware claims a known version and is not that version: it was changed",
     VersionMismatch Contraindicated "version-mismatch" "version"

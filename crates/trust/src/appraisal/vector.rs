@@ -129,7 +129,7 @@ impl Vector {
                 (&mut self.configuration, Trust::UNSAFE, Trust::CONTRAINDICATED)
             }
             Fault::AuthorityMismatch => (&mut self.hardware, Trust::UNSAFE, Trust::CONTRAINDICATED),
-            Fault::UnknownDigest | Fault::NoDigest | Fault::Withdrawn => {
+            Fault::UnknownDigest | Fault::UnknownEvent | Fault::NoDigest | Fault::Withdrawn => {
                 (&mut self.executables, Trust::UNRECOGNISED, Trust::CONTRAINDICATED)
             }
             _ => (&mut self.executables, Trust::UNSAFE, Trust::CONTRAINDICATED),

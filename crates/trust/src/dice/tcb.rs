@@ -82,6 +82,7 @@ fn info(value: &[u8]) -> Result<TcbInfo, Error> {
         config: vendor_info.and_then(|bytes| open::digest(bytes).ok()),
         authority: None,
         mode: mode(flags, mask),
+        ..Layer::default()
     };
     Ok(TcbInfo { layer, number: layer_number })
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bartizan_wire::UnixMillis;
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 
-use super::types::{algorithm, length};
+use super::types::algorithm;
 use super::{Class, Generation, OfClass, ReferenceValues, SecurityVersion, Source, Status, Tag, Value};
 use crate::cbor::{Items, Strict};
 use crate::evidence::Digest;
@@ -225,5 +225,5 @@ fn digest_of(item: Strict<'_>) -> Result<Digest, Error> {
     let mut fields = Fields::of(item, 2)?;
     let algorithm = algorithm(fields.uint()?).ok_or(BROKEN)?;
     let bytes = fields.bytes()?;
-    (bytes.len() == length(algorithm)).then(|| Digest { algorithm, bytes: bytes.to_vec() }).ok_or(BROKEN)
+    (bytes.len() == algorithm.length()).then(|| Digest { algorithm, bytes: bytes.to_vec() }).ok_or(BROKEN)
 }

@@ -66,7 +66,7 @@ impl Value {
             return Err(Fault::Unusable("no digest"));
         }
         for (place, digest) in self.digests.iter().enumerate() {
-            if digest.bytes.len() != length(digest.algorithm) {
+            if digest.bytes.len() != digest.algorithm.length() {
                 return Err(Fault::Unusable("a digest of another length than its algorithm's"));
             }
             if self.digests.iter().take(place).any(|earlier| earlier.algorithm == digest.algorithm) {
@@ -298,14 +298,6 @@ impl fmt::Display for Fault {
 }
 
 impl core::error::Error for Fault {}
-
-pub(super) const fn length(algorithm: HashAlgorithm) -> usize {
-    match algorithm {
-        HashAlgorithm::Sha256 | HashAlgorithm::Sha3_256 => 32,
-        HashAlgorithm::Sha384 | HashAlgorithm::Sha3_384 => 48,
-        HashAlgorithm::Sha512 | HashAlgorithm::Sha3_512 => 64,
-    }
-}
 
 /// The algorithm with this number (RFC 6920 section 9.4).
 pub(crate) const fn algorithm(number: u64) -> Option<HashAlgorithm> {

@@ -26,7 +26,7 @@ impl Device {
             Profile::OpenDiceCbor => (DICE_CHAIN, cbor_chain(&uds, &middle, &leaf)),
             Profile::OpenDiceX509 => (X5CHAIN, open_chain(&uds, &middle, &leaf)),
             Profile::TcgDice => (X5CHAIN, tcg_chain(&uds, &middle, &leaf)),
-            Profile::Psa => panic!("a PSA token has no chain"),
+            Profile::Psa | Profile::Tpm => panic!("it has no chain"),
         };
         Self { uds, leaf, label, chain }
     }

@@ -1,5 +1,6 @@
 //! A request of the device: seen before, refused, answered here, or carried to the upstream.
 
+use bartizan_trust::tpm::CONTENT_FORMAT;
 use bartizan_wire::Access;
 use bartizan_wire::coap::{Block, Code, MessageView, OptionNumber, Type, content_format};
 use bartizan_wire::event::kind_hash;
@@ -110,7 +111,7 @@ impl Peer {
                 let exchange = self.begin(turn, *waiting)?;
                 turn.steps.push(if epoch { Step::Epoch { exchange } } else { Step::Challenge { exchange } });
             }
-            Code::POST if !matches!(view.content_format(), None | Some(content_format::EAT_CWT)) => {
+            Code::POST if !matches!(view.content_format(), None | Some(content_format::EAT_CWT | CONTENT_FORMAT)) => {
                 return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
             }
             Code::POST => {
