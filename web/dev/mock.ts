@@ -47,6 +47,7 @@ async function answer(world: World, request: IncomingMessage, response: ServerRe
     case 'types':
       if (path[4] === 'reference-values') return json(response, empty ? [] : world.references(path[3]!));
       return json(response, world.page(empty ? [] : world.types, url.searchParams));
+    case 'onboarding': return json(response, []);
     case 'findings': return json(response, world.page(empty ? [] : world.findings, url.searchParams));
     case 'sources': return json(response, world.page(empty ? [] : world.sources, url.searchParams));
     case 'events': return stream(world, tenant, request, response);

@@ -58,6 +58,15 @@ pub static AWS_LC: Provider = Provider {
     ed25519: SignatureAlgorithm { public: ed25519_public, sign: ed25519_sign, verify: ed25519_verify },
 };
 
+/// SHA-1 over the concatenation of the parts, by which OCSP names authorities (RFC 5019 section 2.1.1). It protects
+/// nothing there, and is for nothing else.
+#[must_use]
+pub fn sha1_name(parts: &[&[u8]]) -> [u8; 20] {
+    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    parts.iter().for_each(|part| hash.update(part));
+    copied(hash.finish().as_ref())
+}
+
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {

@@ -33,7 +33,7 @@ mod rustcrypto;
 mod secret;
 
 #[cfg(feature = "aws-lc")]
-pub use aws_lc::AWS_LC;
+pub use aws_lc::{AWS_LC, sha1_name};
 pub use block::Aes128Block;
 pub use ed25519::is_weak_ed25519;
 #[cfg(feature = "insecure-test")]

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! With `--save` the association is kept between runs: the second report costs one datagram each way, from
-//! whatever address. With `--listen` the device stays awake, prints commands and answers them 2.04.
+//! whatever address. With `--listen` the device stays awake, prints commands and answers them 2.04. With `--new-key`
+//! it takes another key after its report, and comes with that one from then on.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant as Clock};
 
 use bartizan_device::{
-    CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Instant, Random, Reply, Request, SecretBytes,
+    CipherSuite, Client, ClientConfig, ClientEvent, Code, Config, Instant, Psk, Random, Reply, Request, SecretBytes,
     Version, Versions,
 };
 
@@ -39,6 +40,7 @@ usage: report --gateway HOST:PORT --identity NAME --psk HEX [options]
   --psk-only              DTLS 1.3: no ephemeral exchange, so that the key alone protects what was recorded
   --suite NAME            offer only this cipher suite, by its IANA name
   --bind HOST:PORT        own address (default: any)
+  --new-key FILE          take another key and keep it there (mode 0600); the one of the command line is the old one
   --listen SECONDS        stay awake, print commands, answer them 2.04
 ";
 
@@ -71,6 +73,7 @@ struct Options {
     config: Config,
     request: Request,
     save: Option<PathBuf>,
+    new_key: Option<PathBuf>,
     listen: Duration,
 }
 
@@ -94,10 +97,12 @@ impl Options {
         let method = value("--method").unwrap_or("POST");
         let payload = value("--payload").unwrap_or_default().as_bytes().to_vec();
         let content_format = value("--content-format").unwrap_or("50").parse()?;
+        let new_key = value("--new-key").map(PathBuf::from);
+        let config = with_kept_key(Config::new(dtls), new_key.as_deref())?;
         Ok(Self {
             gateway: needed("--gateway")?.parse()?,
             bind: value("--bind").map(str::parse).transpose()?,
-            config: Config::new(dtls),
+            config,
             request: Request {
                 method: Code::from_method_name(method).ok_or(format!("no method {method}"))?,
                 path: value("--path").unwrap_or("/report").to_owned(),
@@ -106,9 +111,20 @@ impl Options {
                 confirmable: !arguments.iter().any(|argument| argument == "--non"),
             },
             save: value("--save").map(PathBuf::from),
+            new_key,
             listen: Duration::from_secs(value("--listen").unwrap_or("0").parse()?),
         })
     }
+}
+
+/// The key that was taken before, if one was. Whether a handshake has used it is not known: the old one stays beside it.
+fn with_kept_key(mut config: Config, file: Option<&Path>) -> Result<Config, Box<dyn Error>> {
+    let Some(Ok(text)) = file.map(std::fs::read_to_string) else { return Ok(config) };
+    let (identity, key) = text.trim().split_once(',').ok_or("--new-key: not a file of this program")?;
+    let key = SecretBytes::new(&from_hex(key)?).ok_or("the key is too long")?;
+    let old = std::mem::replace(&mut config.dtls.identity, from_hex(identity)?);
+    config.fallback = Some(Psk { identity: old, key: std::mem::replace(&mut config.dtls.psk, key) });
+    Ok(config)
 }
 
 /// The version, and its suites, the cheap ones first.
@@ -125,10 +141,14 @@ fn speak(dtls: &mut ClientConfig, version: &str) -> Result<(), String> {
 
 fn from_hex(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return Err("--psk needs an even number of hexadecimal digits".into());
+        return Err("a key needs an even number of hexadecimal digits".into());
     }
     let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16));
     Ok(pairs.collect::<Result<_, _>>()?)
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The operating system's randomness.
@@ -167,6 +187,9 @@ impl Device {
                 break taken;
             }
         };
+        if let Some(file) = self.options.new_key.clone() {
+            self.take_key(&file)?;
+        }
         let until = self.now().plus(u64::try_from(self.options.listen.as_millis())?);
         while self.now() < until {
             self.exchange(Some(until))?;
@@ -178,6 +201,37 @@ impl Device {
             keep(file, &asleep)?;
         }
         Ok(taken)
+    }
+
+    /// Asks for another key. It is kept before it is used: whatever happens then, one of both opens the door.
+    fn take_key(&mut self, file: &Path) -> Result<(), Box<dyn Error>> {
+        let now = self.now();
+        let asked = self.client.request_key(now, &[])?;
+        loop {
+            self.exchange(None)?;
+            while let Some(event) = self.client.poll() {
+                match event {
+                    ClientEvent::NewKey { key, .. } => {
+                        keep(file, format!("{},{}\n", to_hex(&key.identity), to_hex(key.key.expose())).as_bytes())?;
+                        println!("new key: kept in {}", file.display());
+                        self.client.use_key(self.now(), key);
+                    }
+                    ClientEvent::KeyProven => {
+                        println!("new key: in use, the old one is void");
+                        return Ok(());
+                    }
+                    // 4.09 of a device that attests: it has to, in this association, and to ask again.
+                    ClientEvent::Response { request, code, payload, .. } if request == asked => {
+                        return Err(format!("no new key: {code} {}", String::from_utf8_lossy(&payload)).into());
+                    }
+                    ClientEvent::Failed { reason, .. } => return Err(format!("no new key: {reason:?}").into()),
+                    ClientEvent::Disconnected { retry_at: None, reason } => {
+                        return Err(format!("the new key was not taken: {reason:?}").into());
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Sends what is to be sent, then waits for a datagram or a timeout, once.

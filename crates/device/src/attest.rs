@@ -145,6 +145,29 @@ impl Attester<'_> {
         self.key.public()
     }
 
+    /// What the device shows in a handshake before it has a certificate of its owner: its chain, and the key of its last
+    /// layer.
+    ///
+    /// # Errors
+    /// `Misuse` if the chain is not of X.509 certificates, or too long for DTLS.
+    #[cfg(feature = "client")]
+    pub fn credential(&self) -> Result<bartizan_dtls::Credential, Error> {
+        const NO_CHAIN: Error = Error::Misuse("a chain that is not of X.509 certificates");
+        if self.form == Form::Cbor {
+            return Err(NO_CHAIN);
+        }
+        let items = bartizan_trust::cbor::Strict::new(self.chain)?.array().ok_or(NO_CHAIN)?;
+        let chain = items.map(|item| item.byte_string().map(<[u8]>::to_vec)).collect::<Option<_>>().ok_or(NO_CHAIN)?;
+        let signer = alloc::sync::Arc::new(self.key.dtls_key());
+        bartizan_dtls::Credential::x509(chain, signer).map_err(|_| Error::Misuse("a chain that is too long for DTLS"))
+    }
+
+    /// What this start drew, to tell it from others.
+    #[must_use]
+    pub const fn boot_seed(&self) -> &[u8; 16] {
+        &self.boot_seed
+    }
+
     /// How often the board was started.
     #[must_use]
     pub const fn boot_count(&self) -> Option<u64> {

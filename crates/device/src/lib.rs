@@ -49,6 +49,8 @@
 //! saved association costs one datagram each way. If the gateway does not know the association any more,
 //! the client notices, does a full handshake and repeats the request. [`exchange`] is the CoAP half alone.
 //!
+//! [`enrol`] joins a device to its owner with no touch.
+//!
 //! [`dice`] makes the device's identity at every start, and [`attest`] the evidence that the platform judges. Both need
 //! no heap: boot loaders take them without the feature `client`.
 #![no_std]
@@ -63,6 +65,8 @@ mod bounded;
 mod client;
 pub mod dice;
 #[cfg(feature = "client")]
+pub mod enrol;
+#[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
 mod event;
@@ -71,6 +75,7 @@ pub mod exchange;
 #[cfg(feature = "client")]
 mod jitter;
 pub mod limits;
+pub mod renewal;
 
 #[cfg(feature = "client")]
 pub use client::{Asleep, Client, Config, Psk};

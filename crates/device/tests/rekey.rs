@@ -121,7 +121,7 @@ fn wherever_it_crashes_it_comes_back_with_one_of_its_keys() {
         if heard {
             client.use_key(world.now, key.clone());
             world.run(&mut client);
-            assert_eq!(world.gateway.known, [key.clone()]);
+            assert_eq!(world.gateway.known, std::slice::from_ref(&key));
         }
         drop(client);
         // It has stored both, and knows no more.

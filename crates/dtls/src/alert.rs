@@ -12,6 +12,7 @@ impl AlertDescription {
     pub const HANDSHAKE_FAILURE: Self = Self(40);
     pub const BAD_CERTIFICATE: Self = Self(42);
     pub const UNSUPPORTED_CERTIFICATE: Self = Self(43);
+    pub const CERTIFICATE_REVOKED: Self = Self(44);
     pub const CERTIFICATE_EXPIRED: Self = Self(45);
     pub const CERTIFICATE_UNKNOWN: Self = Self(46);
     pub const ILLEGAL_PARAMETER: Self = Self(47);
@@ -41,6 +42,7 @@ impl AlertDescription {
             Self::HANDSHAKE_FAILURE => "handshake_failure",
             Self::BAD_CERTIFICATE => "bad_certificate",
             Self::UNSUPPORTED_CERTIFICATE => "unsupported_certificate",
+            Self::CERTIFICATE_REVOKED => "certificate_revoked",
             Self::CERTIFICATE_EXPIRED => "certificate_expired",
             Self::CERTIFICATE_UNKNOWN => "certificate_unknown",
             Self::ILLEGAL_PARAMETER => "illegal_parameter",

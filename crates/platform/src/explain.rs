@@ -159,6 +159,7 @@ fn way_out(hold: &Hold, policy: &Policy, now: UnixMillis) -> String {
     let left = |ms: u64| elapsed(ms.saturating_sub(now.since(hold.stage_since)));
     match (hold.cause, hold.stage) {
         (Cause::Person, _) => "Only a person ends this.".into(),
+        (Cause::Policy, _) if hold.exit == Exit::Person => "Only a person ends this.".into(),
         (Cause::Detection, Stage::Dwelling) => {
             format!(
                 "It behaves normally again; if that lasts another {}, it is let in at a limited rate.",

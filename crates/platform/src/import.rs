@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::limits::{IDENTITY_BYTES_MAX, IMPORT_LINES_MAX, NAME_BYTES_MAX};
 
 mod lines;
+pub mod orders;
 pub mod secret;
 
 use lines::Lines;

@@ -169,6 +169,8 @@ pub enum Machine {
     Registered,
     /// What [`Posture::owing`] said, once the brake permits it; or evidence is asked for before its time.
     Owes(Proof),
+    /// Somebody else proves the same identity, with a history that cannot be this device's.
+    TwoHistories { reason: String },
     /// A handshake finished with a key that was made then.
     Rekeyed(UnixMillis),
     /// Time has passed.
@@ -183,7 +185,7 @@ pub enum Person {
         access: Access,
         reason: String,
     },
-    /// Ends the person's hold and the detection holds, and forgives the grade.
+    /// Ends the holds that only a person ends and the detection holds, and forgives the grade.
     Release,
     Retire,
 }
@@ -261,6 +263,7 @@ impl Posture {
             Machine::Tick => self.tick(now, policy, &mut changes),
             Machine::Appraised(verdict) => self.appraised(now, &verdict, policy, &mut changes),
             Machine::Owes(proof) => self.owes(now, proof, &mut changes),
+            Machine::TwoHistories { reason } => self.doubted(now, &reason, &mut changes),
             Machine::Prolonged { challenged } => self.prolonged(now, challenged, &mut changes),
             Machine::Graded { to, engine, reason, ceiling } => {
                 let wanted = policy.access_of(to).min(ceiling);
@@ -285,12 +288,14 @@ impl Posture {
         let mut changes = Vec::new();
         match decides {
             Person::Isolate { access, reason } => {
-                self.end_holds(&[Cause::Person], &mut changes);
+                self.end_holds(|hold| hold.cause == Cause::Person, &mut changes);
                 let hold = self.new_hold(now, Cause::Person, Exit::Person, access, &reason);
                 self.place(Hold { by: Some(by.to_owned()), ..hold }, &mut changes);
             }
             Person::Release => {
-                self.end_holds(&[Cause::Person, Cause::Detection], &mut changes);
+                let ends =
+                    |hold: &Hold| matches!(hold.cause, Cause::Person | Cause::Detection) || hold.exit == Exit::Person;
+                self.end_holds(ends, &mut changes);
                 self.grade_to(Grade::Normal, &mut changes);
             }
             Person::Retire => self.live(LifeSignal::Retired, &mut changes),
@@ -303,6 +308,15 @@ impl Posture {
         self.live(LifeSignal::HandshakeFinished, changes);
         if !changes.is_empty() {
             self.proof_at = Some(now);
+        }
+    }
+
+    /// Which of the two is the device is for a person to say; until then it reports at a limited rate. One hold is
+    /// enough, however often the other one knocks.
+    fn doubted(&mut self, now: UnixMillis, reason: &str, changes: &mut Vec<Change>) {
+        if !self.holds.iter().any(|hold| hold.cause == Cause::Policy && hold.exit == Exit::Person) {
+            let hold = self.new_hold(now, Cause::Policy, Exit::Person, Access::Limited, reason);
+            self.place(hold, changes);
         }
     }
 
@@ -400,8 +414,8 @@ impl Posture {
         self.holds.push(hold);
     }
 
-    fn end_holds(&mut self, causes: &[Cause], changes: &mut Vec<Change>) {
-        let (ended, kept) = std::mem::take(&mut self.holds).into_iter().partition(|hold| causes.contains(&hold.cause));
+    fn end_holds(&mut self, ends: impl Fn(&Hold) -> bool, changes: &mut Vec<Change>) {
+        let (ended, kept) = std::mem::take(&mut self.holds).into_iter().partition(ends);
         self.holds = kept;
         let ended: Vec<Hold> = ended;
         changes.extend(ended.into_iter().map(|hold| Change::Ended(Hold { stage: Stage::Ended, ..hold })));

@@ -224,3 +224,17 @@ proptest! {
         prop_assert_eq!(posture.access(), Access::Full);
     }
 }
+
+#[test]
+fn two_histories_limit_a_device_until_a_person_says_which() {
+    let policy = Policy::default();
+    let mut posture = Posture::default();
+    let doubt = || Machine::TwoHistories { reason: "may have been cloned".into() };
+    assert!(!posture.by_machine(UnixMillis(1), doubt(), &policy).is_empty());
+    assert_eq!(posture.access(), Access::Limited);
+    assert!(posture.by_machine(UnixMillis(2), doubt(), &policy).is_empty(), "once is enough");
+    posture.by_machine(UnixMillis(u64::MAX / 2), Machine::Tick, &policy);
+    assert_eq!(posture.access(), Access::Limited, "no time ends it");
+    posture.by_person(UnixMillis(3), "ada", Person::Release).unwrap();
+    assert_eq!(posture.access(), Access::Full);
+}

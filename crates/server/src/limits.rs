@@ -104,6 +104,8 @@ pub const KEPT_REPLY_MS: u64 = 24 * 3_600_000;
 
 // --- est
 
+/// Longest request of OCSP in bytes.
+pub const OCSP_REQUEST_BYTES_MAX: usize = 4096;
 /// Requests of EST that are worked on at a time.
 pub const EST_REQUESTS_MAX: usize = 64;
 /// Time for one of them, in milliseconds.
@@ -247,3 +249,28 @@ pub const CLI_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest report that `energy` reckons with, in bytes: it has to fit one record in one datagram.
 pub const ENERGY_PAYLOAD_BYTES_MAX: u32 = 1024;
+
+// --- onboarding
+
+/// Manufacturers of all tenants, whose keys a handshake may be held against.
+pub const MANUFACTURERS_MAX: u32 = 256;
+/// Strangers of one tenant that wait for a person.
+pub const ONBOARDING_QUEUE_MAX: u32 = 1_000;
+/// How long a stranger that knocks no more waits, in milliseconds: 30 days.
+pub const ONBOARDING_QUEUE_AGE_MS: u64 = 30 * 86_400_000;
+/// Order entries of one spreadsheet's piece.
+pub const ONBOARDING_ORDERS_PER_PIECE: usize = 50_000;
+/// Strangers with an association, or with a handshake under way.
+pub const APPLICANTS_MAX: usize = 1024;
+/// Those of them that show the same key.
+pub const APPLICANTS_PER_KEY_MAX: usize = 4;
+/// How long an association of a stranger lasts, in milliseconds.
+pub const APPLICANT_MS_MAX: u64 = 300_000;
+/// Requests that a stranger may make in a minute.
+pub const APPLICANT_REQUESTS_PER_MINUTE_MAX: u32 = 60;
+/// Chains of strangers that are verified in a second, of all together.
+pub const STRANGERS_PER_SECOND_MAX: u32 = 200;
+/// Seconds after which a device that waits for a person asks again.
+pub const ENROLMENT_RETRY_SECONDS: u32 = 300;
+/// Longest anchor of a manufacturer in PEM, in bytes.
+pub const MANUFACTURER_PEM_BYTES_MAX: usize = 16 * 1024;

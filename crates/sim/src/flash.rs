@@ -76,6 +76,16 @@ impl Flash {
 
     /// Starts the meter: measures what lies here, makes the start's keys, counts it.
     pub fn start<'c>(&mut self, random: &mut dyn Random, chain: &'c mut [u8; CHAIN_BYTES]) -> Attester<'c> {
+        self.start_in(Form::Cbor, random, chain)
+    }
+
+    /// The same with certificates of this form: those of X.509 can be shown in a handshake.
+    pub fn start_in<'c>(
+        &mut self,
+        form: Form,
+        random: &mut dyn Random,
+        chain: &'c mut [u8; CHAIN_BYTES],
+    ) -> Attester<'c> {
         let mut board = SoftwareBoard::new(self.secret.clone(), self.starts, SECURITY_FLOOR);
         self.starts += 1;
         let parts = self.images.each_ref().map(|image| [image.as_slice()]);
@@ -95,7 +105,7 @@ impl Flash {
                 hidden: None,
             })
             .collect();
-        let how = (Form::Cbor, Algorithm::Ed25519);
+        let how = (form, Algorithm::Ed25519);
         measured_boot(&RUSTCRYPTO, random, &mut board, how, &layers, chain)
             .expect("invariant: two layers fit into the chain's room")
     }

@@ -2,6 +2,7 @@
 //! unless the caller has some. Reading borrows; writing goes into the caller's buffer.
 
 use bartizan_crypto::{Provider, Random, Secret, Signature, constant_time_eq};
+use minicbor::encode::write::Cursor;
 use minicbor::encode::{Encoder, Write};
 
 use crate::cbor::Strict;
@@ -110,6 +111,28 @@ impl<'a> Envelope<'a> {
         put_signed(&mut Encoder::new(&mut signed), self.shape, self.protected, external, self.payload)
             .map_err(|_| NO_MEMORY)?;
         key.verify(provider, &signed, self.proof)
+    }
+
+    /// [`Self::verify`] without a heap: `room` holds what was signed, at most the envelope's own bytes and 16 more.
+    ///
+    /// # Errors
+    /// `Untrusted` if algorithm or signature are another key's, `Unavailable` if `room` is too small.
+    pub fn verify_within(
+        &self,
+        provider: &Provider,
+        key: &PublicKey,
+        external: &[u8],
+        room: &mut [u8],
+    ) -> Result<(), Error> {
+        if self.shape != Shape::Sign1 || self.algorithm != algorithm_of(key) {
+            return Err(Error::Untrusted("a signature of another algorithm than its key's"));
+        }
+        const NO_ROOM: Error = Error::Unavailable("no room for what was signed");
+        let mut to = Encoder::new(Cursor::new(room));
+        put_signed(&mut to, self.shape, self.protected, external, self.payload).map_err(|_| NO_ROOM)?;
+        let length = to.writer().position();
+        let room = to.into_writer().into_inner();
+        key.verify(provider, room.get(..length).ok_or(NO_ROOM)?, self.proof)
     }
 
     /// Checks a tag under a MAC key: [`HMAC_256`], or [`HMAC_256_64`].

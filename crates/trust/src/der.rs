@@ -1,6 +1,7 @@
 //! DER (ITU-T X.690) that can be read in one way only, as much of it as certificates need: tags of one byte, definite
 //! lengths in their shortest form. Reading borrows and allocates nothing.
 
+#[cfg(feature = "verifier")]
 pub mod write;
 
 use crate::Error;

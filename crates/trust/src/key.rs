@@ -87,7 +87,6 @@ impl PublicKey {
     ///
     /// # Errors
     /// `Unsupported` if it is of another kind, `Malformed` if it is none.
-    #[cfg(feature = "verifier")]
     pub fn from_spki(info: &[u8]) -> Result<Self, Error> {
         use crate::der::{self, Reader};
 

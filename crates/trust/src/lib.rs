@@ -22,7 +22,6 @@ pub mod cmw;
 #[cfg(feature = "verifier")]
 pub mod corim;
 pub mod cose;
-#[cfg(feature = "verifier")]
 pub mod der;
 #[cfg(feature = "verifier")]
 pub mod dice;
@@ -40,7 +39,7 @@ pub mod psa;
 pub mod reference;
 #[cfg(feature = "verifier")]
 pub mod result;
-#[cfg(feature = "verifier")]
+pub mod voucher;
 pub mod x509;
 
 pub use error::Error;

@@ -44,3 +44,9 @@ pub const BOOT_SEED_BYTES: core::ops::RangeInclusive<usize> = 1..=64;
 pub const URL_BYTES_MAX: usize = 256;
 /// How deep collections of conceptual messages may nest.
 pub const COLLECTION_DEPTH_MAX: usize = 4;
+/// Certificates that one request of OCSP may ask about.
+pub const OCSP_QUESTIONS_MAX: usize = 16;
+/// Longest nonce of such a request, in bytes, with its tag (RFC 9654 section 2.1: 128 without).
+pub const OCSP_NONCE_BYTES_MAX: usize = 131;
+/// Longest voucher in bytes, in either form: it holds a certificate.
+pub const VOUCHER_BYTES_MAX: usize = 8192;

@@ -3,9 +3,9 @@
 //! What is written here is read by relying parties; what other verifiers wrote is read under a configured key. A result
 //! is as good as its worst part: a status cannot speak better than its vector.
 
-mod base64;
+pub(crate) mod base64;
 mod cbor_form;
-mod json;
+pub(crate) mod json;
 mod json_form;
 
 use alloc::string::{String, ToString};

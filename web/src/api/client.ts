@@ -2,7 +2,7 @@ import { isolatedDevices } from './isolated.ts';
 import { Problem, problemOf } from './problem.ts';
 import type {
   AttestationState, Command, Device, DeviceType, Finding, Id, LimitedSource, NewCommand, Page, Profile, ReferenceValue,
-  Summary, Tenant, TimelineEntry,
+  Queued, Summary, Tenant, TimelineEntry,
 } from './types.ts';
 
 const BASE = '/api/v1';
@@ -92,6 +92,15 @@ export const devices = (tenant: string, query: Query = {}, signal?: AbortSignal)
   const list = (query: Query) => get<Page<Device>>(address(['tenants', tenant, 'devices'], query), signal);
   return query.access === 'isolated' ? isolatedDevices(list, query) : list(query);
 };
+
+// --- onboarding
+
+const queueAt = (tenant: string, ...rest: string[]) => address(['tenants', tenant, 'onboarding', 'queue', ...rest]);
+export const onboardingQueue = (tenant: string) => get<Queued[]>(queueAt(tenant));
+export const approve = (tenant: string, identity: string, as: { name?: string; type?: string }) =>
+  post<Queued[]>(queueAt(tenant, identity, 'approval'), as);
+export const refuse = (tenant: string, identity: string) => post<Queued[]>(queueAt(tenant, identity, 'refusal'));
+
 export const eventsAddress = (tenant: string) => address(['tenants', tenant, 'events']);
 
 // --- one device

@@ -4,7 +4,7 @@ import * as api from '../api/client.ts';
 import { asProblem, type Problem } from '../api/problem.ts';
 import type { Tenant } from '../api/types.ts';
 import { emptyFeed, reduce, type Feed, type FeedEvent } from './feed.ts';
-import { link, parse, tokenIn, type Route } from './route.ts';
+import { type Section, link, parse, tokenIn, type Route } from './route.ts';
 import { Stream, type Liveness } from './stream.ts';
 
 const SETTLE_MS = 100;
@@ -166,5 +166,5 @@ class App {
 }
 
 export const app = new App();
-export const here = (section?: 'devices' | 'findings', device?: string | null, query?: Record<string, string>) =>
+export const here = (section?: Section, device?: string | null, query?: Record<string, string>) =>
   link(app.tenant ?? '', section, device, query);

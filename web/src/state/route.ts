@@ -1,8 +1,11 @@
 // Addresses of the console live in the fragment, so that any static server can hold it:
 //   #/city                     the fleet        #/city/devices?grade=abnormal   the list
 //   #/city/findings            all findings     #/city/devices/lock-17          one device
+//   #/city/onboarding          who waits for a person
 
-export type RouteName = 'fleet' | 'devices' | 'device' | 'findings';
+export type RouteName = 'fleet' | 'devices' | 'device' | 'findings' | 'onboarding';
+/** What stands behind the tenant. */
+export type Section = 'devices' | 'findings' | 'onboarding';
 
 export interface Route {
   name: RouteName;
@@ -16,7 +19,7 @@ export function parse(hash: string): Route {
   const [tenant, section, device] = path.split('/').filter(Boolean).map(decode);
   const query = Object.fromEntries(new URLSearchParams(search));
   if (section === 'devices') return { name: device ? 'device' : 'devices', tenant: tenant ?? null, device: device ?? null, query };
-  if (section === 'findings') return { name: 'findings', tenant: tenant ?? null, device: null, query };
+  if (section === 'findings' || section === 'onboarding') return { name: section, tenant: tenant ?? null, device: null, query };
   return { name: 'fleet', tenant: tenant ?? null, device: null, query };
 }
 
@@ -28,7 +31,7 @@ function decode(segment: string): string {
   }
 }
 
-export function link(tenant: string, section?: 'devices' | 'findings', device?: string | null, query: Record<string, string> = {}): string {
+export function link(tenant: string, section?: Section, device?: string | null, query: Record<string, string> = {}): string {
   const path = [tenant, section, device].filter((part): part is string => Boolean(part)).map(encodeURIComponent).join('/');
   const search = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== '')).toString();
   return `#/${path}${search ? `?${search}` : ''}`;

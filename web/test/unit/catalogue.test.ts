@@ -25,7 +25,7 @@ describe('the message catalogue', () => {
   });
 
   test('is Chinese where it says so', () => {
-    const same = ['app.name', 'app.title', 'app.utc', 'tenants.none.command', 'devices.empty.command', 'attest.cannot.command', 'attest.details', 'attest.comma', 'attest.reason', 'measured.provenance', 'seen.unknown', 'finding.sentence', 'finding.full', 'unit.kilobytes', 'unit.what'];
+    const same = ['app.name', 'app.title', 'app.utc', 'tenants.none.command', 'devices.empty.command', 'onboarding.none.command', 'attest.cannot.command', 'attest.details', 'attest.comma', 'attest.reason', 'measured.provenance', 'seen.unknown', 'finding.sentence', 'finding.full', 'unit.kilobytes', 'unit.what'];
     const latin = Object.entries(zh).filter(([key, message]) => !same.includes(key) && !/\p{Script=Han}/u.test(message));
     expect(latin).toEqual([]);
   });
@@ -36,6 +36,7 @@ describe('the message catalogue', () => {
     ['engine', types.ENGINES], ['basis', types.BASES], ['basisName', types.BASES], ['severity', types.SEVERITIES],
     ['state', types.COMMAND_STATES], ['timeline.kind', types.TIMELINE_KINDS], ['feature', types.FEATURES], ['seen', types.FEATURES],
     ['explain', types.ACCESSES], ['layerMode', types.LAYER_MODES], ['measured', MEASURED],
+    ['proof', types.PROOFS],
   ];
   test.each(named)('names every %s', (prefix, values) => {
     expect(values.filter((value) => !(`${prefix}.${value}` in en))).toEqual([]);

@@ -82,6 +82,17 @@ impl KeyPair {
         signing(self.algorithm, &self.private).sign(provider, random, message)
     }
 
+    /// The same pair for DTLS.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn dtls_key(&self) -> bartizan_dtls::SoftwareKey {
+        let scheme = match self.algorithm {
+            Algorithm::P256 => bartizan_dtls::SignatureScheme::EcdsaSecp256r1Sha256,
+            Algorithm::Ed25519 => bartizan_dtls::SignatureScheme::Ed25519,
+        };
+        bartizan_dtls::SoftwareKey::new(scheme, self.private.clone())
+    }
+
     #[must_use]
     pub fn id(&self, provider: &Provider) -> CertificateId {
         CertificateId::of(provider, &self.public)

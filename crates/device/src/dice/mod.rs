@@ -28,6 +28,7 @@ mod cdi;
 mod der;
 mod inputs;
 mod key;
+mod request;
 mod tcb;
 pub mod x509;
 
@@ -37,6 +38,7 @@ pub use boot::{Code, Form, Layer, measured_boot};
 pub use cdi::{Cdi, Uds};
 pub use inputs::{Component, Config, Descriptor, Inputs, Mode};
 pub use key::{Algorithm, CertificateId, KeyPair};
+pub use request::certification_request;
 
 const NO_ROOM: Error = Error::Unavailable("the buffer is too small");
 

@@ -126,7 +126,7 @@ fn put_signed(der: &mut Der<'_>, provider: &Provider, authority: &KeyPair, subje
     });
 }
 
-fn put_name(der: &mut Der<'_>, id: &CertificateId) {
+pub(super) fn put_name(der: &mut Der<'_>, id: &CertificateId) {
     const PRINTABLE_STRING: u8 = 0x13;
     der.element(SEQUENCE, |der| {
         der.element(SET, |der| {
@@ -139,7 +139,7 @@ fn put_name(der: &mut Der<'_>, id: &CertificateId) {
 }
 
 /// RFC 5480 and RFC 8410.
-fn put_key(der: &mut Der<'_>, key: &PublicKey) {
+pub(super) fn put_key(der: &mut Der<'_>, key: &PublicKey) {
     let bytes: &[u8] = match key {
         PublicKey::P256(bytes) => bytes,
         PublicKey::P384(bytes) => bytes,
@@ -168,7 +168,7 @@ fn put_signature_algorithm(der: &mut Der<'_>, algorithm: Algorithm) {
     });
 }
 
-fn put_signature(der: &mut Der<'_>, algorithm: Algorithm, signature: &[u8; 64]) {
+pub(super) fn put_signature(der: &mut Der<'_>, algorithm: Algorithm, signature: &[u8; 64]) {
     der.element(BIT_STRING, |der| {
         match algorithm {
             Algorithm::P256 => {

@@ -143,8 +143,9 @@ impl Gateway {
     fn take(&mut self, now: Instant, event: EndpointEvent) {
         match event {
             EndpointEvent::PskRequested { handshake, identity, .. } => {
-                let keys = self.known.iter().zip([0]).chain(self.pending.iter().zip([1]));
-                let entry = keys.filter(|(psk, _)| psk.identity == identity).last();
+                let known = self.known.iter().map(|psk| (psk, 0));
+                let keys = known.chain(self.pending.iter().map(|psk| (psk, 1)));
+                let entry = keys.rev().find(|(psk, _)| psk.identity == identity);
                 let entry = entry.map(|(psk, tag)| PskEntry { key: psk.key.clone(), principal: 7, tag });
                 self.dtls.provide_psk(now, handshake, entry);
             }

@@ -344,7 +344,7 @@ impl World {
                 let entry = self.keys.get(identity).map(|(key, principal)| PskEntry {
                     key: key.clone(),
                     principal: *principal,
-                    tag: 0,
+                    tag: u32::try_from(*principal).unwrap() + 1_000,
                 });
                 self.server.provide_psk(now, *handshake, entry);
             }

@@ -39,12 +39,22 @@ pub async fn import(
     Path(tenant): Path<String>,
     request: Request,
 ) -> Result<axum::Json<Imported>, Problem> {
-    expect_csv(request.headers())?;
     let id = api.app.tenant_id(&tenant).await?;
+    let import = async |reader| api.app.import_devices(&operator.actor, id, reader).await;
+    carry(request, api.options.import_bytes_max, import).await
+}
+
+/// Streams the body of a request, which is a spreadsheet, to an import.
+pub(super) async fn carry(
+    request: Request,
+    bytes_max: u64,
+    import: impl AsyncFnOnce(ChunkReader) -> Result<u64, crate::app::Error>,
+) -> Result<axum::Json<Imported>, Problem> {
+    expect_csv(request.headers())?;
     let (chunks, reader) = mpsc::channel(IMPORT_CHUNKS_MAX);
-    let pump = tokio::spawn(pump(request.into_body(), chunks, api.options.import_bytes_max));
+    let pump = tokio::spawn(pump(request.into_body(), chunks, bytes_max));
     let reader = ChunkReader { chunks: reader, rest: Bytes::new() };
-    let outcome = api.app.import_devices(&operator.actor, id, reader).await;
+    let outcome = import(reader).await;
     if let Ok(Err(problem)) = pump.await {
         return Err(problem);
     }
@@ -98,7 +108,7 @@ async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, String>> {
 }
 
 /// The body as the blocking reader that the import runs on.
-struct ChunkReader {
+pub(super) struct ChunkReader {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
     rest: Bytes,
 }

@@ -19,8 +19,10 @@ mod headers;
 mod history;
 mod idempotency;
 mod imports;
+mod onboarding;
 mod openapi;
 mod operations;
+pub mod pki;
 pub mod problem;
 mod references;
 pub mod server;
@@ -39,6 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use backups::BackupView;
+pub use imports::Imported;
 pub use openapi::document as openapi;
 pub use problem::Problem;
 pub use state::{Api, ApiOptions, Live};
@@ -64,6 +67,7 @@ pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .nest("/api/v1", api_v1)
         .merge(operations::routes().layer(hurry()))
+        .merge(pki::router(Arc::clone(&api.app)).layer(hurry()))
         .fallback(console::serve)
         .layer(DefaultBodyLimit::max(api.options.body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(&api), bounds::admit))
@@ -100,6 +104,15 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(references::change))
         .routes(routes!(references::try_change))
         .routes(routes!(references::show_floor))
+        .routes(routes!(onboarding::queue))
+        .routes(routes!(onboarding::approve))
+        .routes(routes!(onboarding::refuse))
+        .routes(routes!(onboarding::orders))
+        .routes(routes!(onboarding::remove_order))
+        .routes(routes!(onboarding::add_voucher))
+        .routes(routes!(onboarding::manufacturers, onboarding::add_manufacturer))
+        .routes(routes!(onboarding::remove_manufacturer))
+        .routes(routes!(onboarding::gateway_certificate))
         .routes(routes!(authorities::list, authorities::request))
         .routes(routes!(authorities::install))
         .routes(routes!(authorities::add_roots))
@@ -120,6 +133,7 @@ fn operator_routes() -> OpenApiRouter<Arc<Api>> {
 fn streaming_routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::default()
         .routes(routes!(imports::import))
+        .routes(routes!(onboarding::import_orders))
         .routes(routes!(events::stream))
         .routes(routes!(backups::create))
 }

@@ -42,6 +42,7 @@ impl Default for CertificateOptions {
 pub(super) struct Authorities {
     pub admission: Arc<Admission>,
     pub options: CertificateOptions,
+    pub lists: super::revocation::Lists,
     issuing: RwLock<HashMap<TenantId, Vec<Arc<Issuing>>>>,
 }
 

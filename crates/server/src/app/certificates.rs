@@ -231,6 +231,7 @@ impl App {
             return Err(Misuse::Conflict("the certificate was taken back already".into()).into());
         }
         self.authorities.admission.revoke(row.serial, row.not_after, now);
+        self.forget_list(row.authority).await;
         let key = bartizan_wire::DeviceKey { tenant, device: row.device };
         let device = self.require_device(key).await?;
         let text = format!("Certificate {} was taken back: {}.", row.serial, Reason::name(reason as u8));

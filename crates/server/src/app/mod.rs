@@ -20,14 +20,18 @@ mod clockwork;
 pub mod commands;
 pub mod device;
 mod devices;
+pub mod door;
 pub mod enrolment;
 pub mod error;
+mod gateway_key;
 mod heartbeats;
 mod holding;
+pub mod joining;
 mod judging;
 pub mod keys;
 mod live;
 pub mod manifests;
+pub mod onboarding;
 mod operators;
 mod overdue;
 pub mod path;
@@ -37,6 +41,7 @@ pub mod registry;
 mod reports;
 pub mod results;
 mod retractions;
+mod revocation;
 mod tenant;
 pub mod trials;
 pub mod trusted_keys;
@@ -71,6 +76,7 @@ pub use keys::{KeyRefusal, NewKey};
 pub use registry::{Actor, DeviceFilter, KeptReply, NewDevice, Paging, TenantChange};
 
 use behind::Behind;
+use door::Door;
 use judging::Sources;
 use proven::Proven;
 use tenant::Tenant;
@@ -101,6 +107,7 @@ pub struct App {
     downlink: Mutex<Option<mpsc::Sender<ToDevice>>>,
     /// Authenticates challenges. Drawn at start: a device that holds an older challenge fetches another.
     challenge_key: Secret<32>,
+    door: Arc<Door>,
     result_key: results::ResultKey,
     /// Authenticates epoch ids.
     epoch_key: Secret<32>,
@@ -225,7 +232,9 @@ impl App {
     /// `Unavailable` with one clear sentence: wrong key, newer database, unreadable directory.
     pub async fn open(options: AppOptions) -> Result<Arc<App>, Error> {
         let store = Store::open(&options.data_dir, &options.key).await?;
+        let authorities = authorities::Authorities::new(options.certificates);
         let app = Arc::new_cyclic(|me| App {
+            door: Arc::new(Door::new(options.clock.clone(), Arc::clone(&authorities.admission), me.clone())),
             clock: options.clock,
             policy: options.policy,
             brake: options.brake,
@@ -238,7 +247,7 @@ impl App {
             opening: tokio::sync::Mutex::default(),
             sources: Mutex::new(Sources { limiter: SourceLimiter::new(options.judge.source), limited: HashMap::new() }),
             behind: Behind::start(),
-            authorities: authorities::Authorities::new(options.certificates),
+            authorities,
             bus: broadcast::Sender::new(BUS_UPDATES_MAX),
             subscribers: Mutex::default(),
             downlink: Mutex::default(),
@@ -253,9 +262,16 @@ impl App {
         });
         app.load_authorities(None).await?;
         app.load_revoked().await?;
+        app.door.reload(&app.store.operator).await?;
         tokio::spawn(clockwork::run(Arc::downgrade(&app)));
         tokio::spawn(overdue::run(Arc::downgrade(&app)));
         Ok(app)
+    }
+
+    /// Who is let in by a certificate, and who may ask for one.
+    #[must_use]
+    pub const fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     #[must_use]

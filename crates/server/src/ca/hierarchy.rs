@@ -107,7 +107,7 @@ fn authority(
 fn extensions(key_id: &[u8], path_length: u8) -> Vec<Vec<u8>> {
     vec![
         write::authority_constraints(Some(path_length)),
-        write::key_usage(write::SIGNS_CERTIFICATES),
+        write::key_usage(if path_length == 0 { write::ISSUES } else { write::SIGNS_CERTIFICATES }),
         write::subject_key(key_id),
     ]
 }

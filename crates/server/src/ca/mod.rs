@@ -13,16 +13,20 @@
 //! byte for byte; keys are behind rcgen's `SigningKey`, so that they can live elsewhere.
 
 mod authority;
+mod crl;
 pub mod hierarchy;
 pub mod installation;
 mod key;
+mod ocsp;
 mod pkcs7;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use authority::{Authority, Csr, Serial, Subject, Validity};
+pub use crl::Revoked;
 pub use key::Key;
+pub use ocsp::{Status, Unanswered};
 pub use pkcs7::certs_only;
 pub use write::pem;
 

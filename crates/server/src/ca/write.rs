@@ -14,6 +14,8 @@ pub const ORGANISATION: &[u8] = b"\x55\x04\x0A";
 /// Key usages (RFC 5280 section 4.2.1.3), as the BIT STRING's value.
 pub const DIGITAL_SIGNATURE: &[u8] = &[7, 0x80];
 pub const SIGNS_CERTIFICATES: &[u8] = &[1, 0x06];
+/// The same, and answers of OCSP.
+pub const ISSUES: &[u8] = &[1, 0x86];
 
 /// id-kp-clientAuth.
 pub const CLIENT_AUTH: &[u8] = b"\x2B\x06\x01\x05\x05\x07\x03\x02";

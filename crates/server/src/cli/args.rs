@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod onboarding;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::energy::Question;
 use crate::limits;
+pub use onboarding::{Manufacturer, Onboarding, Orders};
 
 /// Security gateway and fleet operations for IoT devices
 ///
@@ -96,6 +99,15 @@ pub enum Verb {
     /// Reference values: what good firmware measures as
     #[command(subcommand)]
     Reference(Reference),
+    /// Authorities that issue certificates to devices: roots in files, one issuing authority for each tenant
+    #[command(subcommand)]
+    Ca(super::ca::Ca),
+    /// Certificates of devices: list, look at, take back, and the secret for the first one
+    #[command(subcommand)]
+    Certificate(super::certificates::Certificate),
+    /// Onboarding: who may join with no touch, and who waits for a person
+    #[command(subcommand)]
+    Onboarding(Onboarding),
     /// Devices: register, look at, isolate, release
     #[command(subcommand)]
     Device(Device),

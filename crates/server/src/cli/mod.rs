@@ -4,6 +4,8 @@
 
 mod args;
 mod attest;
+mod ca;
+mod certificates;
 mod client;
 mod commands;
 mod config;
@@ -12,8 +14,10 @@ mod energy;
 mod error;
 mod explain;
 pub(crate) mod init;
+mod onboarding;
 pub mod open;
 mod references;
+mod root;
 mod session;
 mod table;
 mod tenants;
@@ -82,6 +86,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Attest(args::Attest::Verify { file, identity }) => {
             attest::verify(&file, identity.as_deref(), global.output).map(done)
         }
+        Verb::Ca(verb) if verb.is_offline() => ca::offline(&verb).map(done),
         Verb::Energy(args) => energy::energy(&args, global.output).map(done),
         Verb::Completions { shell } => Ok(done(completions(shell))),
         Verb::Man { folder } => man(folder.as_deref()).map(done),
@@ -99,7 +104,10 @@ async fn ask(dir: &DataDir, global: Global, verb: Verb) -> Result<String, Failur
         Verb::Type(verb) => tenants::run_type(&mut session, verb).await,
         Verb::Device(verb) => devices::run(&mut session, verb).await,
         Verb::Attest(verb) => attest::run(&mut session, verb).await,
+        Verb::Ca(verb) => ca::run(&mut session, verb).await,
+        Verb::Certificate(verb) => certificates::run(&mut session, verb).await,
         Verb::Reference(verb) => references::run(&mut session, verb).await,
+        Verb::Onboarding(verb) => onboarding::run(&mut session, verb).await,
         Verb::Command(verb) => commands::run(&mut session, verb).await,
         Verb::Backup(args) => back_up(&mut session, &args).await,
         _ => unreachable!("invariant: `dispatch` handles every other verb"),

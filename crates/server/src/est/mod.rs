@@ -27,6 +27,7 @@ use bartizan_wire::TenantId;
 use tokio::sync::Semaphore;
 
 use crate::api::auth::{ClientAddress, Failures};
+use crate::api::pki;
 use crate::api::server::PeerCertificate;
 use crate::app::certificates::{CertificateError, Enrolled};
 use crate::app::enrolment::CSR_ATTRIBUTES;
@@ -46,7 +47,6 @@ pub struct Est {
 type Shared = State<Arc<Est>>;
 
 /// The whole service; [`crate::device_tls`] goes before it.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let est = Est { app, failures: Failures::default(), requests: Semaphore::new(EST_REQUESTS_MAX) };
     let est = Arc::new(est);
@@ -60,6 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
         .nest("/.well-known/est", operations.clone())
         .nest("/.well-known/est/{label}", operations)
         .layer(DefaultBodyLimit::max(CSR_BYTES_MAX * 2))
+        .merge(pki::router(Arc::clone(&est.app)))
         .layer(from_fn_with_state(Arc::clone(&est), admit))
         .with_state(est)
 }

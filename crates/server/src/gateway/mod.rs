@@ -18,6 +18,7 @@ pub mod attestation;
 mod cbor;
 pub mod coap;
 mod counters;
+pub mod est;
 mod hold;
 pub mod journal;
 pub mod key;
@@ -36,6 +37,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use counters::{Dropped, GatewayCounters};
+pub use run::principal_of;
 
 use crate::app::{App, Error};
 use crate::limits::JOURNAL_FILE_BYTES_MIN;

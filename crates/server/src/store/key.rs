@@ -22,6 +22,8 @@ pub enum Place<'a> {
     PendingPsk(TenantId, DeviceId),
     /// A kept reply of an operator.
     Reply { operator: &'a str, key: &'a str },
+    /// The gateway's own key and certificate.
+    GatewayKey,
     /// The value that tells whether this is the right key file.
     KeyCheck,
 }
@@ -55,6 +57,7 @@ impl Place<'_> {
             }
             Self::PendingPsk(tenant, device) => format!("pending_keys.psk|{}|{}", tenant.0, device.0),
             Self::Reply { operator, key } => format!("idempotency.body|{}|{operator}|{key}", operator.len()),
+            Self::GatewayKey => "meta.gateway_key".into(),
             Self::KeyCheck => "meta.key_check".into(),
         }
         .into_bytes()

@@ -6,6 +6,7 @@ use bartizan_wire::{DeviceId, DeviceKey, TenantId, UnixMillis};
 use sqlx::Row;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteRow;
+use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::key::{Place, Sealer};
@@ -72,6 +73,24 @@ impl OperatorStore {
         };
         let opened = self.sealer.open(Place::KeyCheck, &kept);
         opened.filter(|value| value.as_slice() == KEY_CHECK).map(|_| ()).ok_or_else(|| Error::WrongKey(dir.to_owned()))
+    }
+
+    // --- the gateway
+
+    /// The gateway's own key and certificate, as they were kept.
+    pub async fn gateway_key(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let select = "SELECT value FROM meta WHERE key = 'gateway_key'";
+        let kept: Option<Vec<u8>> = sqlx::query_scalar(select).fetch_optional(self.db.read()).await?;
+        let open =
+            |sealed: Vec<u8>| self.sealer.open(Place::GatewayKey, &sealed).ok_or(Error::Damaged("gateway's key"));
+        kept.map(open).transpose()
+    }
+
+    pub async fn keep_gateway_key(&self, key: &[u8]) -> Result<(), Error> {
+        let sealed = self.sealer.seal(Place::GatewayKey, key);
+        let insert = "INSERT OR REPLACE INTO meta (key, value) VALUES ('gateway_key', ?)";
+        sqlx::query(insert).bind(sealed).execute(self.db.write()).await?;
+        Ok(())
     }
 
     // --- tenants

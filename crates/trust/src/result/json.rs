@@ -9,9 +9,10 @@ use crate::{Error, limits};
 const BROKEN: Error = Error::Malformed("no JSON");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
-    /// `null`, `true`, `false`, and numbers that are no integers: nothing here asks for any.
+pub(crate) enum Value {
+    /// `null`, and numbers that are no integers: nothing here asks for any.
     Other,
+    Bool(bool),
     Int(i64),
     Text(String),
     Array(Vec<Value>),
@@ -40,7 +41,7 @@ impl Value {
     }
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Value, Error> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Value, Error> {
     let mut reader = Reader(core::str::from_utf8(bytes).map_err(|_| BROKEN)?);
     let value = reader.value(limits::NESTING_MAX)?;
     reader.space();
@@ -77,7 +78,13 @@ impl Reader<'_> {
         if self.take("\"") {
             return self.text().map(Value::Text);
         }
-        if self.take("true") || self.take("false") || self.take("null") {
+        if self.take("true") {
+            return Ok(Value::Bool(true));
+        }
+        if self.take("false") {
+            return Ok(Value::Bool(false));
+        }
+        if self.take("null") {
             return Ok(Value::Other);
         }
         self.number()
@@ -194,7 +201,7 @@ impl Reader<'_> {
 }
 
 /// Writes a string with its quotes.
-pub(super) fn put_text(out: &mut String, text: &str) {
+pub(crate) fn put_text(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {
@@ -230,7 +237,7 @@ mod tests {
     #[test]
     fn one_value_in_one_reading() {
         let value = read(br#" { "a" : [ 1 , -2, 1.5e3, null, true ] , "b" : { } } "#).unwrap();
-        let items = [Value::Int(1), Value::Int(-2), Value::Other, Value::Other, Value::Other];
+        let items = [Value::Int(1), Value::Int(-2), Value::Other, Value::Other, Value::Bool(true)];
         assert_eq!(value.under("a").unwrap().array(), Some(&items[..]));
         assert_eq!(value.under("b").unwrap().object(), Some(&[][..]));
         for bad in [

@@ -89,6 +89,12 @@ impl<'a> Constraints<'a> {
         self.authority && self.usage & CERTIFICATE_SIGNING != 0 && self.has_purpose(1 << 12)
     }
 
+    /// May this key prove who holds it? Whoever states no usage is not held to one.
+    #[must_use]
+    pub const fn authenticates(&self) -> bool {
+        self.usage == 0 || self.usage & DIGITAL_SIGNATURE != 0
+    }
+
     /// May this key sign evidence? Layers of the Open Profile have only keyCertSign, so that bit serves too.
     #[must_use]
     pub const fn attests(&self) -> bool {

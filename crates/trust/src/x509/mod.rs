@@ -3,6 +3,8 @@
 
 pub mod device;
 pub mod extension;
+pub mod ocsp;
+pub mod path;
 mod request;
 
 use bartizan_wire::UnixMillis;
@@ -198,6 +200,7 @@ impl Second {
     }
 
     /// Year, month, day, hour, minute and second of the years 0 to 9999; the nearest of them otherwise.
+    #[cfg(feature = "verifier")]
     pub(crate) fn parts(self) -> [u64; 6] {
         let seconds = self.0.clamp(days_before(0, 1, 1) * 86_400, days_before(9999, 12, 31) * 86_400 + 86_399);
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -212,7 +215,7 @@ impl Second {
     }
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
+pub(crate) fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
 }
 
@@ -220,7 +223,7 @@ const fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
-const fn days_of(year: i64, month: i64) -> i64 {
+pub(crate) const fn days_of(year: i64, month: i64) -> i64 {
     match month {
         2 => 28 + is_leap(year) as i64,
         4 | 6 | 9 | 11 => 30,
@@ -229,7 +232,7 @@ const fn days_of(year: i64, month: i64) -> i64 {
 }
 
 /// Days from the Unix epoch to a date of the years 0 to 9999.
-fn days_before(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_before(year: i64, month: i64, day: i64) -> i64 {
     let earlier = year - 1;
     let years = year * 365 + earlier.div_euclid(4) - earlier.div_euclid(100) + earlier.div_euclid(400);
     let months: i64 = (1..month).map(|month| days_of(year, month)).sum();

@@ -20,6 +20,7 @@ use bartizan_wire::coap::{Code, Header, MessageView, Type, empty};
 use bartizan_wire::{Access, CommandId};
 use bytes::Bytes;
 
+use super::est;
 use crate::app::path::Message;
 
 pub use answer::Answer;
@@ -45,6 +46,8 @@ pub enum Step {
     Status { exchange: Exchange, format: StatusFormat },
     /// Issue a challenge; then [`Peer::answer`].
     Challenge { exchange: Exchange },
+    /// Certify, or tell what is asked for beside; then [`Peer::answer`].
+    Enrol { exchange: Exchange, request: est::Request },
     /// The device asks for the id of this epoch.
     Epoch { exchange: Exchange },
     /// Appraise what the device attests; then [`Peer::answer`].
@@ -124,6 +127,8 @@ pub struct Turn<'a> {
     /// Monotonic milliseconds.
     pub now: u64,
     pub access: Access,
+    /// The peer is a stranger: it may ask for a certificate, and for nothing else.
+    pub applicant: bool,
     /// The upstream speaks CoAP itself: blocks and options pass through.
     pub transparent: bool,
     pub shared: &'a mut Shared,

@@ -10,6 +10,7 @@ use super::seen::{Sight, Waiting};
 use super::{Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
 use crate::gateway::attestation::{ATTESTATION_PATH, EPOCH_QUERY};
+use crate::gateway::est::{self, Resource};
 use crate::gateway::key::KEY_PATH;
 use crate::gateway::status::STATUS_PATH;
 
@@ -44,8 +45,10 @@ impl Peer {
             return;
         }
         let mut waiting = Waiting::new(view.message_id(), view.kind(), view.token(), turn.now);
-        let told = match refusal(turn, view) {
+        let resource = Resource::of(view, turn.applicant);
+        let told = match refusal(turn, view, resource) {
             Some((why, answer)) => Err((why, answer)),
+            None if let Some(resource) = resource => self.enrol(turn, view, message, &mut waiting, resource),
             None if view.path_is(STATUS_PATH) => self.ask_status(turn, view, &waiting),
             None if view.path_is(ATTESTATION_PATH) => self.attest(turn, view, message, &mut waiting),
             None if view.path_is(KEY_PATH) => self.ask_key(turn, view, message, &mut waiting),
@@ -117,6 +120,23 @@ impl Peer {
                 }
             }
             _ => return refuse(Code::METHOD_NOT_ALLOWED),
+        }
+        Ok(())
+    }
+
+    /// Asks for a certificate, or what is needed beside.
+    fn enrol(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &MessageView<'_>,
+        message: &Bytes,
+        waiting: &mut Waiting,
+        resource: Resource,
+    ) -> Result<(), (Shed, Answer)> {
+        let plain = resource.check(view).map_err(|code| (Shed::Unsupported, Answer::new(code)))?;
+        if let Some(body) = self.whole_body(turn, view, message, waiting)? {
+            let exchange = self.begin(turn, *waiting)?;
+            turn.steps.push(Step::Enrol { exchange, request: est::Request { resource, body, plain } });
         }
         Ok(())
     }
@@ -212,7 +232,10 @@ impl Peer {
 }
 
 /// Why a request goes no further, and what the device is told.
-fn refusal(turn: &Turn<'_>, view: &MessageView<'_>) -> Option<(Shed, Answer)> {
+fn refusal(turn: &Turn<'_>, view: &MessageView<'_>, resource: Option<Resource>) -> Option<(Shed, Answer)> {
+    if turn.applicant && resource.is_none() {
+        return Some((Shed::Refused, Answer::because(Code::FORBIDDEN, "enrol first")));
+    }
     let always_answered = [STATUS_PATH, ATTESTATION_PATH, KEY_PATH].iter().any(|path| view.path_is(path));
     if turn.access >= Access::Quarantined && !always_answered {
         return Some((Shed::Refused, Answer::refused(turn.access)));
@@ -222,7 +245,7 @@ fn refusal(turn: &Turn<'_>, view: &MessageView<'_>) -> Option<(Shed, Answer)> {
         let answer = Answer::new(Code::PROXYING_NOT_SUPPORTED);
         return Some((Shed::Unsupported, answer));
     }
-    let known = match turn.transparent && !always_answered {
+    let known = match turn.transparent && !always_answered && resource.is_none() {
         true => FORWARDED,
         false => ENDED_HERE,
     };

@@ -31,6 +31,7 @@ impl Scene {
     fn turn(&mut self, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut turn = Turn {
+            applicant: false,
             now: self.now,
             access: self.access,
             transparent: self.transparent,

@@ -9,6 +9,7 @@ use bartizan_wire::{Access, DeviceKey, TenantId};
 use super::super::Enforced;
 use super::super::counters::Dropped;
 use super::{Done, Run};
+use crate::app::door::{NO_TENANT, is_applicant};
 use crate::app::{AccessChange, App, Device};
 use crate::limits::{GATEWAY_LOADING_MAX, GATEWAY_LOADING_PER_DEVICE_MAX};
 use crate::upstream::Upstream;
@@ -33,9 +34,10 @@ impl Route {
     }
 }
 
-/// The number that the DTLS layer knows a device by; `None` beyond 2^24 tenants or 2^40 devices.
+/// The number that the DTLS layer knows a device by; `None` beyond 2^24 − 1 tenants, for the last
+/// number is that of strangers, or 2^40 devices.
 pub fn principal_of(key: DeviceKey) -> Option<u64> {
-    let fits = key.tenant.0 < 1 << (64 - DEVICE_BITS) && key.device.0 < 1 << DEVICE_BITS;
+    let fits = key.tenant.0 < NO_TENANT && key.device.0 < 1 << DEVICE_BITS;
     fits.then_some(u64::from(key.tenant.0) << DEVICE_BITS | key.device.0)
 }
 
@@ -52,6 +54,9 @@ impl Run {
 
     /// Takes a message whose replay window is durable.
     pub(super) fn deliver(&mut self, session: SessionId, principal: u64, data: Vec<u8>) {
+        if is_applicant(principal) {
+            return self.applicant_says(session, principal, data);
+        }
         let key = key_of(principal);
         let route = self.routes.get(&key.tenant);
         let stale = route.is_none_or(|route| route.since.elapsed() > ROUTE_AGE_MAX);
@@ -96,6 +101,13 @@ impl Run {
             waiting.push((session, data));
         } else {
             self.shown.dropped(Dropped::Loading);
+        }
+    }
+
+    /// Loads a device that has not spoken yet.
+    pub(super) fn load_later(&mut self, principal: u64) {
+        if !self.loading.contains_key(&principal) && self.loading.len() < GATEWAY_LOADING_MAX {
+            self.load(principal);
         }
     }
 
@@ -204,9 +216,10 @@ mod tests {
 
     #[test]
     fn a_principal_names_its_device_and_both_have_bounds() {
-        for key in [DeviceKey::new(1, 1), DeviceKey::new((1 << 24) - 1, (1 << 40) - 1)] {
+        for key in [DeviceKey::new(1, 1), DeviceKey::new((1 << 24) - 2, (1 << 40) - 1)] {
             assert_eq!(principal_of(key).map(key_of), Some(key));
         }
+        assert_eq!(principal_of(DeviceKey::new((1 << 24) - 1, 1)), None, "a stranger's");
         assert_eq!(principal_of(DeviceKey::new(1 << 24, 1)), None);
         assert_eq!(principal_of(DeviceKey::new(1, 1 << 40)), None);
     }

@@ -15,6 +15,7 @@ use super::super::hold::{Held, record_session};
 use super::super::journal::Entry;
 use super::devices::{key_of, principal_of};
 use super::{Done, Run};
+use crate::app::door::is_applicant;
 use crate::app::{Credential, Device, SessionFacts};
 use crate::limits::{GATEWAY_CREDENTIALS_MAX, GATEWAY_REFUSED_MAX};
 
@@ -110,6 +111,9 @@ impl Run {
 
     /// Puts the association on the disk, and then lets its message go.
     pub(super) fn confirm_later(&mut self, session: SessionId, held: Held) {
+        if self.is_applicants(session) {
+            return self.confirm_applicant(session);
+        }
         if let (Some(info), Some(lease)) = (self.endpoint.session(session), self.endpoint.lease(session)) {
             record_session(&mut self.journal, &self.endpoint, session, lease, info.remote);
             self.hold.hold(held);
@@ -118,6 +122,9 @@ impl Run {
 
     fn established(&mut self, session: SessionId, principal: u64, suite: CipherSuite, connection_id: bool) {
         count(self.shown.handshakes_of(suite.version()));
+        if is_applicant(principal) {
+            return self.applicant_established(session, principal);
+        }
         if let Some(before) = self.sessions.insert(principal, session)
             && before != session
         {
@@ -126,7 +133,9 @@ impl Run {
         self.restored.remove(&principal);
         self.make_room();
         let Some(device) = self.app.device(key_of(principal)) else {
-            return;
+            // A certificate is believed from memory; who it names is read now, and refused if it is blocked.
+            self.restored.insert(principal);
+            return self.load_later(principal);
         };
         if device.access() == Access::Blocked {
             let now = self.instant();
@@ -141,7 +150,7 @@ impl Run {
     /// longest silent ones go, so that handshakes under way find a place. Those devices make a handshake when
     /// they come back.
     fn make_room(&mut self) {
-        let taken = self.sessions.len() + self.replaced.len();
+        let taken = self.sessions.len() + self.replaced.len() + self.applicants.len();
         if taken < self.sessions_kept {
             return;
         }
@@ -171,11 +180,17 @@ impl Run {
 
     fn data(&mut self, session: SessionId, principal: u64, data: Vec<u8>) {
         count(&self.shown.records);
+        if is_applicant(principal) {
+            return self.deliver(session, principal, data);
+        }
         self.hold.hold(Held::Data { session, principal, data });
     }
 
     fn rebound(&mut self, session: SessionId, principal: u64, to: SocketAddr) {
         count(&self.shown.rebindings);
+        if is_applicant(principal) {
+            return;
+        }
         self.journal.record(&Entry::Address { session: session.to_u64(), address: to });
         if let Some(device) = self.app.device(key_of(principal)) {
             self.app.session_moved(&device, to);
@@ -193,6 +208,9 @@ impl Run {
     }
 
     fn lease_low(&mut self, session: SessionId, upto: u64) {
+        if self.is_applicants(session) {
+            return self.endpoint.extend_lease(session, upto);
+        }
         self.journal.record(&Entry::Lease { session: session.to_u64(), upto });
         self.hold.hold(Held::Lease(session, upto));
     }
@@ -210,17 +228,20 @@ impl Run {
             None => reason,
         };
         self.shown.dropped(reason.into());
-        let claimed = refused.or(principal.map(key_of));
+        let claimed = refused.or(principal.filter(|principal| !is_applicant(*principal)).map(key_of));
         self.observe_source(remote, claimed, EventKind::HandshakeFailed { reason });
     }
 
     fn rejected(&mut self, remote: SocketAddr, claimed: Option<u64>, reason: RecordRejection) {
         self.shown.dropped(reason.into());
-        let claimed = claimed.map(key_of);
+        let claimed = claimed.filter(|principal| !is_applicant(*principal)).map(key_of);
         self.observe_source(remote, claimed, EventKind::RecordRejected { reason });
     }
 
     fn closed(&mut self, session: SessionId, principal: u64, reason: CloseReason) {
+        if is_applicant(principal) {
+            return self.applicant_closed(session, principal);
+        }
         if reason == CloseReason::Forgeries {
             count(&self.shown.forgeries);
             let key = key_of(principal);

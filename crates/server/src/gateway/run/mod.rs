@@ -3,6 +3,7 @@
 //! Whatever takes time (storage, upstreams) runs in tasks of its own, bounded in number, and comes back as a
 //! [`Done`]. The loop itself never waits for anything but the next thing to do.
 
+mod applicants;
 mod commands;
 mod datagrams;
 mod devices;
@@ -28,10 +29,13 @@ use super::counters::{Shown, count};
 use super::hold::{Held, Hold, record_session};
 use super::journal::{Journal, Notice};
 use super::socket::Socket;
+use crate::app::door::is_applicant;
 use crate::app::{AccessChange, App, Credential, Device, Error, ToDevice};
 use crate::limits::{GATEWAY_DONE_PER_TURN, GATEWAY_PEERS_LIVE_MAX};
 use commands::{CommandChange, store_commands};
 use devices::Route;
+
+pub use devices::principal_of;
 
 /// Orders to the task.
 pub enum Control {
@@ -69,6 +73,8 @@ pub struct Run {
     shared: Shared,
     peers: HashMap<SessionId, Box<Live>>,
     timers: BinaryHeap<Reverse<(u64, SessionId)>>,
+    /// Associations of strangers, which no journal knows.
+    applicants: HashMap<SessionId, u64>,
     /// The newest association of each principal.
     sessions: HashMap<u64, SessionId>,
     /// The one before, until the first record opens on the newest.
@@ -251,6 +257,9 @@ impl Run {
             return;
         };
         for session in walk.by_ref().take(crate::limits::JOURNAL_WALK_PER_GROUP) {
+            if self.applicants.contains_key(&session) {
+                continue;
+            }
             if let (Some(info), Some(lease)) = (self.endpoint.session(session), self.endpoint.lease(session)) {
                 record_session(&mut self.journal, &self.endpoint, session, lease, info.remote);
             }
@@ -313,6 +322,9 @@ impl Run {
     }
 
     fn with_device_peer(&mut self, session: SessionId, principal: u64, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) {
+        if is_applicant(principal) {
+            return self.applicant_turn(session, principal, act);
+        }
         match self.app.device(devices::key_of(principal)) {
             Some(device) => self.turn(session, &device, act),
             None => self.drop_peer(session),
@@ -327,6 +339,7 @@ impl Run {
         let mut turn = Turn {
             now: self.now(),
             access: device.access(),
+            applicant: false,
             transparent: self.is_transparent(device.key.tenant),
             shared: &mut self.shared,
             steps: &mut steps,

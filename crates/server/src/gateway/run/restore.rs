@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bartizan_crypto::{AWS_LC, Secret};
-use bartizan_dtls::{Endpoint, EndpointConfig, ReplayWindow, RouteConfig, Routes, SessionId, SessionState};
+use bartizan_dtls::{
+    Endpoint, EndpointConfig, PeerVerifier, ReplayWindow, RouteConfig, Routes, SessionId, SessionState,
+};
 use tokio::sync::mpsc;
 
 use super::super::GatewayOptions;
@@ -16,6 +18,7 @@ use super::super::journal::{Disk, Journal, Notice, Recovered};
 use super::super::socket::Socket;
 use super::devices::key_of;
 use super::{Done, Run, store_commands};
+use crate::app::door::is_applicant;
 use crate::app::{App, Error};
 use crate::limits::{GATEWAY_COMMAND_CHANGES_MAX, GATEWAY_DONE_MAX};
 use crate::store::MasterKey;
@@ -36,7 +39,10 @@ impl Run {
     ) -> Result<Self, Error> {
         let socket = bind(options)?;
         let (journal, recovered) = open_journal(options, disk).await?;
+        let credential = app.gateway_credential().await?;
+        let verifier: Arc<dyn PeerVerifier> = app.door().clone();
         let endpoint = endpoint_config(options)
+            .map(|config| EndpointConfig { credential: Some(credential), verifier: Some(verifier), ..config })
             .and_then(|config| Endpoint::server(config, Box::new(fill)))
             .map_err(|error| Error::Unavailable(format!("DTLS: {error}")))?;
         let (done, dones) = mpsc::channel(GATEWAY_DONE_MAX);
@@ -54,6 +60,7 @@ impl Run {
             walk: None,
             origin: Instant::now(),
             shared: Shared::new(seed()),
+            applicants: HashMap::new(),
             peers: HashMap::new(),
             timers: BinaryHeap::new(),
             sessions: HashMap::new(),
@@ -107,6 +114,9 @@ impl Run {
         let window = ReplayWindow { top: known.window.top, bits: known.window.bits };
         let restored = SessionState::from_bytes(&known.state).and_then(|state| {
             let principal = state.principal();
+            if is_applicant(principal) {
+                return Err(bartizan_dtls::Error::Misuse("a stranger's association"));
+            }
             let address = known.address;
             let session = self.endpoint.restore(state, window, known.lease, address)?;
             Ok((principal, session))

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::super::coap::{Answer, Exchange, Shed, StatusFormat, Step};
 use super::super::counters::Dropped;
-use super::super::{attestation, key, status};
+use super::super::{attestation, est, key, status};
 use super::{Done, Run};
+use crate::app::joining::Asker;
 use crate::app::keys::KeyRequest;
 use crate::app::path::{self, Downlink, Message};
 use crate::app::{App, Device};
@@ -40,6 +41,9 @@ impl Run {
                     self.answer_later(session, device, exchange, answer);
                 }
                 Step::Evidence { exchange, evidence } => self.attest(session, device, exchange, evidence),
+                Step::Enrol { exchange, request } => {
+                    self.enrol(session, device, exchange, request);
+                }
                 Step::Key { exchange, contribution } => self.hand_out_key(session, device, exchange, contribution),
                 Step::Respond { exchange, coap } => self.respond(session, device, exchange, coap),
                 Step::Answered { command, code, coap, forwarded } => {
@@ -51,7 +55,7 @@ impl Run {
         }
     }
 
-    fn seal(&mut self, session: SessionId, message: &[u8]) {
+    pub(super) fn seal(&mut self, session: SessionId, message: &[u8]) {
         let now = self.instant();
         if self.endpoint.send(now, session, message).is_err() {
             self.shown.dropped(Dropped::NotSealed);
@@ -67,7 +71,7 @@ impl Run {
     }
 
     /// Whether one more task may run; counts it.
-    fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         let room = self.in_flight < GATEWAY_IN_FLIGHT_MAX;
         if room {
             self.in_flight += 1;
@@ -95,6 +99,12 @@ impl Run {
         };
         let (app, sender, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
         let answer = async move { attestation::appraise(&app, &sender, &exporter, &evidence).await };
+        self.answer_later(session, device, exchange, answer);
+    }
+
+    fn enrol(&mut self, session: SessionId, device: &Arc<Device>, exchange: Exchange, request: est::Request) {
+        let (app, asker) = (Arc::clone(&self.app), Asker::Device(Arc::clone(device)));
+        let answer = async move { est::answer(&app, &asker, 0, &request).await };
         self.answer_later(session, device, exchange, answer);
     }
 
