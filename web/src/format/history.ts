@@ -16,6 +16,7 @@ const SENTENCES: [RegExp, Key][] = [
   [/^Its key was replaced; it must connect with the new one\.$/, 'history.keyReplaced'],
   [/^It was handed a new key; until it connects with it, both keys are good\.$/, 'history.keyHanded'],
   [/^It connected with its new key; the old one is not valid any more\.$/, 'history.keyUsed'],
+  [/^Its pre-shared key was voided: it comes back with its certificate\.$/, 'history.keyVoided'],
   [/^Asked to take another key within (?<hours>\d+) h\.$/, 'history.keyAsked'],
   [/^A person set it to (?<access>\w+)\.$/, 'history.personSet'],
   [/^A person set it to (?<access>\w+): (?<reason>.+)$/s, 'history.personSetBecause'],

@@ -290,6 +290,7 @@ export const en = {
   'history.added': 'Added; it has not connected yet.',
   'history.keyReplaced': 'Its key was replaced; it must connect with the new one.',
   'history.keyHanded': 'It was handed a new key; until it connects with it, both keys are good.',
+  'history.keyVoided': 'Its pre-shared key was voided: it comes back with its certificate.',
   'history.keyUsed': 'It connected with its new key; the old one is not valid any more.',
   'history.keyAsked': 'Asked to take another key within {hours} h.',
   'history.personSet': 'A person set it to {access}.',

@@ -292,6 +292,7 @@ export const zh: Record<Key, string> = {
   'history.added': '已登记，尚未连接。',
   'history.keyReplaced': '密钥已更换，设备须用新密钥连接。',
   'history.keyHanded': '已下发新密钥；设备用其连接之前，新旧密钥均有效。',
+  'history.keyVoided': '其预共享密钥已作废：设备凭证书恢复接入。',
   'history.keyUsed': '设备已用新密钥连接，旧密钥不再有效。',
   'history.keyAsked': '已要求设备在 {hours} 小时内更换密钥。',
   'history.personSet': '由人工设为“{access}”。',

@@ -226,7 +226,11 @@ impl App {
         }
         let wants = device.state().posture.would_isolate_by(tier, &self.policy);
         let ceiling = if wants { self.ask_brake(device, Cause::Attestation, now) } else { Access::Blocked };
-        let rekey = hearing.policy.rekey;
+        let by_certificate = device.state().certified_in == Some(session_name(hearing.exporter));
+        if tier == Attestation::Affirming && hearing.policy.rekey && by_certificate {
+            self.void_key(device).await.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        }
+        let rekey = hearing.policy.rekey && !by_certificate;
         let verdict = posture::Verdict { tier, challenged: judged.challenged, reason: text, ceiling, rekey };
         device.state().proven_in = match tier {
             Attestation::Affirming | Attestation::Warning => Some(session_name(hearing.exporter)),

@@ -15,10 +15,9 @@ pub struct Update {
 /// Serialises as the view alone; [`UpdateKind::name`] is the SSE event type.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "made only while somebody listens, and sent on at once")]
 pub enum UpdateKind {
     Finding(FindingView),
-    Device(DeviceView),
+    Device(Box<DeviceView>),
     /// With the device's name.
     Command {
         device: String,

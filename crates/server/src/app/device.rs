@@ -57,6 +57,8 @@ pub(super) struct State {
     pub key_allowance: Allowance,
     /// The association in which it proved last what it runs, by [`keys::session_name`](super::keys::session_name).
     pub proven_in: Option<[u8; 32]>,
+    /// The last one of those that were opened with a certificate in which it brought evidence.
+    pub certified_in: Option<[u8; 32]>,
     pub version: u64,
     /// The posture has changed since it was last written.
     pub changed: bool,
@@ -96,6 +98,7 @@ impl Device {
             excused: None,
             key_allowance: Allowance::default(),
             proven_in: None,
+            certified_in: None,
             version: row.version,
             changed: false,
         };

@@ -71,7 +71,7 @@ impl App {
         self.record(device, at, actor, &changes, (before.2, after.2));
         drop(state);
         self.behind.write_device(device);
-        self.publish(device.key.tenant, || UpdateKind::Device(device_view(device, &self.policy, at, true)));
+        self.publish(device.key.tenant, || UpdateKind::Device(Box::new(device_view(device, &self.policy, at, true))));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bartizan_crypto::{AWS_LC, Secret};
 use bartizan_platform::import::secret::to_hex;
 use bartizan_platform::posture::Machine;
-use bartizan_wire::{Access, DeviceKey, Lifecycle, UnixMillis};
+use bartizan_wire::{Access, Cause, DeviceKey, Lifecycle, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::bus::UpdateKind;
@@ -278,6 +278,11 @@ impl App {
         }
     }
 
+    /// The association whose exporter value this is was opened with a certificate, not with a pre-shared key.
+    pub fn opened_by_certificate(&self, device: &Device, exporter: &Secret<32>) {
+        device.state().certified_in = Some(session_name(exporter));
+    }
+
     /// All associations of keys that were replaced have ended, durably.
     pub async fn forget_replaced_key(&self, device: &Arc<Device>) -> Result<(), Error> {
         let _one = device.tenant().changing_keys.lock().await;
@@ -291,9 +296,46 @@ impl App {
         Ok(())
     }
 
+    /// The device comes back with its certificate: the pre-shared key that it has as well, and that what failed may have
+    /// read, is replaced by one that nobody knows. Once for each failure.
+    pub(super) async fn void_key(&self, device: &Arc<Device>) -> Result<(), Error> {
+        let failed = {
+            let state = device.state();
+            let failures = state.posture.holds.iter().filter(|hold| hold.cause == Cause::Attestation);
+            let made = state.key.facts.made;
+            failures.map(|hold| hold.since).max().filter(|since| made.is_none_or(|made| made <= *since))
+        };
+        if failed.is_none() {
+            return Ok(());
+        }
+        self.replace_key(device, &fresh_psk()).await?;
+        self.note(device, "key", "Its pre-shared key was voided: it comes back with its certificate.".into());
+        self.tell_key_changed(device);
+        self.forget_replaced_key(device).await
+    }
+
+    /// Replaces the key under its identity, and answers the device's access.
+    async fn replace_key(&self, device: &Arc<Device>, psk: &[u8]) -> Result<Access, Error> {
+        let _one = device.tenant().changing_keys.lock().await;
+        let (number, after) = {
+            let state = device.state();
+            let failed = state.posture.holds.iter().map(|hold| hold.since).max();
+            (state.key.next_number(), state.wants_key_from_after().max(failed))
+        };
+        let made = after.map_or(self.clock.now(), |after| self.clock.now().max(after.plus(1)));
+        let sealed = self.store.sealer.seal(Place::Psk(device.key.tenant, device.key.device), psk);
+        device.tenant().store.replace_key(device.key.device, number, &sealed, made).await?;
+        let mut state = device.state();
+        let facts = KeyFacts { number, made: Some(made), asked: None, due: None };
+        let identity = std::mem::take(&mut state.key.identity);
+        state.key = KeyState { identity, sealed, facts, pending: None, replaced: true };
+        state.version += 1;
+        Ok(state.posture.access())
+    }
+
     fn tell_key_changed(&self, device: &Arc<Device>) {
         let now = self.clock.now();
-        self.publish(device.key.tenant, || UpdateKind::Device(device_view(device, &self.policy, now, true)));
+        self.publish(device.key.tenant, || UpdateKind::Device(Box::new(device_view(device, &self.policy, now, true))));
     }
 
     // --- people
@@ -302,22 +344,7 @@ impl App {
     pub async fn rotate_key(&self, actor: &Actor, device: DeviceKey) -> Result<String, Error> {
         let device = self.require_in_service(device).await?;
         let psk = fresh_psk();
-        let access = {
-            let _one = device.tenant().changing_keys.lock().await;
-            let (number, after) = {
-                let state = device.state();
-                (state.key.next_number(), state.wants_key_from_after())
-            };
-            let made = after.map_or(self.clock.now(), |after| self.clock.now().max(after.plus(1)));
-            let sealed = self.store.sealer.seal(Place::Psk(device.key.tenant, device.key.device), &psk);
-            device.tenant().store.replace_key(device.key.device, number, &sealed, made).await?;
-            let mut state = device.state();
-            let facts = KeyFacts { number, made: Some(made), asked: None, due: None };
-            let identity = std::mem::take(&mut state.key.identity);
-            state.key = KeyState { identity, sealed, facts, pending: None, replaced: true };
-            state.version += 1;
-            state.posture.access()
-        };
+        let access = self.replace_key(&device, &psk).await?;
         self.note_by(&device, actor, "key", "Its key was replaced; it must connect with the new one.".into());
         self.announce(&AccessChange { device: device.clone(), access, close: true });
         self.tell_key_changed(&device);

@@ -3,6 +3,7 @@
 
 pub mod device;
 pub mod extension;
+#[cfg(feature = "verifier")]
 pub mod ocsp;
 pub mod path;
 mod request;

@@ -238,3 +238,30 @@ async fn hours_are_bounded_on_both_sides() {
         assert_eq!(set.is_ok(), good, "{every:?} {grace:?}");
     }
 }
+
+#[tokio::test]
+async fn who_comes_back_with_a_certificate_loses_the_pre_shared_key_instead() {
+    let world = World::new().await;
+    released(&world).await;
+    let (meter, mut flash) = install(&world, "meter-1", 1).await;
+    let psk = async || world.app.credential(b"meter-1").await.unwrap().unwrap().psk.to_vec();
+    let before = psk().await;
+    world.app.opened_by_certificate(&meter, &EXPORTER);
+    assert_eq!(attest(&world, &meter, &mut flash).await, Ok(Attestation::Affirming));
+    assert_eq!(psk().await, before, "it did not fail");
+    flash.patch_firmware();
+    assert_eq!(attest(&world, &meter, &mut flash).await, Ok(Attestation::Contraindicated));
+    assert_eq!(psk().await, before);
+    flash.restore();
+    world.clock.advance(MINUTE);
+    assert_eq!(attest(&world, &meter, &mut flash).await, Ok(Attestation::Affirming));
+    let after = psk().await;
+    assert_ne!(after, before, "what failed may have read it");
+    for access in [Access::Limited, Access::Full] {
+        world.clock.advance(1_000); // a challenge from after the last verdict
+        assert_eq!(attest(&world, &meter, &mut flash).await, Ok(Attestation::Affirming));
+        assert_eq!(meter.access(), access);
+    }
+    assert_eq!(psk().await, after, "once for each failure");
+    assert!(!meter.is_key_replaced() && !meter.wants_key());
+}

@@ -98,6 +98,9 @@ impl Run {
             return;
         };
         let (app, sender, exporter) = (Arc::clone(&self.app), Arc::clone(device), Secret::new(info.exporter));
+        if info.authentication != Authentication::PreSharedKey {
+            app.opened_by_certificate(&sender, &exporter);
+        }
         let answer = async move { attestation::appraise(&app, &sender, &exporter, &evidence).await };
         self.answer_later(session, device, exchange, answer);
     }
