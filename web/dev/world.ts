@@ -182,7 +182,13 @@ export class World {
 
   attestation({ device, attester }: Member): AttestationState {
     const verdicts = attester?.verdicts.slice(0, 10) ?? [];
-    return { tier: device.attestation, at: verdicts[0]?.at ?? null, identity: attester?.identity ?? null, boot_count: attester?.bootCount ?? null, verdicts };
+    const at = verdicts[0]?.at ?? null;
+    const failed = device.attestation === 'contraindicated';
+    return {
+      tier: device.attestation, at, identity: attester?.identity ?? null, boot_count: attester?.bootCount ?? null,
+      proof: 'current', proof_at: at, heartbeat_at: failed ? null : at, due: failed ? null : at && new Date(Date.parse(at) + 86_400_000).toISOString(),
+      untrusted_since: failed ? (verdicts.find(({ tier }) => tier === 'affirming')?.at ?? device.created) : null, verdicts,
+    };
   }
 
   references(type: string): ReferenceValue[] {

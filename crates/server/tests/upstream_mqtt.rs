@@ -11,8 +11,9 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
-use bartizan_server::app::path::UpstreamError;
-use bartizan_server::upstream::Upstream;
+use bartizan_server::app::path::{Message, UpstreamError};
+use bartizan_server::upstream::{Retraction, Upstream};
+use bartizan_wire::UnixMillis;
 use support::{Outside, context, device, folder, free_tcp_port, message, open, outside, until};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -76,6 +77,41 @@ async fn messages_arrive_under_the_devices_topic() {
     assert_eq!(heard, expected);
     upstream.drain().await;
     assert!(upstream.deliver(&device(7), message("/state", "late")).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_trusted_is_retained_and_said_of_each_message() {
+    let ((_folder, path), port) = (folder(), free_tcp_port());
+    let Some(_broker) = broker(&path, &format!("listener {port} 127.0.0.1\nallow_anonymous true")) else { return };
+    listens(port).await;
+    if !Path::new(SUBSCRIBER).exists() {
+        eprintln!("SKIPPED: {SUBSCRIBER} is not installed (cargo xtask test installs it)");
+        return;
+    }
+    let upstream = open(&format!("mqtt://127.0.0.1:{port}"), context().0).await;
+    deliver_until_accepted(&upstream, "1").await;
+    let (at, since) = (UnixMillis(1_795_420_510_042), UnixMillis(1_795_420_000_000));
+    for trusted in [false, true] {
+        upstream.retract(&device(7), Retraction { at, since, trusted }).await.unwrap();
+    }
+    // Who subscribes later hears the last of it.
+    let mut subscriber = tokio::process::Command::new(SUBSCRIBER)
+        .args(["-V", "5", "-p", &port.to_string(), "-t", "bartizan/#", "-q", "1", "-F", "%r %t %P %p"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(subscriber.stdout.take().unwrap()).lines();
+    let told = lines.next_line().await.unwrap().unwrap();
+    let payload = told.strip_prefix("1 bartizan/city/meter/device-7/$trust  ").expect(&told);
+    let told: serde_json::Value = serde_json::from_str(payload).unwrap();
+    assert_eq!((told["trusted"].as_bool(), told["device"].as_str()), (Some(true), Some("device-7")));
+    assert_eq!(told["untrusted_since"].as_str(), Some("2026-11-23T07:46:40.000Z"));
+    assert_eq!(told["trusted_since"].as_str(), Some("2026-11-23T07:55:10.042Z"));
+    let doubtful = Message { trusted: Some(false), ..message("/state", "2") };
+    upstream.deliver(&device(7), doubtful).await.unwrap();
+    let line = lines.next_line().await.unwrap().unwrap();
+    assert_eq!(line, "0 bartizan/city/meter/device-7/state trusted:false 2");
 }
 
 #[tokio::test]

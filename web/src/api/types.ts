@@ -27,6 +27,8 @@ export const FEATURES = [
 
 /** How a layer was started. The server writes the last one with a space. */
 export const LAYER_MODES = ['normal', 'debug', 'recovery', 'not_configured'] as const;
+/** Whether a device has proven lately what it runs. */
+export const PROOFS = ['current', 'owed', 'stale', 'unreachable', 'evading'] as const;
 
 export type Grade = (typeof GRADES)[number];
 export type Access = (typeof ACCESSES)[number];
@@ -180,6 +182,16 @@ export interface AttestationState {
   identity: string | null;
   /** Starts that the device has counted, if it counts them. */
   boot_count: number | null;
+  /** Whether it has proven lately what it runs; an older server does not say. */
+  proof?: '' | (typeof PROOFS)[number];
+  /** Since when; of a current proof how young it is. */
+  proof_at?: Instant | null;
+  /** When the last heartbeat came that prolonged its verdict. */
+  heartbeat_at?: Instant | null;
+  /** By when evidence or a heartbeat is due before something comes of it. */
+  due?: Instant | null;
+  /** Since when its reports are not to be trusted, while that is so. */
+  untrusted_since?: Instant | null;
   /** Newest first. */
   verdicts: Verdict[];
 }

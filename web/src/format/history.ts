@@ -35,6 +35,13 @@ const SENTENCES: [RegExp, Key][] = [
   [/^It attested: (?<tier>\w+)\.$/, 'history.attested'],
   [/^It attested: (?<tier>\w+) as before\.$/, 'history.attestedBefore'],
   [/^Its attestation identity is (?<identity>\w+)\.$/, 'history.identity'],
+  [/^From here on it may be asked for evidence of what it runs\.$/, 'history.owesCurrent'],
+  [/^It gave cause to be asked for evidence of what it runs\.$/, 'history.owesOwed'],
+  [/^It owes evidence of what it runs, and its grace begins\.$/, 'history.owesStale'],
+  [/^It owes evidence and has been silent since: it is out of reach\./, 'history.owesUnreachable'],
+  [/^It was heard, but brought no evidence all through its grace\.$/, 'history.owesEvading'],
+  [/^Its reports since (?<time>.+) are not to be trusted\.$/, 'history.doubted'],
+  [/^What it reports from now on is to be trusted again; what it reported since (?<time>.+) is not\.$/, 'history.trusted'],
   [/^Machines have isolated as many devices/, 'history.braked'],
 ];
 

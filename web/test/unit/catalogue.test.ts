@@ -36,6 +36,7 @@ describe('the message catalogue', () => {
     ['engine', types.ENGINES], ['basis', types.BASES], ['basisName', types.BASES], ['severity', types.SEVERITIES],
     ['state', types.COMMAND_STATES], ['timeline.kind', types.TIMELINE_KINDS], ['feature', types.FEATURES], ['seen', types.FEATURES],
     ['explain', types.ACCESSES], ['layerMode', types.LAYER_MODES], ['measured', MEASURED],
+    ['proof', types.PROOFS],
   ];
   test.each(named)('names every %s', (prefix, values) => {
     expect(values.filter((value) => !(`${prefix}.${value}` in en))).toEqual([]);

@@ -19,6 +19,9 @@ describe("a line of a device's history", () => {
     ['session', 'Connected from 100.64.1.2:4000 with TLS_PSK_WITH_AES_128_CCM_8 with Connection ID.', '从 100.64.1.2:4000 连接，套件 TLS_PSK_WITH_AES_128_CCM_8，带连接 ID。'],
     ['command', 'Command POST /3/0/4 of ada is acknowledged.', 'ada 的命令 POST /3/0/4：已确认。'],
     ['command', 'Command POST /3/0/4 is refused: the device answered 4.04.', '命令 POST /3/0/4：已拒绝（the device answered 4.04）。'],
+    ['attestation', 'Its reports since 2026-11-23 10:02 UTC are not to be trusted.', '自 2026-11-23 10:02 UTC 起，其上报数据不可信。'],
+    ['attestation', 'What it reports from now on is to be trusted again; what it reported since 2026-11-23 10:02 UTC is not.', '从现在起，其上报数据重新可信；自 2026-11-23 10:02 UTC 起至此的数据不可信。'],
+    ['attestation', 'It owes evidence of what it runs, and its grace begins.', '尚欠证据，宽限期开始。'],
   ])('%s: %s', (kind, text, chinese) => {
     expect(line(kind, text)).toBe(chinese);
   });

@@ -213,10 +213,10 @@ impl Scene {
         (key, device)
     }
 
-    /// The lines of the log upstream.
+    /// The messages of the log upstream, a line each.
     pub fn delivered(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.path().join("city.ndjson")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        text.lines().filter(|line| !line.contains("\"event\":")).map(str::to_owned).collect()
     }
 }
 

@@ -302,6 +302,25 @@ async fn heartbeats_are_budgeted_like_evidence() {
 }
 
 #[tokio::test]
+async fn the_length_of_epochs_is_bounded_on_both_sides() {
+    let world = World::new().await;
+    world.app.add_type(&ada(), world.tenant, METER).await.unwrap();
+    for (every, epoch_minutes, good) in [
+        (None, Some(1), true),
+        (None, Some(24 * 60), true),
+        (None, Some(0), false),
+        (None, Some(24 * 60 + 1), false),
+        (Some(1), None, true),
+        (Some(1), Some(30), true),
+        (Some(1), Some(31), false),
+    ] {
+        let policy = references::PolicyView { epoch_minutes, ..policy(every, None) };
+        let set = world.app.set_attestation_policy(&ada(), world.tenant, METER, &policy).await;
+        assert_eq!(set.is_ok(), good, "{every:?} {epoch_minutes:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_damaged_of_one_device_excuses_that_device_alone() {
     let (world, broken, mut flash) = scene().await;
     let (other, mut its_flash) = install(&world, "meter-2", 2).await;
@@ -309,7 +328,7 @@ async fn what_is_damaged_of_one_device_excuses_that_device_alone() {
     assert_eq!(attest(&world, &other, &mut its_flash).await, Ok(Attestation::Affirming));
     let damage = "UPDATE attesters SET identity = x'00' WHERE device = ?";
     let store = &broken.tenant().store;
-    bartizan_damage(store, damage, broken.key.device.0).await;
+    damage_row(store, damage, broken.key.device.0).await;
     for _ in 0..30 {
         watch_reporting(&world, 10, &[&broken, &other]).await;
         assert!(matches!(world.app.challenge(&broken).await, Err(Refusal::Damaged(_))));
@@ -318,7 +337,7 @@ async fn what_is_damaged_of_one_device_excuses_that_device_alone() {
     assert_eq!(other.access(), Access::Quarantined, "and this one reported on without evidence");
 }
 
-async fn bartizan_damage(store: &crate::store::TenantStore, statement: &'static str, device: u64) {
+async fn damage_row(store: &crate::store::TenantStore, statement: &'static str, device: u64) {
     let device = i64::try_from(device).unwrap();
     sqlx::query(statement).bind(device).execute(store.db.write()).await.unwrap();
 }

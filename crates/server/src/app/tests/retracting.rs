@@ -80,7 +80,7 @@ async fn an_upstream_that_is_down_is_told_when_it_is_back() {
     let world = World::new().await;
     released(&world).await;
     let (meter, mut flash) = install(&world, "meter-1", 1).await;
-    let change = |upstream: &str| TenantChange { upstream: Some(upstream.parse().unwrap()), ..TenantChange::default() };
+    let change = |upstream: &str| TenantChange { upstream: Some(upstream.parse().unwrap()) };
     world.app.change_tenant(&ada(), world.tenant, change("mqtt://127.0.0.1:9"), None).await.unwrap();
     flash.patch_firmware();
     attest(&world, &meter, &mut flash).await.unwrap();
