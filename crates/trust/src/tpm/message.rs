@@ -31,6 +31,7 @@ pub const EVIDENCE: &str = "application/vnd.bartizan.tpm-evidence+cbor";
 
 /// One message, read and not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart where it was read")]
 pub enum Message<'a> {
     Enrolment(Enrolment<'a>),
     Activation(Activation<'a>),

@@ -10,7 +10,7 @@
 //! and so on.
 //!
 //! Structures are those of "TPM 2.0 Library, Part 2", logs those of the "PC Client Platform Firmware Profile". One kind
-//! of key is read: ECC on P-256, names by SHA-256. No C, no TPM: what talks to one is `bartizan-agent`.
+//! of key is read: ECC on P-256, names by SHA-256. No C, no TPM.
 
 mod attest;
 mod clock;
