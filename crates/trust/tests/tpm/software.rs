@@ -20,6 +20,9 @@ pub struct SoftwareTpm {
 pub const RESTRICTED: &str = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign";
 pub const UNRESTRICTED: &str = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign";
 
+/// What registers hold, each by its number.
+type Held = Vec<(u8, Vec<u8>)>;
+
 impl SoftwareTpm {
     /// `None`, and a word about it, where the packages are not installed.
     pub fn start() -> Option<Self> {
@@ -90,7 +93,7 @@ impl SoftwareTpm {
     }
 
     /// A quote of these registers, its signature, and what they hold.
-    pub fn quote(&self, extra: &[u8], registers: &[u8]) -> ([Vec<u8>; 2], Vec<(u8, Vec<u8>)>) {
+    pub fn quote(&self, extra: &[u8], registers: &[u8]) -> ([Vec<u8>; 2], Held) {
         let hex: String = extra.iter().map(|byte| format!("{byte:02x}")).collect();
         let numbers: Vec<String> = registers.iter().map(u8::to_string).collect();
         let list = format!("sha256:{}", numbers.join(","));
@@ -157,7 +160,7 @@ fn run(folder: &Path) -> Child {
     for socket in [&data, &control] {
         let _ = std::fs::remove_file(socket);
     }
-    let child = Command::new("swtpm")
+    let mut child = Command::new("swtpm")
         .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
         .args(["--tpmstate", &format!("dir={}", folder.display())])
         .args(["--server", &format!("type=unixio,path={}", data.display())])
@@ -172,5 +175,6 @@ fn run(folder: &Path) -> Child {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("swtpm did not start");
+    let _ = child.kill();
+    panic!("swtpm did not start: {:?}", child.wait());
 }
