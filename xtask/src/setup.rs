@@ -47,6 +47,9 @@ const TEST_PACKAGES: &[Package] = &[
     Package { name: "patch", shown_by: "/usr/bin/patch", why: "builds wolfSSL" },
     Package { name: "openssl", shown_by: "/usr/bin/openssl", why: "another independent DTLS peer" },
     Package { name: "gnutls-bin", shown_by: "/usr/bin/gnutls-cli", why: "another independent DTLS peer" },
+    Package { name: "curl", shown_by: "/usr/bin/curl", why: "an independent client of EST" },
+    Package { name: "swtpm", shown_by: "/usr/bin/swtpm", why: "a TPM 2.0 in software" },
+    Package { name: "tpm2-tools", shown_by: "/usr/bin/tpm2_quote", why: "has that TPM quote what was measured" },
 ];
 
 /// The C compiler that SQLite and the server's cryptography are built with.
