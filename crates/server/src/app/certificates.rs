@@ -138,10 +138,16 @@ impl App {
         csr: &[u8],
         how: Enrolled,
     ) -> Result<Vec<u8>, CertificateError> {
-        if csr.len() > CSR_BYTES_MAX {
-            return Err(CertificateError::Malformed("the request is longer than any".into()));
-        }
-        let csr = Csr::open(csr).map_err(|error| CertificateError::Malformed(error.to_string()))?;
+        self.certify(device, &open_csr(csr)?, how).await
+    }
+
+    /// The same for a request that was opened.
+    pub(super) async fn certify(
+        &self,
+        device: &Arc<Device>,
+        csr: &Csr<'_>,
+        how: Enrolled,
+    ) -> Result<Vec<u8>, CertificateError> {
         check_access(device)?;
         let now = self.clock.now();
         let issuing = self.authorities.of(device.key.tenant).into_iter().find(|all| all.authority.is_valid(now));
@@ -150,7 +156,7 @@ impl App {
         let validity = Validity { not_before: UnixMillis(now.0.saturating_sub(CERTIFICATE_SKEW_MS)), not_after };
         let subject = Subject { device: device.key, name: &device.name };
         let serial = fresh_serial();
-        let certificate = issuing.authority.issue(&csr, &subject, &serial, validity).map_err(not_issued)?;
+        let certificate = issuing.authority.issue(csr, &subject, &serial, validity).map_err(not_issued)?;
         let row = CertificateRow {
             id: 0,
             serial,
@@ -160,7 +166,7 @@ impl App {
             issued: now,
             not_before: validity.not_before,
             not_after: not_after.min(issuing.authority.validity().not_after),
-            key_hash: (AWS_LC.sha256)(&[&csr.key_info]),
+            key_hash: (AWS_LC.sha256)(&[csr.key_info()]),
             how: how as u8,
             certificate,
             revoked: None,
@@ -248,6 +254,14 @@ impl App {
         let serial = Serial::from_hex(serial).ok_or_else(unknown)?;
         Ok(store.certificate(serial).await?.ok_or_else(unknown)?)
     }
+}
+
+/// Reads a request (PKCS#10 in DER): whoever made it has the private key.
+pub(super) fn open_csr(der: &[u8]) -> Result<Csr<'_>, CertificateError> {
+    if der.len() > CSR_BYTES_MAX {
+        return Err(CertificateError::Malformed("the request is longer than any".into()));
+    }
+    Csr::open(der).map_err(|error| CertificateError::Malformed(error.to_string()))
 }
 
 /// Who may have a certificate.

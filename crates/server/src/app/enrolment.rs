@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::certificates::{CertificateError, Enrolled};
+use super::certificates::{CertificateError, Enrolled, open_csr};
 use super::device::Device;
 use super::error::Error;
 use super::views::rfc3339;
 use super::{Actor, App};
 use crate::ca::{Csr, Key, hierarchy};
-use crate::limits::{CSR_BYTES_MAX, ENROLMENT_SECRET_HOURS_MAX};
+use crate::limits::ENROLMENT_SECRET_HOURS_MAX;
 use crate::store::fill_random;
 use bartizan_platform::import::secret::to_hex;
 
@@ -54,15 +54,12 @@ impl App {
         current: &[u8],
         csr: &[u8],
     ) -> Result<Vec<u8>, CertificateError> {
-        let malformed = |error: crate::ca::Error| CertificateError::Malformed(error.to_string());
-        if csr.len() > CSR_BYTES_MAX {
-            return Err(CertificateError::Malformed("the request is longer than any".into()));
-        }
-        if !Csr::open(csr).and_then(|csr| csr.renews(current)).map_err(malformed)? {
+        let csr = open_csr(csr)?;
+        if !csr.renews(current).map_err(|error| CertificateError::Malformed(error.to_string()))? {
             let why = "a renewal asks for the subject and the alternative names of the certificate that it renews";
             return Err(CertificateError::Malformed(why.into()));
         }
-        self.issue_certificate(device, csr, Enrolled::Renewal).await
+        self.certify(device, &csr, Enrolled::Renewal).await
     }
 
     /// Makes a key for a device that cannot (RFC 7030 section 4.4). The request's own key is used for nothing.
@@ -70,13 +67,19 @@ impl App {
     /// # Errors
     /// As [`App::issue_certificate`].
     pub async fn make_key(&self, device: &Arc<Device>, csr: &[u8], how: Enrolled) -> Result<MadeKey, CertificateError> {
+        self.make_key_as(device, &open_csr(csr)?, how).await
+    }
+
+    /// The same for a request that was opened.
+    pub(super) async fn make_key_as(
+        &self,
+        device: &Arc<Device>,
+        asked: &Csr<'_>,
+        how: Enrolled,
+    ) -> Result<MadeKey, CertificateError> {
         let failed = |error: crate::ca::Error| Error::Unavailable(format!("no key can be made: {error}"));
-        if csr.len() > CSR_BYTES_MAX {
-            return Err(CertificateError::Malformed("the request is longer than any".into()));
-        }
-        let asked = Csr::open(csr).map_err(|error| CertificateError::Malformed(error.to_string()))?;
         let (key, private) = Key::generate().map_err(failed)?;
-        let request = hierarchy::request(&asked.subject, &key).map_err(failed)?;
+        let request = hierarchy::request(asked.subject(), &key).map_err(failed)?;
         let certificate = self.issue_certificate(device, &request, how).await?;
         Ok(MadeKey { private, certificate })
     }

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use bartizan_crypto::AWS_LC;
-use bartizan_trust::der::{self, Reader};
 
 use super::App;
-use super::certificates::{CertificateError, Enrolled};
+use super::certificates::{CertificateError, Enrolled, open_csr};
 use super::device::Device;
 use super::door::Applicant;
 use super::enrolment::MadeKey;
 use super::error::{Error, Misuse};
 use super::onboarding::Joining;
-use crate::limits::CSR_BYTES_MAX;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -70,9 +68,10 @@ impl App {
         match asker {
             Asker::Device(device) => Ok(self.issue_certificate(device, csr, Enrolled::Session).await?),
             Asker::Stranger(applicant) => {
-                let leaf = (AWS_LC.sha256)(&[key_of(csr)?]);
+                let csr = open_csr(csr)?;
+                let leaf = (AWS_LC.sha256)(&[csr.key_info()]);
                 let device = self.joined_as(applicant, &leaf).await?;
-                let certificate = self.issue_certificate(&device, csr, Enrolled::Onboarding).await?;
+                let certificate = self.certify(&device, &csr, Enrolled::Onboarding).await?;
                 self.joined(applicant, leaf).await?;
                 Ok(certificate)
             }
@@ -94,9 +93,10 @@ impl App {
         match asker {
             Asker::Device(device) => Ok(self.make_key(device, csr, Enrolled::Session).await?),
             Asker::Stranger(applicant) => {
-                let leaf = (AWS_LC.sha256)(&[key_of(csr)?]);
+                let csr = open_csr(csr)?;
+                let leaf = (AWS_LC.sha256)(&[csr.key_info()]);
                 let device = self.joined_as(applicant, &leaf).await?;
-                let made = self.make_key(&device, csr, Enrolled::Onboarding).await?;
+                let made = self.make_key_as(&device, &csr, Enrolled::Onboarding).await?;
                 self.joined(applicant, leaf).await?;
                 Ok(made)
             }
@@ -122,35 +122,20 @@ impl App {
     }
 }
 
-/// The key that a request is about, as a SubjectPublicKeyInfo. Whether the asker has its private half is checked where
-/// it is certified.
-fn key_of(csr: &[u8]) -> Result<&[u8], Refusal> {
-    let read = || {
-        let mut outer = Reader::new(Reader::only(csr, der::SEQUENCE)?);
-        let mut info = Reader::new(outer.take(der::SEQUENCE)?);
-        info.take(der::INTEGER)?;
-        info.take(der::SEQUENCE)?;
-        info.element().map(|element| element.whole)
-    };
-    if csr.len() > CSR_BYTES_MAX {
-        return Err(Refusal::Malformed(format!("a certification request has at most {CSR_BYTES_MAX} bytes")));
-    }
-    read().map_err(|_: bartizan_trust::Error| Refusal::Malformed("not a certification request (RFC 2986)".into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CSR_BYTES_MAX;
 
     #[test]
     fn requests_are_taken_for_what_they_are() {
         let pair = rcgen::KeyPair::generate().unwrap();
         let request = rcgen::CertificateParams::default().serialize_request(&pair).unwrap();
-        let key = key_of(request.der()).unwrap();
-        assert!(bartizan_trust::PublicKey::from_spki(key).is_ok());
+        let csr = open_csr(request.der()).unwrap();
+        assert!(bartizan_trust::PublicKey::from_spki(csr.key_info()).is_ok());
         for length in 0..request.der().len() {
-            assert!(key_of(&request.der()[..length]).is_err());
+            assert!(open_csr(&request.der()[..length]).is_err());
         }
-        assert!(key_of(&vec![0x30; CSR_BYTES_MAX + 1]).is_err());
+        assert!(open_csr(&vec![0x30; CSR_BYTES_MAX + 1]).is_err());
     }
 }

@@ -77,25 +77,31 @@ fn millis(at: Second) -> UnixMillis {
 
 /// A request for a certificate whose maker was shown to have the private key.
 #[derive(Clone, Debug)]
-pub struct Csr {
-    /// The encoded name that was asked for. What is issued holds the device's own.
-    pub subject: Vec<u8>,
-    /// SubjectPublicKeyInfo in DER.
-    pub key_info: Vec<u8>,
-    der: Vec<u8>,
-}
+pub struct Csr<'a>(x509::Request<'a>);
 
-impl Csr {
+impl<'a> Csr<'a> {
     /// Reads a PKCS#10 request in DER and verifies its signature.
     ///
     /// # Errors
     /// `Refused` if it is broken, of another kind of key than P-256 or Ed25519, or not signed with its own key.
-    pub fn open(der: &[u8]) -> Result<Self, Error> {
+    pub fn open(der: &'a [u8]) -> Result<Self, Error> {
         let request = x509::Request::open(&AWS_LC, der)?;
         if let PublicKey::P384(_) = request.key {
             return Err(bartizan_trust::Error::Unsupported("a key that is neither on P-256 nor of Ed25519").into());
         }
-        Ok(Self { subject: request.subject.to_vec(), key_info: request.key_info.to_vec(), der: der.to_vec() })
+        Ok(Self(request))
+    }
+
+    /// The encoded name that was asked for. What is issued holds the device's own.
+    #[must_use]
+    pub const fn subject(&self) -> &'a [u8] {
+        self.0.subject
+    }
+
+    /// SubjectPublicKeyInfo in DER.
+    #[must_use]
+    pub const fn key_info(&self) -> &'a [u8] {
+        self.0.key_info
     }
 
     /// Whether it asks for exactly what stands in `certificate` (RFC 7030 section 4.2.2).
@@ -104,7 +110,7 @@ impl Csr {
     /// `Refused` if either cannot be read.
     pub fn renews(&self, certificate: &[u8]) -> Result<bool, Error> {
         let certificate = Certificate::read(certificate)?;
-        Ok(x509::Request::open(&AWS_LC, &self.der)?.renews(&certificate)?)
+        Ok(self.0.renews(&certificate)?)
     }
 }
 
@@ -189,7 +195,7 @@ impl Authority {
     /// `NotValid` if the authority is not valid at its beginning.
     pub fn issue(
         &self,
-        csr: &Csr,
+        csr: &Csr<'_>,
         subject: &Subject<'_>,
         serial: &Serial,
         validity: Validity,
@@ -204,7 +210,7 @@ impl Authority {
             write::key_usage(write::DIGITAL_SIGNATURE),
             write::purpose(write::CLIENT_AUTH),
             write::uri_name(&subject.uri()),
-            write::subject_key(&write::key_id(&csr.key_info)),
+            write::subject_key(&write::key_id(csr.key_info())),
             write::authority_key(&self.key_id),
         ];
         if let Some(url) = &self.places {
@@ -216,7 +222,7 @@ impl Authority {
             issuer: &self.name,
             subject: &subject.encoded(),
             validity: Validity { not_before, not_after },
-            key_info: &csr.key_info,
+            key_info: csr.key_info(),
             extensions,
         };
         write::certificate(&content, &self.key)

@@ -41,7 +41,8 @@ fn csr(algorithm: &'static rcgen::SignatureAlgorithm) -> Vec<u8> {
 }
 
 fn issued(issuing: &Authority) -> Vec<u8> {
-    let csr = Csr::open(&csr(&PKCS_ECDSA_P256_SHA256)).unwrap();
+    let der = csr(&PKCS_ECDSA_P256_SHA256);
+    let csr = Csr::open(&der).unwrap();
     issuing.issue(&csr, &METER, &serial(9), days(0, 90)).unwrap()
 }
 
@@ -93,7 +94,8 @@ fn requests_of_other_keys_or_of_others_keys_are_refused() {
 #[test]
 fn nothing_outlives_its_authority_nor_begins_before_it() {
     let (_, issuing) = authorities("root");
-    let csr = Csr::open(&csr(&PKCS_ECDSA_P256_SHA256)).unwrap();
+    let der = csr(&PKCS_ECDSA_P256_SHA256);
+    let csr = Csr::open(&der).unwrap();
     let leaf = issuing.issue(&csr, &METER, &serial(9), days(990, 2000)).unwrap();
     assert_eq!(Validity::of(&Certificate::read(&leaf).unwrap()).not_after, issuing.validity().not_after);
     assert_eq!(issuing.issue(&csr, &METER, &serial(9), days(1001, 2000)), Err(Error::NotValid));

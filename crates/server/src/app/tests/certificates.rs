@@ -133,7 +133,8 @@ async fn an_authority_speaks_for_its_own_tenant_alone() {
     root.set_up(&world, 1000).await;
     let device = world.add("meter").await;
     let authority = world.app.authorities.of(world.tenant).remove(0);
-    let csr = ca::Csr::open(&csr()).unwrap();
+    let der = csr();
+    let csr = ca::Csr::open(&der).unwrap();
     let validity = Validity { not_before: START, not_after: UnixMillis(START.0 + DAY) };
     for (tenant, good) in [(world.tenant.0, true), (world.tenant.0 + 1, false)] {
         let key = DeviceKey::new(tenant, device.key.device.0);
