@@ -168,14 +168,23 @@ impl App {
 
     /// The challenge that evidence answers, before any signature is looked at.
     fn answered(&self, hearing: &Hearing<'_>, nonce: &[u8]) -> Result<Challenge, Refusal> {
-        let named = name_of(hearing.device.key);
-        let challenge = Challenge::read(&AWS_LC, &self.challenge_key, &named, nonce, hearing.now, CHALLENGE_AGE_MS_MAX)
-            .map_err(|_| Refusal::Challenge("this one is not this device's, or too old"))?;
+        let challenge = self.issued_to(hearing.device, &hearing.attester, nonce, hearing.now)?;
         let beaten = hearing.device.state().posture.heartbeat.is_some_and(|last| challenge.issued <= last.challenged);
-        match challenge.counter == hearing.attester.counter && !beaten {
-            true => Ok(challenge),
-            false => Err(USED),
-        }
+        if beaten { Err(USED) } else { Ok(challenge) }
+    }
+
+    /// The device's challenge of this nonce, if its counter has not moved on.
+    pub(super) fn issued_to(
+        &self,
+        device: &Device,
+        attester: &AttesterRow,
+        nonce: &[u8],
+        now: UnixMillis,
+    ) -> Result<Challenge, Refusal> {
+        let named = name_of(device.key);
+        let challenge = Challenge::read(&AWS_LC, &self.challenge_key, &named, nonce, now, CHALLENGE_AGE_MS_MAX)
+            .map_err(|_| Refusal::Challenge("this one is not this device's, or too old"))?;
+        if challenge.counter == attester.counter { Ok(challenge) } else { Err(USED) }
     }
 
     /// One of the verdicts that a device may ask for in a minute.
@@ -191,7 +200,7 @@ impl App {
         carried: &Carried<'_>,
         challenge: Challenge,
     ) -> Result<Judged, Refusal> {
-        let Hearing { device, attester, policy, exporter, now, .. } = hearing;
+        let Hearing { device, attester, policy, exporter, .. } = hearing;
         let opened = match self.open_evidence(hearing, carried) {
             Err(evidence::UNKNOWN_CHAIN) => return Err(Refusal::Chain),
             opened => opened,
@@ -200,16 +209,8 @@ impl App {
         let judged = match opened {
             Err(error) => Judged::unverified(error, challenge.issued),
             Ok(evidence) => {
-                let expected = Expectation {
-                    class: &policy.class,
-                    identity: &attester.identity,
-                    nonce: carried.nonce().challenge,
-                    challenged: challenge.issued,
-                    binding: Some(&binding(&AWS_LC, exporter, &evidence.nonce)),
-                    last_boot_count: attester.boot_count,
-                    last_boot_seed: attester.boot_seed.as_deref(),
-                    now: *now,
-                };
+                let bound = binding(&AWS_LC, exporter, &evidence.nonce);
+                let expected = hearing.expects(carried.nonce().challenge, challenge, &bound);
                 let verdict = appraisal::appraise(&policy.appraisal, &references, &evidence, &expected);
                 Judged::of(&verdict, challenge.issued, evidence)
             }
@@ -362,6 +363,22 @@ struct Hearing<'a> {
     now: UnixMillis,
 }
 
+impl Hearing<'_> {
+    /// What evidence for this challenge is held against.
+    fn expects<'a>(&'a self, nonce: &'a [u8], answered: Challenge, binding: &'a [u8; 32]) -> Expectation<'a> {
+        Expectation {
+            class: &self.policy.class,
+            identity: &self.attester.identity,
+            nonce,
+            challenged: answered.issued,
+            binding: Some(binding),
+            last_boot_count: self.attester.boot_count,
+            last_boot_seed: self.attester.boot_seed.as_deref(),
+            now: self.now,
+        }
+    }
+}
+
 /// Evidence appraised, or found not to hold.
 struct Judged {
     tier: Attestation,
@@ -439,7 +456,7 @@ fn verdict_view(row: &VerdictRow) -> VerdictView {
 }
 
 /// What names a device in its challenges.
-pub(super) fn name_of(device: DeviceKey) -> [u8; 12] {
+fn name_of(device: DeviceKey) -> [u8; 12] {
     let mut out = [0; 12];
     out[..4].copy_from_slice(&device.tenant.0.to_be_bytes());
     out[4..].copy_from_slice(&device.device.0.to_be_bytes());

@@ -13,18 +13,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use bartizan_crypto::{AWS_LC, Secret, constant_time_eq};
 use bartizan_platform::posture::Machine;
 use bartizan_trust::appraisal::reappraise;
-use bartizan_trust::challenge::{CHALLENGE_BYTES, Challenge, binding};
+use bartizan_trust::challenge::{CHALLENGE_BYTES, binding};
 use bartizan_trust::epoch::{EPOCH_BYTES, Epoch};
 use bartizan_trust::evidence::Carried;
 use bartizan_trust::heartbeat::{self, Expected, Heartbeat, Proof, Standing};
 use bartizan_wire::{Attestation, UnixMillis};
 
 use super::App;
-use super::attestation::{Refusal, USED, name_of, unavailable};
+use super::attestation::{Refusal, unavailable};
 use super::device::Device;
 use super::proven::Begun;
 use super::references::TypePolicy;
-use crate::limits::CHALLENGE_AGE_MS_MAX;
 use crate::store::AttesterRow;
 
 /// The name that the key of epoch ids is derived under from the key file's. Unlike the key of challenges it outlives the
@@ -118,10 +117,7 @@ impl App {
             return epoch.map(|epoch| epoch.begins()).map_err(|_| Refusal::Challenge("the epoch is over"));
         }
         const _: () = assert!(EPOCH_BYTES != CHALLENGE_BYTES);
-        let named = name_of(device.key);
-        let challenge = Challenge::read(&AWS_LC, &self.challenge_key, &named, nonce, now, CHALLENGE_AGE_MS_MAX)
-            .map_err(|_| Refusal::Challenge("this one is not this device's, or too old"))?;
-        if challenge.counter == attester.counter { Ok(challenge.issued) } else { Err(USED) }
+        self.issued_to(device, attester, nonce, now).map(|challenge| challenge.issued)
     }
 
     /// What heartbeats may prolong of the verdict of `at`, from memory or from the evidence that is stored with it.

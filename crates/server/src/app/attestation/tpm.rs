@@ -120,7 +120,7 @@ impl App {
         carried: &Carried<'_>,
         challenge: Challenge,
     ) -> Result<Judged, Refusal> {
-        let Hearing { device, attester, policy, exporter, now, .. } = hearing;
+        let Hearing { device, attester, policy, exporter, .. } = hearing;
         let store = &device.tenant().store;
         let known = store.tpm_key(device.key.device, &attester.identity).await.map_err(unavailable)?;
         let opened = verify(hearing, carried, known.as_ref())?;
@@ -128,16 +128,9 @@ impl App {
         let (judged, clock) = match opened {
             Err(error) => (Judged::unverified(error, challenge.issued), None),
             Ok((evidence, clock)) => {
-                let expected = Expectation {
-                    class: &policy.class,
-                    identity: &attester.identity,
-                    nonce: carried.keys.challenge,
-                    challenged: challenge.issued,
-                    binding: Some(&binding(&AWS_LC, exporter, carried.keys.challenge)),
-                    last_boot_count: attester.boot_count,
-                    last_boot_seed: None,
-                    now: *now,
-                };
+                let bound = binding(&AWS_LC, exporter, carried.keys.challenge);
+                let expected = hearing.expects(carried.keys.challenge, challenge, &bound);
+                let expected = Expectation { last_boot_seed: None, ..expected }; // a TPM has a clock instead
                 let verdict = appraisal::appraise(&policy.appraisal, &references, &evidence, &expected);
                 let verdict = verdict.with_clock(&clock, known.as_ref().and_then(|known| known.clock.as_ref()));
                 (Judged::of(&verdict, challenge.issued, evidence), Some(clock))
