@@ -180,13 +180,9 @@ impl App {
 
     pub async fn orders(&self, tenant: TenantId, paging: &Paging) -> Result<Page<OrderView>, Error> {
         self.open_tenant(tenant).await?;
-        let limit = paging.items()?;
         let after = paging.cursor.as_deref().unwrap_or_default();
-        let mut rows = self.store.operator.orders(tenant, after, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows.last().filter(|_| more).map(|row| row.name.clone());
-        Ok(Page { items: rows.iter().map(order_view).collect(), next_cursor })
+        let rows = self.store.operator.orders(tenant, after, paging.items()? + 1).await?;
+        paging.page(rows, |row| row.name.clone(), order_view)
     }
 
     /// Takes back an entry that has not been used.

@@ -74,16 +74,16 @@ impl Paging {
     }
 
     /// A page of what was found by asking for one row more than fits.
-    pub(super) fn page<R, T>(
+    pub(super) fn page<R, T, C: ToString>(
         &self,
         mut rows: Vec<R>,
-        number: impl Fn(&R) -> u64,
+        place: impl Fn(&R) -> C,
         view: impl Fn(&R) -> T,
     ) -> Result<Page<T>, Error> {
         let limit = self.items()? as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|last| number(last).to_string());
+        let next_cursor = rows.last().filter(|_| more).map(|last| place(last).to_string());
         Ok(Page { items: rows.iter().map(view).collect(), next_cursor })
     }
 }

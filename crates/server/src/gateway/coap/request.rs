@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::answer::Answer;
 use super::seen::{Sight, Waiting};
-use super::{Peer, Shed, StatusFormat, Step, Turn};
+use super::{Exchange, Peer, Shed, StatusFormat, Step, Turn};
 use crate::app::path::Message;
 use crate::gateway::attestation::{ATTESTATION_PATH, EPOCH_QUERY};
 use crate::gateway::est::{self, Resource};
@@ -115,10 +115,8 @@ impl Peer {
                 return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
             }
             Code::POST => {
-                if let Some(evidence) = self.whole_body(turn, view, message, waiting)? {
-                    let exchange = self.begin(turn, *waiting)?;
-                    turn.steps.push(Step::Evidence { exchange, evidence });
-                }
+                let step = |exchange, evidence| Step::Evidence { exchange, evidence };
+                return self.begin_with_body(turn, view, message, waiting, step);
             }
             _ => return refuse(Code::METHOD_NOT_ALLOWED),
         }
@@ -135,11 +133,8 @@ impl Peer {
         resource: Resource,
     ) -> Result<(), (Shed, Answer)> {
         let plain = resource.check(view).map_err(|code| (Shed::Unsupported, Answer::new(code)))?;
-        if let Some(body) = self.whole_body(turn, view, message, waiting)? {
-            let exchange = self.begin(turn, *waiting)?;
-            turn.steps.push(Step::Enrol { exchange, request: est::Request { resource, body, plain } });
-        }
-        Ok(())
+        let step = |exchange, body| Step::Enrol { exchange, request: est::Request { resource, body, plain } };
+        self.begin_with_body(turn, view, message, waiting, step)
     }
 
     /// POST asks for another key.
@@ -157,9 +152,22 @@ impl Peer {
         if !matches!(view.content_format(), None | Some(content_format::OCTET_STREAM)) {
             return refuse(Code::UNSUPPORTED_CONTENT_FORMAT);
         }
-        if let Some(contribution) = self.whole_body(turn, view, message, waiting)? {
+        let step = |exchange, contribution| Step::Key { exchange, contribution };
+        self.begin_with_body(turn, view, message, waiting, step)
+    }
+
+    /// Begins an exchange for the step that takes the whole body, once it is there.
+    fn begin_with_body(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &MessageView<'_>,
+        message: &Bytes,
+        waiting: &mut Waiting,
+        step: impl FnOnce(Exchange, Bytes) -> Step,
+    ) -> Result<(), (Shed, Answer)> {
+        if let Some(body) = self.whole_body(turn, view, message, waiting)? {
             let exchange = self.begin(turn, *waiting)?;
-            turn.steps.push(Step::Key { exchange, contribution });
+            turn.steps.push(step(exchange, body));
         }
         Ok(())
     }
