@@ -114,7 +114,7 @@ impl Listener {
 }
 
 /// Takes a slot first, so that what exceeds them waits in the system's queue.
-async fn accept(
+pub(crate) async fn accept(
     socket: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> (OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>) {

@@ -211,14 +211,12 @@ impl Session<'_> {
     async fn converse(&mut self) -> Result<Ended, Fault> {
         let mut due = Instant::now() + self.patience;
         loop {
-            let shared = Arc::clone(self.shared);
-            let device = Arc::clone(self.device);
             let frame = tokio::select! {
                 biased;
                 cut = cut_off(&mut self.cut) => return Ok(self.cut_by(cut).await),
                 frame = self.frames.next() => frame?,
-                () = device.commanded(), if self.subscribed => {
-                    self.offer_command(&shared).await?;
+                () = self.device.commanded(), if self.subscribed => {
+                    self.offer_command().await?;
                     continue;
                 }
                 () = tokio::time::sleep_until(due) => {
@@ -243,8 +241,7 @@ impl Session<'_> {
                 let granted: Vec<_> = filters.iter().map(|filter| filter == COMMANDS).collect();
                 self.subscribed |= granted.contains(&true);
                 self.voice.say(self.voice.speaker.subscribed(pid, &granted)).await?;
-                let shared = Arc::clone(self.shared);
-                self.offer_command(&shared).await?;
+                self.offer_command().await?;
             }
             Incoming::Unsubscribe { pid, filters } => {
                 let existed: Vec<_> = filters.iter().map(|filter| self.subscribed && filter == COMMANDS).collect();
@@ -296,7 +293,8 @@ impl Session<'_> {
     // --- commands
 
     /// Sends the oldest command that is due, unless one is under way.
-    async fn offer_command(&mut self, shared: &Shared) -> Result<(), Fault> {
+    async fn offer_command(&mut self) -> Result<(), Fault> {
+        let shared = self.shared;
         while self.subscribed && self.command.is_none() {
             let due = shared.app.next_commands(self.device.key, shared.app.clock().now());
             let Some(command) = due.into_iter().next() else { return Ok(()) };
@@ -327,11 +325,10 @@ impl Session<'_> {
             true => (CommandState::Acknowledged, "the device took it"),
             false => (CommandState::Refused, "the device refused it"),
         };
-        let shared = Arc::clone(self.shared);
-        if let Err(error) = shared.app.command_state(self.device.key, command, state, Some(detail)).await {
+        if let Err(error) = self.shared.app.command_state(self.device.key, command, state, Some(detail)).await {
             tracing::warn!(device = %self.device.name, %error, "the answer to a command could not be stored");
         }
-        self.offer_command(&shared).await
+        self.offer_command().await
     }
 
     /// What was not acknowledged goes with the next connection.

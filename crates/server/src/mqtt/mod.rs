@@ -24,13 +24,14 @@ use std::time::Duration;
 use bartizan_wire::{Access, DeviceKey, Source};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use counters::Counters;
 pub use counters::{Counted, Ended};
 
+use crate::api::server::accept;
 use crate::app::{AccessChange, App, Error, SourceVerdict};
 
 /// What a [`Door`] is made with.
@@ -63,6 +64,8 @@ struct Shared {
     acceptor: TlsAcceptor,
     /// The one connection of each device.
     lines: Mutex<HashMap<DeviceKey, Line>>,
+    /// Told when a connection gave its place up.
+    left: Notify,
     next: AtomicU64,
     counters: Counters,
 }
@@ -94,6 +97,7 @@ impl Door {
             app,
             acceptor: TlsAcceptor::from(options.tls),
             lines: Mutex::default(),
+            left: Notify::new(),
             next: AtomicU64::new(0),
             counters: Counters::default(),
         });
@@ -128,24 +132,17 @@ async fn serve(
         }
     }
     drop(socket);
-    let lines: Vec<_> = shared.lines().keys().copied().collect();
-    lines.into_iter().for_each(|device| shared.cut(device, Cut::Stopping));
+    for line in shared.lines().values() {
+        line.cut.send_replace(Some(Cut::Stopping));
+    }
     while !shared.lines().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        shared.left.notified().await;
     }
 }
 
 /// Returns when the door is to close.
 async fn stopping(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn accept(
-    socket: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (OwnedSemaphorePermit, std::io::Result<(TcpStream, SocketAddr)>) {
-    let slot = Arc::clone(slots).acquire_owned().await.expect("invariant: the semaphore is never closed");
-    (slot, socket.accept().await)
 }
 
 impl Shared {
@@ -176,6 +173,7 @@ impl Shared {
         let mut lines = self.lines();
         if lines.get(&device).is_some_and(|line| line.number == number) {
             lines.remove(&device);
+            self.left.notify_one();
         }
     }
 
