@@ -10,12 +10,13 @@
 #[path = "gateway/scene.rs"]
 mod scene;
 
-use bartizan_crypto::{AWS_LC, RUSTCRYPTO, Secret};
+use bartizan_crypto::{RUSTCRYPTO, Secret};
 use bartizan_device::attest::Carry;
 use bartizan_device::{ClientConfig, SecretBytes};
 use bartizan_platform::import::secret::to_hex;
-use bartizan_server::app::references::{NewReference, PolicyView};
-use bartizan_sim::{CHAIN_BYTES, Flash, RELEASES};
+use bartizan_server::app::references::PolicyView;
+use bartizan_server::demo::firmware;
+use bartizan_sim::{CHAIN_BYTES, Flash};
 use bartizan_trust::challenge::binding;
 use bartizan_trust::heartbeat;
 use bartizan_wire::coap::Code;
@@ -33,19 +34,9 @@ fn random(out: &mut [u8]) {
 /// States what the released firmware measures as.
 async fn release(scene: &Scene) {
     scene.app.add_type(&ada(), scene.tenant, METER).await.unwrap();
-    let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
     // No epoch ends during a test, unless at midnight.
-    let policy = PolicyView { layers, epoch_minutes: Some(24 * 60), ..PolicyView::default() };
-    scene.app.set_attestation_policy(&ada(), scene.tenant, METER, &policy).await.unwrap();
-    for release in RELEASES {
-        let new = NewReference {
-            component: release.component.into(),
-            version: release.version.into(),
-            security_version: Some(release.security_version),
-            digest: to_hex(&(AWS_LC.sha512)(&[&release.image()])),
-        };
-        scene.app.add_reference(&ada(), scene.tenant, METER, &new).await.unwrap();
-    }
+    let terms = PolicyView { epoch_minutes: Some(24 * 60), ..PolicyView::default() };
+    firmware::release(&scene.app, &ada(), scene.tenant, METER, terms).await.unwrap();
 }
 
 /// A meter whose evidence fits into one datagram, on loopback.

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use bartizan_crypto::{AWS_LC, RUSTCRYPTO, Secret};
+use bartizan_crypto::{RUSTCRYPTO, Secret};
 use bartizan_device::attest::Carry;
 use bartizan_device::{Code, Request, content_format};
-use bartizan_platform::import::secret::to_hex;
-use bartizan_server::app::references::{NewReference, PolicyView};
+use bartizan_server::app::references::PolicyView;
 use bartizan_server::app::{AccessChange, Actor};
 use bartizan_server::clock::Clock;
-use bartizan_sim::{CHAIN_BYTES, Flash, RELEASES};
+use bartizan_server::demo::firmware;
+use bartizan_sim::{CHAIN_BYTES, Flash};
 use bartizan_trust::challenge::binding;
 use bartizan_wire::{Access, DeviceKey};
 use tokio::sync::mpsc;
@@ -62,17 +62,7 @@ pub fn run() -> anyhow::Result<Vec<Figure>> {
 async fn prepare(server: &Server) -> anyhow::Result<Vec<DeviceKey>> {
     let (app, actor) = (server.app(), Actor("bench".into()));
     let tenant = app.tenant_id(TENANT).await?;
-    let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
-    app.set_attestation_policy(&actor, tenant, TYPE, &PolicyView { layers, ..PolicyView::default() }).await?;
-    for release in RELEASES {
-        let new = NewReference {
-            component: release.component.into(),
-            version: release.version.into(),
-            security_version: Some(release.security_version),
-            digest: to_hex(&(AWS_LC.sha512)(&[&release.image()])),
-        };
-        app.add_reference(&actor, tenant, TYPE, &new).await?;
-    }
+    firmware::release(app, &actor, tenant, TYPE, PolicyView::default()).await?;
     let mut keys = Vec::with_capacity(METERS);
     for number in 0..METERS {
         let key = app.device_key(tenant, &name(number)).await?;

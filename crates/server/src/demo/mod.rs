@@ -10,6 +10,7 @@
 //! passes faster than ours: server and simulator share one clock, whose scale is printed.
 
 mod args;
+pub mod firmware;
 mod interrupt;
 mod plan;
 mod script;

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bartizan_crypto::AWS_LC;
-use bartizan_platform::import::secret::to_hex;
-use bartizan_sim::{City, Kind, Pace, RELEASES};
+use bartizan_sim::{City, Kind, Pace};
 use bartizan_wire::{TenantId, UnixMillis};
 use tokio::sync::Mutex;
 
 use super::args::DemoArgs;
+use super::firmware;
 use super::plan::Plan;
-use crate::app::references::{NewReference, PolicyView};
-use crate::app::{Actor, App, Error};
+use crate::app::Actor;
+use crate::app::references::PolicyView;
 use crate::cli::{Failure, init, open};
 use crate::clock::Clock;
 use crate::config::LogLevel;
@@ -89,7 +88,7 @@ impl Stage {
         let city = City::plan(plan.seed, plan.devices as usize);
         let spreadsheet = std::io::Cursor::new(city.spreadsheet());
         app.import_devices(&actor, tenant, spreadsheet).await?;
-        release_firmware(&app, &actor, tenant).await?;
+        firmware::release(&app, &actor, tenant, Kind::Meter.type_name(), PolicyView::default()).await?;
         let console = server.endpoint.api;
         Ok(Self { app, tenant, city, clock, gateway, console, server: Mutex::new(Some(server)), folder })
     }
@@ -130,23 +129,6 @@ impl Stage {
             server.stop(DRAIN).await;
         }
     }
-}
-
-/// What the maker of the water meters gives their operator: which layers they have, and what each measures.
-async fn release_firmware(app: &App, actor: &Actor, tenant: TenantId) -> Result<(), Error> {
-    let layers = RELEASES.map(|release| release.component.to_owned()).to_vec();
-    let meter = Kind::Meter.type_name();
-    app.set_attestation_policy(actor, tenant, meter, &PolicyView { layers, ..PolicyView::default() }).await?;
-    for release in RELEASES {
-        let new = NewReference {
-            component: release.component.into(),
-            version: release.version.into(),
-            security_version: Some(release.security_version),
-            digest: to_hex(&(AWS_LC.sha512)(&[&release.image()])),
-        };
-        app.add_reference(actor, tenant, meter, &new).await?;
-    }
-    Ok(())
 }
 
 /// Five in the morning of `now`'s day (UTC): dawn, two rush hours and dusk are ahead.

@@ -1,14 +1,14 @@
 //! Deadlines, the watchdog, outages of the verifier, and failures in masses: with the evidence of simulated meters.
 
-use bartizan_crypto::{AWS_LC, RUSTCRYPTO, Secret};
+use bartizan_crypto::{RUSTCRYPTO, Secret};
 use bartizan_device::attest::Carry;
-use bartizan_platform::import::secret::to_hex;
 use bartizan_sim::{CHAIN_BYTES, Flash, RELEASES};
 use bartizan_trust::challenge::binding;
 use bartizan_wire::Attestation;
 
 use super::*;
-use crate::app::references::{NewReference, PolicyView};
+use crate::app::references::PolicyView;
+use crate::demo::firmware;
 
 pub(super) const METER: &str = "water meter";
 pub(super) const EXPORTER: Secret<32> = Secret::new([9; 32]);
@@ -25,17 +25,8 @@ pub(super) fn policy(every_hours: Option<u32>, grace_hours: Option<u32>) -> Poli
 /// Meters must attest every two hours, with an hour of grace.
 pub(super) async fn released(world: &World) {
     world.app.add_type(&ada(), world.tenant, METER).await.unwrap();
-    let policy = policy(Some(2), Some(1));
-    world.app.set_attestation_policy(&ada(), world.tenant, METER, &policy).await.unwrap();
-    for release in RELEASES {
-        let new = NewReference {
-            component: release.component.into(),
-            version: release.version.into(),
-            security_version: Some(release.security_version),
-            digest: to_hex(&(AWS_LC.sha512)(&[&release.image()])),
-        };
-        world.app.add_reference(&ada(), world.tenant, METER, &new).await.unwrap();
-    }
+    let terms = PolicyView { every_hours: Some(2), grace_hours: Some(1), ..PolicyView::default() };
+    firmware::release(&world.app, &ada(), world.tenant, METER, terms).await.unwrap();
 }
 
 pub(super) async fn install(world: &World, name: &str, secret: u8) -> (Arc<Device>, Flash) {
